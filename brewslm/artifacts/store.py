@@ -1,0 +1,91 @@
+"""The protocols of an artifact store: bytes by digest, folders as listings, and what produced them.
+
+A folder is kept as a listing, the canonical JSON of `{relative path: {digest, size_bytes}}`; its
+digest names it. The size of a folder is the sum of its files.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from brewslm.contracts import Output
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """What a fingerprint yielded once: outputs by name, small values, and the facts behind the
+    fingerprint.
+    """
+
+    fingerprint: str
+    kind: str
+    facts: dict[str, Any]
+    outputs: dict[str, Output] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class ArtifactReader(Protocol):
+    """Looks at kept bytes; every read verifies the digest."""
+
+    def is_present(self, output: Output) -> bool:
+        """Return whether the object, and for folders each listed file, is there with the right
+        size; reads no content.
+        """
+        ...
+
+    def verify(self, output: Output) -> None:
+        """Read everything and compare digests.
+
+        Raises: ArtifactError with code artifact_missing or artifact_corrupt.
+        """
+        ...
+
+    def read_bytes(self, digest: str) -> bytes:
+        """Return the verified bytes of a file object. Raises: ArtifactError."""
+        ...
+
+    def listing(self, digest: str) -> dict[str, Output]:
+        """Return the files of a folder object by relative path. Raises: ArtifactError."""
+        ...
+
+    def find_produced(self, fingerprint: str) -> Produced | None:
+        """Return what the fingerprint yielded before, whether or not the bytes are still there."""
+        ...
+
+    def all_produced(self, kind: str) -> list[Produced]:
+        """Return everything remembered about a kind, sorted by fingerprint; to explain a miss."""
+        ...
+
+
+class ArtifactStore(ArtifactReader, Protocol):
+    """Keeps bytes; what a call returns is durable."""
+
+    def put_bytes(self, data: bytes) -> Output:
+        """Keep bytes; equal bytes are kept once."""
+        ...
+
+    def put_file(self, path: Path) -> Output:
+        """Keep a copy of a file."""
+        ...
+
+    def put_folder(self, folder: Path) -> Output:
+        """Keep copies of all regular files below a folder and their listing; links are refused."""
+        ...
+
+    def materialise(self, output: Output, target: Path) -> Path:
+        """Lay verified bytes at `target` (a file, or a folder that must not exist yet) and return
+        it.
+
+        Raises: ArtifactError.
+        """
+        ...
+
+    def set_aside(self, digest: str) -> None:
+        """Move a corrupt object out of the way, so that it can be made anew; harmless when there is
+        none.
+        """
+        ...
+
+    def record_produced(self, produced: Produced) -> None:
+        """Remember what a fingerprint yielded, after its outputs are kept."""
+        ...

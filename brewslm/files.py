@@ -1,0 +1,279 @@
+"""Every file that brewslm writes or reads from a project goes through here.
+
+Writing: a temporary file beside the target, fsync, rename, fsync of the folder; a failed fsync is
+final. Reading from a project: each component of the path is opened below a descriptor of the
+project folder, links included, and must end at a regular file inside that folder.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from brewslm.errors import BrewError
+
+_MAX_LINKS = 40
+_SETTLED_NS = 2_000_000_000
+
+
+class PathError(BrewError):
+    """A path of a project cannot be used; `code` says why.
+
+    Codes: PATH_OUTSIDE_PROJECT, PATH_NOT_REGULAR_FILE, SOURCE_NOT_FOUND, UNREADABLE,
+    FILE_TOO_LARGE.
+    """
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Make `path` hold exactly `data`, durably; on any failure the old content is still there.
+
+    Raises: OSError of the step that failed.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file that another library wrote durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private_folder(folder: Path) -> Path:
+    """Create a folder and its parents with mode 0700 where they are missing; return it."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def swap_folder(built: Path, target: Path) -> None:
+    """Put a folder that was built beside `target` in its place by rename; the old one goes
+    afterwards.
+    """
+    old = target.with_name(f".{target.name}.{secrets.token_hex(8)}.old")
+    had_old = target.exists()
+    if had_old:
+        target.rename(old)
+    try:
+        built.rename(target)
+    except OSError:
+        if had_old:
+            old.rename(target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StatProof:
+    """What a stat call said when a file was digested.
+
+    It proves that the bytes are the same only while size, mtime and inode are equal and the mtime
+    was at least two seconds old when the record was made; otherwise the file has to be digested
+    again.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    recorded_ns: int
+
+    @classmethod
+    def of(cls, result: os.stat_result, recorded_ns: int) -> "StatProof":
+        """Make a proof from a stat result and the wall clock in nanoseconds."""
+        return cls(result.st_size, result.st_mtime_ns, result.st_ino, recorded_ns)
+
+    def holds_for(self, result: os.stat_result) -> bool:
+        """Return whether a later stat result proves unchanged bytes."""
+        return (self.size_bytes, self.mtime_ns, self.inode) == (
+            result.st_size,
+            result.st_mtime_ns,
+            result.st_ino,
+        ) and self.mtime_ns + _SETTLED_NS <= self.recorded_ns
+
+
+def check_relative(path: str) -> None:
+    """Refuse a path that is absolute, climbs with `..`, or uses backslashes, a drive letter or a
+    home.
+
+    Raises: PathError with code PATH_OUTSIDE_PROJECT.
+    """
+    parts = path.split("/")
+    is_drive = len(parts[0]) == 2 and parts[0][1] == ":" and parts[0][0].isalpha()
+    if (
+        not path
+        or path.startswith(("/", "~"))
+        or "\\" in path
+        or "\0" in path
+        or ".." in parts
+        or is_drive
+    ):
+        raise _outside(path)
+
+
+def open_inside(root: Path, relative: str) -> BinaryIO:
+    """Open a regular file below `root` for reading; links are followed only while they stay inside.
+
+    Raises: PathError.
+    """
+    check_relative(relative)
+    folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+    try:
+        return os.fdopen(_walk(root, relative, folders), "rb")
+    finally:
+        for descriptor in folders:
+            os.close(descriptor)
+
+
+def read_inside(root: Path, relative: str, limit_bytes: int) -> bytes:
+    """Return the bytes of a regular file below `root`.
+
+    Raises: PathError, also when the file is larger than `limit_bytes`.
+    """
+    with open_inside(root, relative) as stream:
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise PathError(
+            f'"{relative}" is too large',
+            code="FILE_TOO_LARGE",
+            found=f"more than {limit_bytes} bytes",
+            expected=f"at most {limit_bytes} bytes",
+            remedy="make the file smaller or split it",
+        )
+    return data
+
+
+def _walk(root: Path, relative: str, folders: list[int]) -> int:
+    """Open component by component below the last of `folders`; append each folder that is
+    entered.
+    """
+    pending = relative.split("/")[::-1]
+    links = 0
+    while True:
+        name = pending.pop()
+        if name in ("", "."):
+            if not pending:
+                raise _not_regular(relative)
+            continue
+        if name == "..":
+            if len(folders) == 1:
+                raise _outside(relative)
+            os.close(folders.pop())
+            continue
+        try:
+            target = os.readlink(name, dir_fd=folders[-1])
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise _missing(relative) from error
+            if error.errno not in (errno.EINVAL,):
+                raise _unreadable(relative, error) from error
+        else:
+            links += 1
+            if links > _MAX_LINKS:
+                raise _outside(relative)
+            pending.extend(_link_parts(root, relative, target, folders)[::-1])
+            continue
+        descriptor = _open_component(relative, name, folders[-1], is_last=not pending)
+        if not pending:
+            return descriptor
+        folders.append(descriptor)
+
+
+def _link_parts(root: Path, relative: str, target: str, folders: list[int]) -> list[str]:
+    if not target.startswith("/"):
+        return target.split("/")
+    try:
+        inside = Path(target).relative_to(root.resolve())
+    except ValueError as error:
+        raise _outside(relative) from error
+    while len(folders) > 1:
+        os.close(folders.pop())
+    return list(inside.parts)
+
+
+def _open_component(relative: str, name: str, folder: int, *, is_last: bool) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if is_last and not stat.S_ISREG(found.st_mode):
+            raise _not_regular(relative)
+        descriptor = os.open(name, flags | (0 if is_last else os.O_DIRECTORY), dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise _missing(relative) from error
+        raise _unreadable(relative, error) from error
+    if is_last and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(relative)
+    return descriptor
+
+
+def _outside(path: str) -> PathError:
+    return PathError(
+        f'"{path}" is not inside the project folder',
+        code="PATH_OUTSIDE_PROJECT",
+        found=f'"{path}"',
+        expected="a relative path with / that stays below the folder of the manifest",
+        remedy="move the file into the project folder and write its relative path",
+    )
+
+
+def _not_regular(path: str) -> PathError:
+    return PathError(
+        f'"{path}" is no regular file',
+        code="PATH_NOT_REGULAR_FILE",
+        found="a folder, device, socket or pipe",
+        expected="a regular file",
+        remedy="name a file",
+    )
+
+
+def _missing(path: str) -> PathError:
+    return PathError(
+        f'there is no file "{path}"',
+        code="SOURCE_NOT_FOUND",
+        found="nothing",
+        expected="a regular file",
+        remedy="correct the path, or put the file there",
+    )
+
+
+def _unreadable(path: str, error: OSError) -> PathError:
+    return PathError(
+        f'"{path}" cannot be read',
+        code="UNREADABLE",
+        found=os.strerror(error.errno or 0),
+        expected="a readable file",
+        remedy="correct the permissions of the file",
+    )

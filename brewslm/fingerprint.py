@@ -1,0 +1,73 @@
+"""Canonical JSON, SHA-256 digests, and the fingerprint of a set of facts.
+
+Canonical form is RFC 8785. Values whose keys are ASCII and whose leaves are text, booleans, null
+and integers within ±(2^53 - 1) take a fast encoder whose bytes are identical; everything else takes
+the general one.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import rfc8785
+
+_MAX_EXACT_INTEGER = 2**53 - 1
+_CHUNK_BYTES = 1 << 20
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the RFC 8785 bytes of a JSON value.
+
+    Raises: ValueError for values without a canonical form (NaN, infinity, lone surrogates, integers
+    beyond 2^53 - 1).
+    """
+    if _is_simple(value):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError as error:
+            raise ValueError(f"no canonical JSON: {error}") from error
+    try:
+        return bytes(rfc8785.dumps(value))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise ValueError(f"no canonical JSON: {error}") from error
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return `sha256:` and 64 hex digits."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def digest_value(value: Any) -> str:
+    """Return the digest of a value's canonical JSON."""
+    return digest_bytes(canonical_json(value))
+
+
+def digest_file(path: Path) -> str:
+    """Return the digest of a file's bytes, read in chunks of 1 MiB."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+    return f"sha256:{sha256.hexdigest()}"
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Return the digest that identifies the result which these facts determine."""
+    return digest_value(dict(facts))
+
+
+def _is_simple(value: Any) -> bool:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_MAX_EXACT_INTEGER <= value <= _MAX_EXACT_INTEGER)
+    if kind is dict:
+        return all(
+            type(key) is str and key.isascii() and _is_simple(item) for key, item in value.items()
+        )
+    if kind is list:
+        return all(map(_is_simple, value))
+    return False

@@ -1,0 +1,59 @@
+"""The checked manifest: every resource that the project should have, with effective values and
+their origins.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.contracts import Spec
+from brewslm.diagnostics import Finding, Place
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One resource that the manifest asks for.
+
+    `spec` holds effective identity values: defaults, mode, profile and manifest applied, host fixes
+    not. `host` holds what this host uses instead. `origins` maps dotted spec paths to default,
+    mode:NAME, profile:NAME, manifest or auto-fix:CODE; paths that are missing are defaults.
+    `places` maps dotted spec paths to positions in the manifest. `written` are the dotted paths
+    that stand in the manifest.
+    """
+
+    address: Address
+    spec: Spec
+    host: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    written: frozenset[str] = frozenset()
+
+    def place(self, path: str = "") -> Place:
+        """Return the position of a field, or of the nearest enclosing thing that has one."""
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, Place())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest without error findings; findings of lower severity are kept.
+
+    `digest` is that of the effective manifest's canonical JSON: blanks, comments, key order and
+    quoting don't count.
+    """
+
+    root: Path
+    """The project folder."""
+    path: str
+    """The manifest's path relative to it."""
+    name: str
+    resources: dict[Address, Wanted]
+    effective: dict[str, Any]
+    digest: str
+    findings: tuple[Finding, ...] = ()
+
+    def specs(self) -> dict[Address, Spec]:
+        """Return the effective spec of every resource."""
+        return {address: wanted.spec for address, wanted in self.resources.items()}

@@ -1,0 +1,148 @@
+"""The protocols of a state store: reading for plans and views, writing for whoever holds the lease.
+
+A store passes `conformance.py`. Every write of a session carries the fence of its lease and fails
+with LeaseLostError when the store has another one. The serial rises by one in each transaction that
+changes content, never otherwise.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from brewslm.state.records import (
+    DeploymentRecord,
+    LeaseRecord,
+    Meta,
+    OperationRecord,
+    ResourceRecord,
+    RevisionRecord,
+    RunEvent,
+)
+
+
+class StateReader(Protocol):
+    """One consistent look at a state; takes no lease and blocks no writer."""
+
+    def meta(self) -> Meta:
+        """Return schema version, lineage and serial."""
+        ...
+
+    def resources(self) -> dict[str, ResourceRecord]:
+        """Return all records by address, sorted by address."""
+        ...
+
+    def operations(
+        self, *, only_open: bool = False, kind: str | None = None, limit: int | None = None
+    ) -> list[OperationRecord]:
+        """Return journal entries, newest first. Open ones are begun or interrupted."""
+        ...
+
+    def lease(self) -> LeaseRecord | None:
+        """Return the lease that is held, expired or not; None when it is free."""
+        ...
+
+    def revisions(self, limit: int | None = None) -> list[RevisionRecord]:
+        """Return revisions, newest first."""
+        ...
+
+    def deployments(self, alias: str | None = None) -> list[DeploymentRecord]:
+        """Return promotions, newest first."""
+        ...
+
+    def run_events(
+        self,
+        *,
+        limit: int | None = None,
+        stage: str | None = None,
+        severity: str | None = None,
+        reason_code: str | None = None,
+        since: str | None = None,
+    ) -> list[RunEvent]:
+        """Return run events, newest first."""
+        ...
+
+
+class StateSession(StateReader, Protocol):
+    """A state under a lease; every write is durable when the call returns.
+
+    Raises from every write: LeaseLostError when the fence is outdated, StateError when the store
+    cannot be written.
+    """
+
+    @property
+    def fence(self) -> int:
+        """The fence number that this session's writes carry."""
+        ...
+
+    def begin(self, operation: OperationRecord) -> None:
+        """Record that an action begins, before its work does."""
+        ...
+
+    def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
+        """Record a durable checkpoint of an action that is under way."""
+        ...
+
+    def end(
+        self,
+        operation: OperationRecord,
+        *,
+        records: Sequence[ResourceRecord] = (),
+        removed: Sequence[str] = (),
+        deployment: DeploymentRecord | None = None,
+    ) -> Meta:
+        """Close a journal entry and, in the same transaction, put and remove resource records.
+
+        `operation` replaces the begun entry (same operation_id). Records whose content equals what
+        is stored leave the serial alone. A deployment is appended with the next sequence of its
+        alias.
+        """
+        ...
+
+    def add_revision(self, revision: RevisionRecord) -> RevisionRecord:
+        """Append a revision; its number and serial are filled in by the store."""
+        ...
+
+    def add_run_event(self, event: RunEvent) -> RunEvent:
+        """Append to the history; sequence and previous_digest are filled in by the store."""
+        ...
+
+    def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
+        """Extend the lease; raises LeaseLostError when it was taken over."""
+        ...
+
+    def release(self) -> None:
+        """Give the lease back; doing so twice is harmless."""
+        ...
+
+
+class StateStore(Protocol):
+    """Where a state lives: opens readers and, with a lease, sessions."""
+
+    def exists(self) -> bool:
+        """Return whether there is a state."""
+        ...
+
+    def create(self, lineage: str) -> Meta:
+        """Make an empty state with this lineage (a UUID); refuses when there is one."""
+        ...
+
+    def read(self) -> StateReader:
+        """Open for reading.
+
+        Raises: StateVersionError for a newer schema, StateError (state_corrupt) for a broken file.
+        """
+        ...
+
+    def acquire(self, wanted: LeaseRecord, now: str) -> StateSession:
+        """Take the lease and open a session; the store sets the fence, one higher than ever before.
+
+        An expired lease, or one of a dead process of this host and boot, is taken over.
+        Raises: StateLockedError that says who holds it and how to get out.
+        """
+        ...
+
+    def force_unlock(self, lease_id: str) -> LeaseRecord:
+        """End exactly that lease and raise the fence; returns what was ended.
+
+        Raises: StateLockedError when another lease is held, StateError when none is.
+        """
+        ...

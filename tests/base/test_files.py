@@ -1,0 +1,100 @@
+"""Atomic writes and reading inside a project."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from brewslm.files import PathError, StatProof, open_inside, read_inside, swap_folder, write_atomic
+
+
+def test_write_replaces_content_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_atomic(target, b"old")
+    write_atomic(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_write_replaces_a_link_and_spares_its_target(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"untouched")
+    (tmp_path / "link").symlink_to(outside)
+    write_atomic(tmp_path / "link", b"new")
+    assert outside.read_bytes() == b"untouched"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_folder_swap_keeps_only_the_new_folder(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "old").touch()
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "new").touch()
+    swap_folder(tmp_path / "built", tmp_path / "target")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "target",
+        "target/new",
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../x", "a/../../x", "~/x", "C:/x", "a\\b", "", "a\0b"]
+)
+def test_paths_that_leave_by_their_shape_are_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(PathError) as caught:
+        open_inside(tmp_path, path)
+    assert caught.value.code == "PATH_OUTSIDE_PROJECT"
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../outside.txt", "loop"])
+def test_links_that_leave_or_loop_are_refused(tmp_path: Path, target: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (tmp_path / "outside.txt").write_text("secret")
+    (project / "loop").symlink_to(target)
+    with pytest.raises(PathError) as caught:
+        open_inside(project, "loop")
+    assert caught.value.code == "PATH_OUTSIDE_PROJECT"
+
+
+def test_links_inside_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_bytes(b"rows")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "relative").symlink_to("../data/a")
+    (tmp_path / "sub" / "absolute").symlink_to(tmp_path / "data" / "a")
+    (tmp_path / "folder").symlink_to("data")
+    for path in ("sub/relative", "sub/absolute", "folder/a", "./data//a"):
+        assert read_inside(tmp_path, path, 100) == b"rows"
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder", "folder/"):
+        with pytest.raises(PathError) as caught:
+            open_inside(tmp_path, name)
+        assert caught.value.code == "PATH_NOT_REGULAR_FILE"
+
+
+def test_missing_and_too_large_files_have_their_codes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    with pytest.raises(PathError) as caught:
+        read_inside(tmp_path, "b/c", 10)
+    assert caught.value.code == "SOURCE_NOT_FOUND"
+    with pytest.raises(PathError) as caught:
+        read_inside(tmp_path, "a", 4)
+    assert caught.value.code == "FILE_TOO_LARGE"
+
+
+def test_stat_proves_nothing_for_a_file_that_was_just_written(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    result = path.stat()
+    settled = StatProof.of(result, result.st_mtime_ns + 2_000_000_000)
+    fresh = StatProof.of(result, result.st_mtime_ns + 1_999_999_999)
+    assert settled.holds_for(result)
+    assert not fresh.holds_for(result)
+    path.write_bytes(b"22")
+    assert not settled.holds_for(path.stat())
