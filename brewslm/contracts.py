@@ -8,7 +8,7 @@ drops the fields that are metadata; what is left enters fingerprints.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -188,6 +188,23 @@ class Kind:
     )
     """What a resource consumes, given the specs of all resources of the project."""
     door: str | None = None
+
+
+class Composition(NamedTuple):
+    """An example as chat turns: what is shown, where the answer begins, and where loss is taken."""
+
+    messages: list[dict[str, Any]]
+    completion_from: int
+    """Index of the first message that belongs to the answer."""
+    loss: str
+    """completion, assistant_turns, all_tokens or preference."""
+
+
+Compose = Callable[[str, dict[str, Any], dict[str, Any], dict[str, Any], str], Composition]
+"""(task profile, inputs, reference, contract, system prompt) to chat turns; tasks/ has the one."""
+
+TokenCounter = Callable[[list[str]], list[int]]
+"""Texts to their numbers of tokens."""
 
 
 class Job(BaseModel):
