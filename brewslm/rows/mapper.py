@@ -85,6 +85,8 @@ class Mapper:
     options: type[Spec] = NoOptions
     one_of: tuple[str, ...] = ()
     """Fields of which at least one must be bound to a column."""
+    check_options: Callable[[Any], None] | None = None
+    """Raises MapperOptionError for options that are well-formed and unfit."""
     reads_whole_row: bool = False
     """Whether options name further columns; fields then come on top of the row's columns."""
     scoring_mode: str = "auto"
@@ -113,7 +115,10 @@ def load_options(mapper: Mapper, options: Mapping[str, Any]) -> Spec:
 
     Raises: MapperOptionError.
     """
-    return _load_spec(mapper.id, mapper.options, options)
+    loaded = _load_spec(mapper.id, mapper.options, options)
+    if mapper.check_options is not None:
+        mapper.check_options(loaded)
+    return loaded
 
 
 def load_defaults(options: Mapping[str, Any]) -> DefaultOptions:

@@ -13,7 +13,7 @@ def compose(
     profile: str,
     inputs: dict[str, Any],
     reference: dict[str, Any],
-    contract: dict[str, Any],
+    _contract: dict[str, Any],
     system_prompt: str,
 ) -> Composition:
     """The prompt is the inputs, the answer the reference, both as JSON."""
