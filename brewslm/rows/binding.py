@@ -1,0 +1,150 @@
+"""A source and its mapper: rows in, examples and rejects out, everything counted."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brewslm.fingerprint import canonical_json
+from brewslm.rows.clean import CleaningTally, PiiHit, clean
+from brewslm.rows.contract import Contract, check_contract
+from brewslm.rows.identity import hex_digest, identify
+from brewslm.rows.mapper import KEY_FIELD, Mapper, bind_columns, load_options, scalar_text
+from brewslm.rows.record import Example, Position, Record, Reject
+from brewslm.rows.rejects import HoldCode, RejectCode, RejectedRow
+from brewslm.rows.request import GOLD_ROLES, CleaningRequest, SourceRequest
+from brewslm.rows.targets import Target
+
+_KEPT_TEXT_BYTES = 64 << 10
+DERIVED_COLUMN = "derived_from"
+REVIEW_COLUMN = "review_status"
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The columns that place and tag a row; names are columns or mapped fields."""
+
+    group_by: tuple[str, ...] = ()
+    stratify_by: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass
+class Binding:
+    """One source bound to one mapper."""
+
+    source: SourceRequest
+    file: str
+    mapper: Mapper
+    contract: Contract
+    cleaning: CleaningRequest
+    grouping: Grouping
+    confidence: float | None = None
+    """Of the proposal, None where the mapper was written."""
+    field_map: dict[str, str] = field(default_factory=dict)
+    tally: CleaningTally = field(default_factory=CleaningTally)
+    rejected: Counter[str] = field(default_factory=Counter)
+    pii_places: list[tuple[PiiHit, Position]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Bind fields to columns and load the options.
+
+        Raises: MapperOptionError.
+        """
+        self.options = load_options(self.mapper, self.source.options)
+        self._pairs = bind_columns(self.mapper, self.source.field_mapping)
+        self.field_map = dict(self._pairs)
+        self._key_column = self.source.field_mapping.get(KEY_FIELD)
+        self.scoring_mode = (
+            self.mapper.scoring_mode
+            if self.contract.scoring_mode == "auto"
+            else self.contract.scoring_mode
+        )
+        labels = self.contract.allowed_labels
+        self.target = Target(
+            self.source.task_profile or self.mapper.task_profile,
+            self.scoring_mode,
+            None if labels is None else frozenset(labels),
+        )
+
+    @property
+    def is_gold(self) -> bool:
+        """Whether rows of the source are never trained on."""
+        return self.source.role in GOLD_ROLES
+
+    def examples(self, records: Iterator[Record]) -> Iterator[Example | Reject]:
+        """Yield what becomes of every record, in order."""
+        for record in records:
+            outcome = self._outcome(record)
+            if isinstance(outcome, Reject):
+                self.rejected[outcome.code] += 1
+            yield outcome
+
+    def _outcome(self, record: Record) -> Example | Reject:
+        position = Position(self.source.name, record.line, self.file, record.byte_offset)
+        digest = record.raw_digest or hex_digest(record.raw)
+        row = record.value
+        if row is None:
+            return self._parse_reject(record, position, digest)
+        row_key = None
+        try:
+            if self._key_column is not None:
+                key = scalar_text(row.get(self._key_column), KEY_FIELD, RejectCode.WRONG_TYPE)
+                row_key = f"{self.source.name}-{key}"
+            return self._example(row, position, digest, row_key)
+        except RejectedRow as error:
+            shown = None if error.code is RejectCode.SECRET_IN_ROW else row
+            return Reject(
+                position, digest, row_key, error.code, error.field_path, error.detail, None, shown
+            )
+
+    def _example(
+        self, row: dict[str, Any], position: Position, digest: str, row_key: str | None
+    ) -> Example:
+        values = {name: row.get(column) for name, column in self._pairs}
+        values_view: Mapping[str, Any] = (
+            {**row, **values} if self.mapper.reads_whole_row else values
+        )
+        mapped = self.mapper.map(values_view, self.options, self.target)
+        example = Example(
+            position,
+            digest,
+            row_key,
+            mapped.task_profile or self.target.task_profile,
+            mapped.inputs,
+            mapped.reference,
+            set(mapped.flags),
+            weight=self.source.weight,
+            is_gold=self.is_gold,
+        )
+        for hit in clean(example, self.cleaning, self.tally):
+            self.pii_places.append((hit, position))
+        check_contract(example, values_view, self.contract)
+        self._place(example, row, values)
+        if self.source.role == "synthetic" and row.get(REVIEW_COLUMN, "approved") != "approved":
+            example.hold = HoldCode.PENDING_REVIEW
+        return example
+
+    def _place(self, example: Example, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        grouping = self.grouping
+        named = dict.fromkeys(grouping.group_by)
+        if named:
+            named = {name: row.get(name, values.get(name)) for name in named}
+        identify(example, named or None)
+        if grouping.stratify_by is not None:
+            value = row.get(grouping.stratify_by, values.get(grouping.stratify_by))
+            example.stratum = canonical_json(value).decode()
+        for name in grouping.tags:
+            value = row.get(name, values.get(name))
+            if isinstance(value, (str, int, float)):
+                example.tags[name] = value
+        derived = row.get(DERIVED_COLUMN)
+        if isinstance(derived, str):
+            example.derived_from = derived
+
+    def _parse_reject(self, record: Record, position: Position, digest: str) -> Reject:
+        fault = record.fault
+        if fault is None:
+            raise AssertionError("a record has neither value nor fault")
+        text = record.raw[:_KEPT_TEXT_BYTES].decode(errors="replace")
+        return Reject(position, digest, None, fault.code, "", fault.detail, None, text)

@@ -1,0 +1,1 @@
+"""What rows become: one file a mapper, each a `MAPPER` with its fields, options and samples."""

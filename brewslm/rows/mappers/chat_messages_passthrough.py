@@ -1,0 +1,74 @@
+"""Chat turns with role and content."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.contracts import Spec
+from brewslm.rows.chat import chat_example, turns_of
+from brewslm.rows.mapper import Mapped, Mapper, MapperField, Sample
+from brewslm.rows.rejects import RejectCode
+from brewslm.rows.targets import Target
+
+
+class Options(Spec):
+    """Options of chat_messages_passthrough."""
+
+    require_assistant_reply: bool = True
+    """Reject turns that do not end with the assistant; false is for evaluation prompts."""
+
+
+def _map(values: Mapping[str, Any], options: Options, target: Target) -> Mapped:
+    turns = turns_of(
+        values.get("messages"), "messages", RejectCode.MISSING_MESSAGES, ("role", "content"), {}
+    )
+    return chat_example(
+        turns,
+        values.get("tools"),
+        target,
+        "messages",
+        requires_reply=options.require_assistant_reply,
+    )
+
+
+_ASK = {"role": "user", "content": "Where is\n\tpump 3?"}
+_REPLY = {"role": "assistant", "content": "In hall B"}
+_SYSTEM = {"role": "system", "content": "Be brief."}
+
+MAPPER = Mapper(
+    id="chat_messages_passthrough",
+    task_profile="chat_sft",
+    other_profiles=("tool_calling", "structured_extraction", "classification"),
+    fields=(MapperField("messages", is_required=True), MapperField("tools")),
+    options=Options,
+    map=_map,
+    samples=(
+        Sample({"messages": [_SYSTEM, _ASK, _REPLY]}),
+        Sample({"messages": [_ASK, {**_REPLY, "train": False}, _ASK, _REPLY]}),
+        Sample({"messages": []}, RejectCode.MISSING_MESSAGES),
+        Sample({"messages": "hello"}, RejectCode.INVALID_MESSAGES_SHAPE),
+        Sample({"messages": [{"role": "bot", "content": "x"}]}, RejectCode.UNKNOWN_ROLE),
+        Sample({"messages": [_ASK, {**_REPLY, "content": " "}]}, RejectCode.EMPTY_TURN),
+        Sample({"messages": [_ASK, _SYSTEM, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"messages": [_ASK, _ASK, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"messages": [_SYSTEM]}, RejectCode.NO_VALID_TURNS),
+        Sample({"messages": [_ASK]}, RejectCode.MISSING_ASSISTANT_REPLY),
+        Sample({"messages": [_ASK]}, options={"require_assistant_reply": False}),
+        Sample({"messages": [_ASK, _REPLY], "tools": 3}, RejectCode.WRONG_TYPE),
+        Sample(
+            {"messages": [_ASK, _REPLY]},
+            RejectCode.REFERENCE_NOT_JSON,
+            profile="structured_extraction",
+        ),
+        Sample(
+            {"messages": [_ASK, _REPLY]},
+            RejectCode.LABEL_NOT_ALLOWED,
+            profile="classification",
+            labels=frozenset({"a"}),
+        ),
+        Sample(
+            {"messages": [_ASK, {**_REPLY, "content": '{"tool": "find", "arguments": {}}'}]},
+            RejectCode.INVALID_TOOL_CALL,
+            profile="tool_calling",
+        ),
+    ),
+)

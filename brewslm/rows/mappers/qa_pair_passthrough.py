@@ -1,0 +1,73 @@
+"""A question and one or more answers, or any other pair of texts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.rows.mapper import Mapped, Mapper, MapperField, NoOptions, Sample, text_field
+from brewslm.rows.rejects import RejectCode
+from brewslm.rows.targets import Target, text_inputs, text_reference
+
+
+def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapped:
+    question = text_field(values, "question", RejectCode.MISSING_QUESTION)
+    answer = values.get("answer")
+    reference = text_reference(target, answer, "answer", RejectCode.MISSING_ANSWER)
+    return Mapped(text_inputs(target, question), reference)
+
+
+MAPPER = Mapper(
+    id="qa_pair_passthrough",
+    task_profile="qa",
+    other_profiles=(
+        "instruction_sft",
+        "seq2seq",
+        "summarization",
+        "structured_extraction",
+        "classification",
+    ),
+    fields=(
+        MapperField(
+            "question",
+            is_required=True,
+            known_names=("prompt", "instruction", "input", "source_text", "article", "document"),
+        ),
+        MapperField(
+            "answer",
+            is_required=True,
+            known_names=(
+                "response",
+                "completion",
+                "output",
+                "target_text",
+                "reference",
+                "summary",
+            ),
+        ),
+    ),
+    map=_map,
+    samples=(
+        Sample({"question": "Where is pump 3?", "answer": "In hall B"}),
+        Sample({"question": "Where is pump 3?", "answer": ["In hall B", "Hall B"]}),
+        Sample({"question": "A long report", "answer": "Short"}, profile="summarization"),
+        Sample({"question": "Pump 3", "answer": '{"n": 3}'}, profile="structured_extraction"),
+        Sample({"answer": "In hall B"}, RejectCode.MISSING_QUESTION),
+        Sample({"question": "Where is pump 3?", "answer": " "}, RejectCode.MISSING_ANSWER),
+        Sample({"question": "Where is pump 3?", "answer": 3}, RejectCode.WRONG_TYPE),
+        Sample(
+            {"question": "Pump 3", "answer": "{n: 3}"},
+            RejectCode.REFERENCE_NOT_JSON,
+            profile="structured_extraction",
+        ),
+        Sample(
+            {"question": "Pump 3", "answer": '{"n": 9007199254740993}'},
+            RejectCode.NUMBER_OUT_OF_RANGE,
+            profile="structured_extraction",
+        ),
+        Sample(
+            {"question": "Pump 3", "answer": "c"},
+            RejectCode.LABEL_NOT_ALLOWED,
+            profile="classification",
+            labels=frozenset({"a", "b"}),
+        ),
+    ),
+)

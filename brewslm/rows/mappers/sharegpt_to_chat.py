@@ -1,0 +1,52 @@
+"""Conversations with from and value, as chat turns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.contracts import Spec
+from brewslm.rows.chat import chat_example, turns_of
+from brewslm.rows.mapper import Mapped, Mapper, MapperField, Sample
+from brewslm.rows.rejects import RejectCode
+from brewslm.rows.targets import Target
+
+
+class Options(Spec):
+    """Options of sharegpt_to_chat."""
+
+    role_map: dict[str, str] = {"human": "user", "gpt": "assistant", "system": "system"}
+    """Speaker of a turn to its role."""
+
+
+def _map(values: Mapping[str, Any], options: Options, target: Target) -> Mapped:
+    turns = turns_of(
+        values.get("conversations"),
+        "conversations",
+        RejectCode.MISSING_CONVERSATIONS,
+        ("from", "value"),
+        options.role_map,
+    )
+    return chat_example(turns, values.get("tools"), target, "conversations", requires_reply=True)
+
+
+_ASK = {"from": "human", "value": "Where is pump 3?"}
+_REPLY = {"from": "gpt", "value": "In hall B"}
+
+MAPPER = Mapper(
+    id="sharegpt_to_chat",
+    task_profile="chat_sft",
+    other_profiles=("tool_calling", "structured_extraction", "classification"),
+    fields=(MapperField("conversations", is_required=True), MapperField("tools")),
+    options=Options,
+    map=_map,
+    samples=(
+        Sample({"conversations": [_ASK, _REPLY]}),
+        Sample({}, RejectCode.MISSING_CONVERSATIONS),
+        Sample({"conversations": [{"from": "human"}]}, RejectCode.INVALID_MESSAGES_SHAPE),
+        Sample({"conversations": [{"from": "bot", "value": "x"}]}, RejectCode.UNKNOWN_ROLE),
+        Sample({"conversations": [{"from": "human", "value": ""}]}, RejectCode.EMPTY_TURN),
+        Sample({"conversations": [_REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"conversations": [{"from": "system", "value": "x"}]}, RejectCode.NO_VALID_TURNS),
+        Sample({"conversations": [_ASK]}, RejectCode.MISSING_ASSISTANT_REPLY),
+        Sample({"conversations": [_ASK, _REPLY], "tools": 3}, RejectCode.WRONG_TYPE),
+    ),
+)

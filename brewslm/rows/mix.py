@@ -1,0 +1,94 @@
+"""Mixing of train rows: caps, source weights and rows put back against forgetting.
+
+Only train is mixed, after placement. Copies are a weight, never lines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from brewslm.rows.identity import order_digest, order_ratio
+from brewslm.rows.record import Example
+from brewslm.rows.rejects import HoldCode
+
+
+@dataclass(slots=True)
+class Mix:
+    """What an epoch sees."""
+
+    train_rows_effective: float = 0
+    sources: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Source to rows, weight, effective rows and share of the epoch."""
+    mix_back: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mix as plain JSON."""
+        return {"sources": self.sources, "mix_back": self.mix_back}
+
+
+def by_order(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Return examples in the order that seed and row_id give."""
+    return sorted(
+        examples, key=lambda example: (order_digest(seed, example.row_id), example.row_id)
+    )
+
+
+def cap(train: Sequence[Example], max_examples: int | None, seed: int) -> None:
+    """Hold the train rows beyond `max_examples`, largest order digest first."""
+    if max_examples is not None:
+        for example in by_order(train, seed)[max_examples:]:
+            example.hold = HoldCode.CAPPED
+
+
+def apply_weights(train: Sequence[Example], seed: int) -> None:
+    """Turn each source's weight into whole copies; the fraction is decided by order digest.
+
+    Rows with no copy are held.
+    """
+    for example in train:
+        whole = int(example.weight)
+        fraction = example.weight - whole
+        copies = whole
+        if fraction and order_ratio(order_digest(seed, example.row_id)) < fraction:
+            copies += 1
+        if copies:
+            example.weight = copies
+        else:
+            example.weight = 1
+            example.hold = HoldCode.WEIGHT_EXCLUDED
+
+
+def put_back(
+    general: Sequence[Example], train_rows_effective: float, fraction: float, seed: int
+) -> list[Example]:
+    """Return the general rows that stay, so that they are `fraction` of the epoch within one row;
+    the others are held.
+    """
+    wanted = round(fraction * train_rows_effective / (1 - fraction)) if fraction < 1 else 0
+    ordered = by_order(general, seed)
+    for example in ordered[wanted:]:
+        example.hold = HoldCode.CAPPED
+    return ordered[:wanted]
+
+
+def mix_of(
+    train: Sequence[Example],
+    weights: dict[str, float],
+    mix_back_source: str | None,
+    mix_back_fraction: float,
+) -> Mix:
+    """Return the numbers of a finished mix."""
+    total = sum(example.weight for example in train)
+    mix = Mix(train_rows_effective=total)
+    for source in sorted({example.position.source for example in train}):
+        own = [example.weight for example in train if example.position.source == source]
+        mix.sources[source] = {
+            "rows": len(own),
+            "weight": weights[source],
+            "effective_rows": sum(own),
+            "share_ratio": sum(own) / total,
+        }
+    if mix_back_source is not None:
+        rows = mix.sources.get(mix_back_source, {}).get("rows", 0)
+        mix.mix_back = {"source": mix_back_source, "fraction": mix_back_fraction, "rows": rows}
+    return mix

@@ -1,0 +1,503 @@
+"""All sources of a dataset into one prepared folder, with findings instead of guesses."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from brewslm.contracts import Compose, Output, TokenCounter
+from brewslm.diagnostics import Finding, sorted_findings
+from brewslm.errors import BrewError
+from brewslm.fingerprint import digest_bytes, digest_value
+from brewslm.rows import findings as say
+from brewslm.rows.accounting import account, check_files, check_homes, split_counts
+from brewslm.rows.binding import Binding, Grouping
+from brewslm.rows.clean import VERSION as CLEANING_VERSION
+from brewslm.rows.contract import Contract
+from brewslm.rows.duplicates import drop_duplicates
+from brewslm.rows.introspect import Proposal, propose_feed
+from brewslm.rows.leaks import LeakReport, find_leaks
+from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS, DefaultOptions, load_defaults
+from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
+from brewslm.rows.near import hold_near_duplicates
+from brewslm.rows.prepared import (
+    FORMAT_VERSION,
+    Lines,
+    Writer,
+    file_name,
+    index_lines,
+    lengths_of,
+    rejected_lines,
+)
+from brewslm.rows.record import Example, Flag, Reject, Split
+from brewslm.rows.rejects import HoldCode
+from brewslm.rows.request import POOL_ROLES, Request, SourceRequest
+from brewslm.rows.source import Feed, finding_of, open_source
+from brewslm.rows.split import Placement, place
+
+_DECLARED = {
+    "train": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "test": Split.TEST,
+    "gold_dev": Split.GOLD_DEV,
+    "gold_test": Split.GOLD_TEST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """What reading a source showed."""
+
+    locator: str
+    digest: str
+    size_bytes: int
+    rows_read: int
+    blank_lines: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BindingStats:
+    """What a mapper made of a source."""
+
+    adapter: str
+    mapper_id: str
+    task_profile: str
+    field_map: dict[str, str]
+    confidence: float | None
+    """Of introspection, None where the mapper was written."""
+    mapped: int
+    """Rows that became examples, duplicates included."""
+    rejected: dict[str, int]
+    examples_digest: str
+    """Of the examples' identities and tags; equal for equal content in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What came of a request: stats, findings, and the files of the prepared folder."""
+
+    sources: dict[str, SourceStats]
+    bindings: dict[str, BindingStats]
+    """By source name."""
+    proposals: dict[str, tuple[Proposal, ...]]
+    """Ranked, for sources whose mapper was found by introspection."""
+    findings: tuple[Finding, ...]
+    manifest: dict[str, Any]
+    files: dict[str, Output]
+    """File name to digest and size, the manifest included."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """Everything that is known so far while a request is carried out."""
+
+    request: Request
+    findings: list[Finding] = field(default_factory=list)
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    proposals: dict[str, tuple[Proposal, ...]] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    stats: dict[str, BindingStats] = field(default_factory=dict)
+
+    def role(self, example: Example) -> str:
+        return self.bindings[example.position.source].source.role
+
+
+def prepare(
+    request: Request,
+    root: Path,
+    out: Path,
+    compose: Compose,
+    count_tokens: TokenCounter | None = None,
+) -> Preparation:
+    """Read all sources once, write the prepared folder to `out`, and tell everything found.
+
+    A source whose mapper is found by introspection is read twice. Trouble with rows, files and
+    settings becomes findings; the folder then holds what the readable sources gave.
+    """
+    work = _Work(request)
+    for source in sorted(request.sources, key=lambda item: item.name):
+        try:
+            _read_source(work, source, root)
+        except BrewError as error:
+            work.feeds.pop(source.name, None)
+            work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))
+    _deduplicate(work)
+    placement = _place(work)
+    leaks = _check_leaks(work)
+    mix = _mix(work)
+    labels = _labels(work)
+    writer, manifest = _write(work, out, compose, count_tokens, labels, leaks, mix)
+    work.findings += say.dataset_findings(
+        request,
+        list(work.bindings.values()),
+        work.examples,
+        work.rejects,
+        placement,
+        labels,
+        sum(feed.rows_read for feed in work.feeds.values()),
+    )
+    return Preparation(
+        sources={name: _source_stats(feed) for name, feed in work.feeds.items()},
+        bindings=work.stats,
+        proposals=work.proposals,
+        findings=sorted_findings(work.findings),
+        manifest=manifest,
+        files=writer.files,
+    )
+
+
+def _read_source(work: _Work, source: SourceRequest, root: Path) -> None:
+    """Read, map, clean and check one source.
+
+    Raises: BrewError where the source as a whole cannot be used.
+    """
+    request = work.request
+    contract = Contract.of(request.contract, source.contract)
+    source, confidence = _with_mapper(work, source, root)
+    mapper = MAPPERS.load(source.mapper_id or "")
+    profile = source.task_profile
+    if profile is None and request.task_profile in mapper.profiles:
+        profile = request.task_profile
+    feed = open_source(source.locator, root, source.limit)
+    binding = Binding(
+        replace(source, task_profile=profile),
+        feed.locator.path,
+        mapper,
+        contract,
+        request.cleaning,
+        _grouping(request),
+        confidence,
+    )
+    examples: list[Example] = []
+    rejects: list[Reject] = []
+    for outcome in binding.examples(feed.records):
+        if isinstance(outcome, Example):
+            examples.append(outcome)
+        else:
+            rejects.append(outcome)
+    work.feeds[source.name] = feed
+    work.bindings[source.name] = binding
+    work.examples += examples
+    work.rejects += rejects
+    work.stats[source.name] = _binding_stats(binding, examples)
+    work.findings += say.source_findings(source, feed, binding)
+
+
+def _with_mapper(
+    work: _Work, source: SourceRequest, root: Path
+) -> tuple[SourceRequest, float | None]:
+    """Return the source with its mapper; one that names none gets the best proposal."""
+    if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
+        return source, None
+    options: DefaultOptions = load_defaults(source.options)
+    feed = open_source(source.locator, root, source.limit)
+    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    work.proposals[source.name] = proposals
+    best = proposals[0] if proposals else None
+    if best is None or best.needs_force:
+        raise say.low_confidence(source, proposals)
+    found = replace(
+        source,
+        mapper_id=best.mapper_id,
+        options={},
+        field_mapping={**best.field_map, **source.field_mapping},
+        task_profile=source.task_profile or best.target_task_profile,
+    )
+    return found, best.confidence
+
+
+def _grouping(request: Request) -> Grouping:
+    split = request.split
+    stratum = () if split.stratify_by is None else (split.stratify_by,)
+    tags = dict.fromkeys((*split.group_by, *stratum, *request.tag_columns))
+    return Grouping(split.group_by, split.stratify_by, tuple(tags))
+
+
+def _binding_stats(binding: Binding, examples: list[Example]) -> BindingStats:
+    identities = sorted(
+        f"{example.row_id} {example.group_key} {example.stratum} {sorted(example.tags.items())}"
+        for example in examples
+    )
+    return BindingStats(
+        adapter=binding.source.adapter,
+        mapper_id=binding.mapper.id,
+        task_profile=binding.target.task_profile,
+        field_map=binding.field_map,
+        confidence=binding.confidence,
+        mapped=len(examples),
+        rejected={str(code): count for code, count in sorted(binding.rejected.items())},
+        examples_digest=digest_bytes("\n".join(identities).encode()),
+    )
+
+
+def _source_stats(feed: Feed) -> SourceStats:
+    return SourceStats(
+        locator=str(feed.locator),
+        digest=feed.digest,
+        size_bytes=feed.size_bytes,
+        rows_read=feed.rows_read,
+        blank_lines=feed.tally.blank_lines,
+        columns=tuple(feed.tally.columns),
+    )
+
+
+def _deduplicate(work: _Work) -> None:
+    cleaning = work.request.cleaning
+    if cleaning.dedupe == "off":
+        return
+    gold = [example for example in work.examples if example.is_gold]
+    pool = [example for example in work.examples if not example.is_gold]
+    evaluated = frozenset(
+        name for name, binding in work.bindings.items() if binding.source.role == "test"
+    )
+    pool, pool_duplicates = drop_duplicates(pool, evaluated)
+    gold, gold_duplicates = drop_duplicates(gold)
+    if cleaning.dedupe == "near":
+        hold_near_duplicates(
+            [example for example in pool if example.position.source not in evaluated],
+            cleaning.near_threshold,
+        )
+    work.examples = pool + gold
+    work.rejects += pool_duplicates + gold_duplicates
+
+
+def _place(work: _Work) -> Placement:
+    """Give every example its set; held ones are held."""
+    pool: list[Example] = []
+    for example in work.examples:
+        if example.hold is None:
+            role = work.role(example)
+            if example.position.source == work.request.mix_back_source:
+                example.split = Split.TRAIN
+            elif role in POOL_ROLES:
+                pool.append(example)
+            else:
+                example.split = _DECLARED[role]
+        else:
+            example.split = Split.HELD
+    groups: dict[str, str] = {}
+    for example in pool:
+        groups[example.group_key] = min(
+            groups.get(example.group_key, example.stratum), example.stratum
+        )
+    placement = place(groups, work.request.split)
+    for example in pool:
+        example.split = placement.sets[example.group_key]
+        if example.group_key in placement.forced:
+            example.flags.add(Flag.SPLIT_FORCED)
+    return placement
+
+
+def _check_leaks(work: _Work) -> LeakReport:
+    """Compare training rows with evaluation rows; hold those that resemble the split's own test."""
+    evaluated = [item for item in work.examples if item.split and item.split.is_evaluated]
+    trained = [item for item in work.examples if item.split and item.split.is_trained]
+    own_test = {
+        id(item) for item in evaluated if item.split is Split.TEST and work.role(item) in POOL_ROLES
+    }
+    settings = work.request.leak_check
+    declared = bool(work.request.split.group_by)
+    report = find_leaks(evaluated, trained, settings, has_declared_groups=declared)
+    for leak in report.leaks:
+        if id(leak.evaluated) in own_test and not leak.is_only_reported:
+            leak.trained.hold = HoldCode.LEAK_HELD
+            leak.trained.split = Split.HELD
+    report.blocking = [
+        leak
+        for leak in report.leaks
+        if id(leak.evaluated) not in own_test and not leak.is_only_reported
+    ]
+    work.findings += say.leak_findings(report.blocking, settings.action)
+    return report
+
+
+def _mix(work: _Work) -> Mix:
+    """Cap, weight and mix back the train rows."""
+    request = work.request
+    seed = request.split.seed
+    train = [example for example in work.examples if example.split is Split.TRAIN]
+    general = [item for item in train if item.position.source == request.mix_back_source]
+    own = [item for item in train if item.position.source != request.mix_back_source]
+    for example in work.examples:
+        if example.split is not Split.TRAIN or example.position.source == request.mix_back_source:
+            example.weight = 1
+    cap(own, request.max_examples, seed)
+    own = [example for example in own if example.hold is None]
+    apply_weights(own, seed)
+    own = [example for example in own if example.hold is None]
+    effective = sum(example.weight for example in own)
+    kept = put_back(general, effective, request.mix_back_fraction, seed)
+    for example in work.examples:
+        if example.hold is not None:
+            example.split = Split.HELD
+            example.weight = 1
+    weights = {name: binding.source.weight for name, binding in work.bindings.items()}
+    return mix_of(own + kept, weights, request.mix_back_source, request.mix_back_fraction)
+
+
+def _labels(work: _Work) -> tuple[str, ...]:
+    """Return allowed labels in contract order, else every label of the dataset, sorted."""
+    allowed = work.request.contract.get("allowed_labels")
+    if allowed is not None:
+        return tuple(allowed)
+    return tuple(
+        sorted(
+            {
+                example.reference["label"]
+                for example in work.examples
+                if example.task_profile == "classification"
+            }
+        )
+    )
+
+
+def _write(
+    work: _Work,
+    out: Path,
+    compose: Compose,
+    count_tokens: TokenCounter | None,
+    labels: tuple[str, ...],
+    leaks: LeakReport,
+    mix: Mix,
+) -> tuple[Writer, dict[str, Any]]:
+    request = work.request
+    writer = Writer(out)
+    contracts = {
+        name: binding.contract.document(labels, binding.scoring_mode)
+        for name, binding in work.bindings.items()
+    }
+    lines = Lines(compose, contracts, request.system_prompt, request.split.seed)
+    written: dict[str, int] = {}
+    for split in Split:
+        own = [example for example in work.examples if example.split is split]
+        written[file_name(split)] = writer.write(file_name(split), lines.of(split, own))
+    duplicates = [reject for reject in work.rejects if reject.of_row_id is not None]
+    writer.write("index.jsonl", index_lines(work.examples, duplicates))
+    written["rejected.jsonl"] = writer.write("rejected.jsonl", rejected_lines(work.rejects))
+    writer.write("leak_report.jsonl", leaks.lines())
+    read = {name: feed.rows_read for name, feed in work.feeds.items()}
+    accounting = account(read, work.examples, work.rejects)
+    check_files(split_counts(work.examples), written, len(work.rejects))
+    if request.cleaning.dedupe != "off":
+        check_homes(work.examples)
+    manifest = {
+        **_identity(work, labels, contracts),
+        **_counts(work, accounting, mix, leaks),
+        "lengths": lengths_of(lines.texts, count_tokens, request.tokenizer_digest),
+        "file_paths": {name: name for name in writer.files},
+        "file_hashes": {name: output.digest for name, output in writer.files.items()},
+        "file_sizes": {name: output.size_bytes for name, output in writer.files.items()},
+    }
+    writer.write_manifest(manifest)
+    return writer, manifest
+
+
+def _identity(
+    work: _Work, labels: tuple[str, ...], contracts: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the manifest says about the settings and the sources."""
+    request = work.request
+    contract = Contract.of(request.contract)
+    modes = {binding.scoring_mode for binding in work.bindings.values()}
+    document = contract.document(labels, modes.pop() if len(modes) == 1 else "auto")
+    bindings = work.bindings.values()
+    return {
+        "format_version": FORMAT_VERSION,
+        "project": request.project,
+        "seed": request.split.seed,
+        "task_profile": _task_profile(work),
+        "labels": list(labels),
+        "output_schema": {
+            **(contract.json_schema or {}),
+            "scoring_mode": document["scoring_mode"],
+        },
+        "contract": document,
+        "contract_digest": digest_value(document),
+        "chat_template": request.chat_template,
+        "prompt_template_digest": request.prompt_template_digest,
+        "adapters": [
+            {
+                "source": binding.source.name,
+                "adapter_id": binding.mapper.id,
+                "adapter_config": dict(binding.source.options),
+                "field_mapping": binding.field_map,
+                "task_profile": binding.target.task_profile,
+                "contract_digest": digest_value(contracts[binding.source.name]),
+            }
+            for binding in bindings
+        ],
+        "sources": [
+            {
+                "name": binding.source.name,
+                "type": binding.source.role,
+                "locator": str(work.feeds[binding.source.name].locator),
+                "digest": work.feeds[binding.source.name].digest,
+                "rows_read": work.feeds[binding.source.name].rows_read,
+                "blank_lines": work.feeds[binding.source.name].tally.blank_lines,
+            }
+            for binding in bindings
+        ],
+        "dataset_versions": {name: feed.digest for name, feed in work.feeds.items()},
+        "included_types": sorted({binding.source.role for binding in bindings}),
+        "include_types_resolution": "every source of the project",
+    }
+
+
+def _task_profile(work: _Work) -> str | None:
+    """Return the profile of the dataset; the source that is mixed back has no say."""
+    if work.request.task_profile is not None:
+        return work.request.task_profile
+    profiles = Counter(
+        example.task_profile
+        for example in work.examples
+        if example.position.source != work.request.mix_back_source
+    )
+    return min(profiles, key=lambda name: (-profiles[name], name)) if profiles else None
+
+
+def _counts(work: _Work, accounting: dict[str, Any], mix: Mix, leaks: LeakReport) -> dict[str, Any]:
+    """Return what the manifest says about the rows."""
+    split = work.request.split
+    changed: Counter[str] = Counter()
+    pii: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    for binding in work.bindings.values():
+        changed.update(binding.tally.changed)
+        pii.update(binding.tally.pii)
+    for example in work.examples:
+        flags.update(flag.value for flag in example.flags)
+    return {
+        "total_entries": accounting["total"]["accepted"],
+        "splits": accounting["total"]["splits"],
+        "ratios": {"train": split.train, "validation": split.validation, "test": split.test},
+        "accounting": accounting,
+        "train_rows_effective": mix.train_rows_effective,
+        "mix": mix.to_json(),
+        "cleaning": {
+            "version": CLEANING_VERSION,
+            "changed": dict(sorted(changed.items())),
+            "flags": dict(sorted(flags.items())),
+            "pii": {"action": work.request.cleaning.pii, "types": dict(sorted(pii.items()))},
+            "left_values": sum(item.tally.left_values for item in work.bindings.values()),
+        },
+        "leaks": {
+            "counts": leaks.counts(),
+            "blocking": len(leaks.blocking),
+            "action": work.request.leak_check.action,
+            "boilerplate": len(leaks.boilerplate),
+        },
+        "label_counts": _label_counts(work.examples),
+    }
+
+
+def _label_counts(examples: list[Example]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for example in examples:
+        if example.task_profile == "classification":
+            role = (example.split or Split.HELD).role
+            counts.setdefault(role, Counter())[example.reference["label"]] += 1
+    return {role: dict(sorted(own.items())) for role, own in sorted(counts.items())}

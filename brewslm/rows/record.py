@@ -1,0 +1,126 @@
+"""Values on a row's way: the record that a source yields and the example made of it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from brewslm.rows.rejects import HoldCode, RejectCode
+
+MAX_RECORD_BYTES = 1 << 20
+
+
+class Fault(NamedTuple):
+    """Why a record has no value."""
+
+    code: RejectCode
+    detail: str = ""
+
+
+class Record(NamedTuple):
+    """What a source yields: bytes with a position, and a value or the fault that prevents one.
+
+    `line` is 1-based, the row ordinal for parquet; `byte_offset` is None there.
+    """
+
+    line: int
+    byte_offset: int | None
+    raw: bytes
+    """Without line end; cut for `row_too_large`."""
+    value: dict[str, Any] | None
+    fault: Fault | None
+    raw_digest: str = ""
+    """Set where `raw` is not the whole record."""
+
+
+class Flag(StrEnum):
+    """What was noticed about an accepted row."""
+
+    TAG_REPAIRED = "tag_repaired"
+    CONTROL_CHARACTER = "control_character"
+    BIDI_CONTROL = "bidi_control"
+    INVISIBLE_CHARACTER = "invisible_character"
+    REDACTED = "redacted"
+    SPLIT_FORCED = "split_forced"
+    HTML_ENTITY = "html_entity"
+
+
+class Split(StrEnum):
+    """Where an accepted example ends; the value is the name of its file without suffix."""
+
+    TRAIN = "train"
+    VALIDATION = "val"
+    TEST = "test"
+    GOLD_DEV = "gold_dev"
+    GOLD_TEST = "gold_test"
+    HELD = "held"
+
+    @property
+    def role(self) -> str:
+        """The name in counts and in `index.jsonl`."""
+        return "validation" if self is Split.VALIDATION else self.value
+
+    @property
+    def is_gold(self) -> bool:
+        """Whether rows of this set are never trained on."""
+        return self in (Split.GOLD_DEV, Split.GOLD_TEST)
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether a verdict may rest on rows of this set."""
+        return self.is_gold or self is Split.TEST
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training sees rows of this set."""
+        return self in (Split.TRAIN, Split.VALIDATION)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a row stands: source, file and line."""
+
+    source: str
+    line: int
+    file: str = ""
+    byte_offset: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(slots=True)
+class Example:
+    """What a mapper made of a row, with its identities and, in the end, its place."""
+
+    position: Position
+    raw_digest: str
+    row_key: str | None
+    task_profile: str
+    inputs: dict[str, Any]
+    reference: dict[str, Any]
+    flags: set[Flag] = field(default_factory=set)
+    tags: dict[str, Any] = field(default_factory=dict)
+    weight: float = 1
+    is_gold: bool = False
+    """Whether its source is never trained on."""
+    row_id: str = ""
+    input_key: str = ""
+    group_key: str = ""
+    stratum: str = ""
+    derived_from: str | None = None
+    split: Split | None = None
+    hold: HoldCode | None = None
+
+
+@dataclass(slots=True)
+class Reject:
+    """A row that stayed out, or a duplicate (`of_row_id` set) of a row that stayed in."""
+
+    position: Position
+    raw_digest: str
+    row_key: str | None
+    code: str
+    field_path: str = ""
+    detail: str = ""
+    of_row_id: str | None = None
+    row: Any = None

@@ -1,0 +1,98 @@
+"""What prepare is asked to do: plain values, no specs of other rooms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+POOL_ROLES = ("raw", "cleaned", "synthetic")
+GOLD_ROLES = ("gold_dev", "gold_test")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """A source and the adapter that serves it."""
+
+    name: str
+    role: str
+    """raw, cleaned, synthetic, train, validation, test, gold_dev or gold_test."""
+    locator: str
+    """`scheme:path`, the path relative to the project."""
+    limit: int | None = None
+    weight: float = 1
+    sha256: str | None = None
+    """Expected digest of the bytes, 64 hex digits."""
+    record_count: int = 0
+    """Expected number of rows; 0 does not check."""
+    adapter: str = ""
+    """Name of the adapter resource, for findings and statistics."""
+    mapper_id: str | None = None
+    """None asks for introspection."""
+    task_profile: str | None = None
+    field_mapping: Mapping[str, str] = field(default_factory=dict)
+    """Field of the mapper to column of the source."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    contract: Mapping[str, Any] = field(default_factory=dict)
+    """Output contract of this source, on top of the dataset's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRequest:
+    """Shares of the pool and how rows are placed."""
+
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    seed: int = 42
+    method: str = "hash"
+    """hash or random."""
+    group_by: tuple[str, ...] = ()
+    stratify_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningRequest:
+    """What is changed, flagged, redacted and refused."""
+
+    dedupe: str = "exact"
+    """off, exact or near."""
+    near_threshold: float = 0.85
+    pii: str = "warn"
+    """off, warn, redact or block."""
+    min_chars: int = 1
+    max_chars: int | None = None
+    normalize_unicode: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeakRequest:
+    """Which layers compare training rows with evaluation rows, and how much a leak weighs."""
+
+    exact: bool = True
+    ngram: int = 13
+    near: float | None = 0.7
+    group: bool = True
+    action: str = "block"
+    """block or warn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole dataset to prepare."""
+
+    project: str
+    sources: tuple[SourceRequest, ...]
+    task_profile: str | None = None
+    system_prompt: str = ""
+    split: SplitRequest = SplitRequest()
+    cleaning: CleaningRequest = CleaningRequest()
+    contract: Mapping[str, Any] = field(default_factory=dict)
+    leak_check: LeakRequest = LeakRequest()
+    mix_back_source: str | None = None
+    mix_back_fraction: float = 0
+    max_examples: int | None = None
+    tag_columns: tuple[str, ...] = ()
+    """Columns that slices, curriculum or test types name; group and stratum are added."""
+    chat_template: Mapping[str, Any] | None = None
+    """`{digest, origin, special_tokens_digest}` once a base is known."""
+    prompt_template_digest: str = ""
+    tokenizer_digest: str | None = None

@@ -1,0 +1,233 @@
+"""Reading a source once: locator, bytes digested on the way, records with positions.
+
+A source never reads outside the project folder, and bytes that change under its hands are an error.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from brewslm.diagnostics import Finding, FindingCode, Place, Severity
+from brewslm.errors import BrewError
+from brewslm.files import PathError, open_inside
+from brewslm.registry import Registry, UnknownNameError
+from brewslm.rows.record import Record
+
+_BUFFER_BYTES = 1 << 20
+MAX_FILE_BYTES = 8 << 30
+UTF8_MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_SUFFIXES = {"ndjson": "jsonl"}
+
+
+class SourceError(BrewError):
+    """A source cannot be read as a whole; `code` is a finding code."""
+
+    def __init__(
+        self, message: str, *, code: str, remedy: str, found: str = "", line: int = 0
+    ) -> None:
+        """line: where in the file, 0 for the file itself."""
+        super().__init__(message, code=code, remedy=remedy, found=found)
+        self.line = line
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was seen while a source was read."""
+
+    blank_lines: int = 0
+    byte_order_marks: int = 0
+    columns: dict[str, None] = field(default_factory=dict)
+    """Column names in order of first appearance."""
+
+
+Read = Callable[[BinaryIO, Tally], Iterator[Record]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scheme: how the bytes of a file become records.
+
+    `read` consumes a buffered binary stream in file order and counts into the tally.
+    """
+
+    scheme: str
+    read: Read
+    is_seekable: bool = False
+    """Whether it needs random access; the bytes are digested beforehand then."""
+    sample: bytes = b""
+    """A small file of two rows, read by the conformance tests."""
+
+
+SOURCES: Registry[Source] = Registry("brewslm.rows.sources", "SOURCE", "data source scheme")
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Scheme and path of a local source."""
+
+    scheme: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.path}"
+
+
+@dataclass(slots=True)
+class Feed:
+    """A source being read; digest, size and tally are complete once `records` is exhausted."""
+
+    locator: Locator
+    records: Iterator[Record]
+    tally: Tally
+    digest: str = ""
+    size_bytes: int = 0
+    rows_read: int = 0
+
+
+def parse_locator(text: str) -> Locator:
+    """Return scheme and path; a bare path and `file:` take the scheme of the extension.
+
+    Raises: SourceError.
+    """
+    scheme, colon, path = text.partition(":")
+    if not colon or "/" in scheme:
+        scheme, path = "file", text
+    if scheme == "file":
+        suffix = PurePosixPath(path).suffix.removeprefix(".").lower()
+        scheme = _SUFFIXES.get(suffix, suffix)
+        if scheme not in SOURCES.names():
+            raise SourceError(
+                f'no rows can be read from "{path}"',
+                code=FindingCode.VALUE_UNAVAILABLE,
+                found=f'extension ".{suffix}"',
+                remedy="export the rows as JSON lines or CSV",
+            )
+    return Locator(_SUFFIXES.get(scheme, scheme), path)
+
+
+def open_source(locator_text: str, root: Path, limit: int | None = None) -> Feed:
+    """Return a feed of the records of a source; nothing is read yet.
+
+    Raises: SourceError here or while the records are consumed.
+    """
+    locator = parse_locator(locator_text)
+    try:
+        source = SOURCES.load(locator.scheme)
+    except UnknownNameError as error:
+        raise SourceError(
+            error.message, code=FindingCode.VALUE_UNAVAILABLE, found=error.found,
+            remedy="pin the rows in a local file and name that",
+        ) from error  # fmt: skip
+    except ImportError as error:
+        raise SourceError(
+            f'reading "{locator}" needs the package {error.name}',
+            code=FindingCode.MISSING_EXTRA,
+            remedy='pip install "brewslm[train]"',
+        ) from error
+    feed = Feed(locator, iter(()), Tally())
+    feed.records = _records(source, feed, root, limit)
+    return feed
+
+
+def finding_of(error: BrewError, locator: str, address: str) -> Finding:
+    """Return the finding that says why a source could not be read."""
+    file = locator.partition(":")[2] or locator
+    return Finding(
+        code=error.code,
+        severity=Severity.ERROR,
+        message=error.message,
+        actionable_fix=error.remedy,
+        address=address,
+        place=Place(file, getattr(error, "line", 0)),
+        found=error.found,
+        expected=error.expected,
+    )
+
+
+class _DigestingRaw(io.RawIOBase):
+    """Raw bytes of a file that pass through SHA-256."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self.sha256.update(data)
+        self.size_bytes += len(data)
+        return len(data)
+
+
+def _records(source: Source, feed: Feed, root: Path, limit: int | None) -> Iterator[Record]:
+    try:
+        stream = open_inside(root, feed.locator.path)
+    except PathError as error:
+        raise SourceError(
+            error.message, code=error.code, remedy=error.remedy, found=error.found
+        ) from error
+    with stream:
+        before = os.fstat(stream.fileno())
+        if before.st_size > MAX_FILE_BYTES:
+            raise SourceError(
+                f'"{feed.locator.path}" is too large',
+                code=FindingCode.FILE_TOO_LARGE,
+                found=f"{before.st_size} bytes",
+                remedy=f"split it into files of at most {MAX_FILE_BYTES} bytes",
+            )
+        raw = _DigestingRaw(stream)
+        digested = io.BufferedReader(raw, _BUFFER_BYTES)
+        if source.is_seekable:
+            _drain(digested)
+            stream.seek(0)
+            yield from _limited(source.read(stream, feed.tally), feed, limit)
+        else:
+            _check_encoding(digested.peek(4)[:4], feed.locator.path)
+            yield from _limited(source.read(digested, feed.tally), feed, limit)
+            _drain(digested)
+        after = os.fstat(stream.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+        raw.size_bytes != before.st_size
+    ):
+        raise SourceError(
+            f'"{feed.locator.path}" changed while it was read',
+            code=FindingCode.INPUT_CHANGED,
+            remedy="let the writer finish, then plan again",
+        )
+    feed.digest = f"sha256:{raw.sha256.hexdigest()}"
+    feed.size_bytes = raw.size_bytes
+
+
+def _limited(records: Iterator[Record], feed: Feed, limit: int | None) -> Iterator[Record]:
+    columns = feed.tally.columns
+    for record in records:
+        feed.rows_read += 1
+        if record.value is not None and not record.value.keys() <= columns.keys():
+            columns.update(dict.fromkeys(record.value))
+        yield record
+        if feed.rows_read == limit:
+            return
+
+
+def _drain(stream: BinaryIO) -> None:
+    while stream.read(_BUFFER_BYTES):
+        pass
+
+
+def _check_encoding(start: bytes, path: str) -> None:
+    if start.startswith(_OTHER_MARKS):
+        raise SourceError(
+            f'"{path}" is not UTF-8',
+            code=FindingCode.ENCODING_UNSUPPORTED,
+            found="a UTF-16 or UTF-32 mark at the start of the file",
+            remedy=f"iconv -f UTF-16 -t UTF-8 {path} > new file",
+        )

@@ -1,0 +1,147 @@
+"""Parquet columns as fields; types are kept, timestamps and decimals become exact text."""
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+import pyarrow
+from pyarrow import parquet
+
+from brewslm.diagnostics import FindingCode
+from brewslm.fingerprint import canonical_json
+from brewslm.rows.record import MAX_RECORD_BYTES, Fault, Record
+from brewslm.rows.rejects import RejectCode, RejectedRow
+from brewslm.rows.source import Source, SourceError, Tally
+from brewslm.strict_json import MAX_DEPTH
+
+_BATCH_ROWS = 1024
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
+_MAX_EXACT_INTEGER = 2**53 - 1
+
+
+def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
+    try:
+        file = parquet.ParquetFile(stream)
+        names = file.schema_arrow.names
+        unsupported = {field.name for field in file.schema_arrow if not _is_supported(field.type)}
+        batches = file.iter_batches(_BATCH_ROWS)
+        _check_names(names)
+        tally.columns.update(dict.fromkeys(names))
+        ordinal = 0
+        for batch in batches:
+            columns = {name: batch.column(name) for name in names}
+            values = {
+                name: column.is_valid().to_pylist() if name in unsupported else column.to_pylist()
+                for name, column in columns.items()
+            }
+            for index in range(batch.num_rows):
+                ordinal += 1
+                row = {name: values[name][index] for name in names}
+                yield _record(ordinal, row, unsupported)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise SourceError(
+            "the file is no readable parquet file",
+            code=FindingCode.UNREADABLE,
+            found=str(error).splitlines()[0][:200],
+            remedy="write the file again, or export the rows as JSON lines",
+        ) from error
+
+
+def _check_names(names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1 or not name})
+    if repeated:
+        raise SourceError(
+            "the columns do not have a name each",
+            code=FindingCode.DUPLICATE_COLUMN,
+            found=f'"{repeated[0]}"',
+            remedy="give every column a name of its own",
+        )
+
+
+def _is_supported(kind: Any) -> bool:
+    """Return whether values of an Arrow type have an exact JSON form."""
+    types = pyarrow.types
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_supported(kind.value_type)
+    if types.is_struct(kind):
+        return all(_is_supported(kind.field(index).type) for index in range(kind.num_fields))
+    if types.is_dictionary(kind):
+        return _is_supported(kind.value_type)
+    return any(
+        is_kind(kind)
+        for is_kind in (
+            types.is_boolean,
+            types.is_integer,
+            types.is_floating,
+            types.is_decimal,
+            types.is_string,
+            types.is_large_string,
+            types.is_temporal,
+            types.is_null,
+        )
+    )
+
+
+def _record(ordinal: int, row: dict[str, Any], unsupported: set[str]) -> Record:
+    try:
+        for name in sorted(unsupported):
+            if row.pop(name):
+                raise RejectedRow(RejectCode.UNSUPPORTED_VALUE_TYPE, name, f"column {name}")
+        value = {name: _plain(item, 2) for name, item in row.items()}
+        raw = canonical_json(_quoted(value))
+    except RejectedRow as error:
+        raw = canonical_json(sorted(row))
+        return Record(ordinal, None, raw, None, Fault(error.code, error.detail))
+    if len(raw) > MAX_RECORD_BYTES:
+        return Record(ordinal, None, raw, None, Fault(RejectCode.ROW_TOO_LARGE))
+    return Record(ordinal, None, raw, value, None)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Return the JSON form of a value; times and decimals as text.
+
+    Raises: RejectedRow.
+    """
+    if depth > MAX_DEPTH + 1:
+        raise RejectedRow(RejectCode.NESTING_TOO_DEEP)
+    match value:
+        case None | bool():
+            return value
+        case str():
+            if "\0" in value:
+                raise RejectedRow(RejectCode.CONTROL_CHARACTER, "", "NUL")
+            return value
+        case int():
+            if not _MIN_INTEGER <= value <= _MAX_INTEGER:
+                raise RejectedRow(RejectCode.NUMBER_OUT_OF_RANGE, "", "more than 64 bits")
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise RejectedRow(RejectCode.NUMBER_NOT_FINITE)
+            return value
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal() | timedelta():
+            return str(value)
+        case list():
+            return [_plain(item, depth + 1) for item in value]
+        case dict():
+            return {name: _plain(item, depth + 1) for name, item in value.items()}
+        case _:
+            raise RejectedRow(RejectCode.UNSUPPORTED_VALUE_TYPE, "", type(value).__name__)
+
+
+def _quoted(value: Any) -> Any:
+    """Return a value whose integers beyond a double's exact range are text, for the digest."""
+    if type(value) is int and not -_MAX_EXACT_INTEGER <= value <= _MAX_EXACT_INTEGER:
+        return str(value)
+    if type(value) is dict:
+        return {name: _quoted(item) for name, item in value.items()}
+    if type(value) is list:
+        return [_quoted(item) for item in value]
+    return value
+
+
+SOURCE = Source("parquet", _read, is_seekable=True)
