@@ -1,0 +1,269 @@
+"""Checks of the recipe: written fields against each other and against the mode."""
+
+from collections.abc import Callable, Iterator
+
+from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.schema import ManifestFile
+from brewslm.manifest.shape import Shaped
+from brewslm.manifest.yaml_file import Path as YamlPath
+from brewslm.stages.training_config import DPO_LOSSES, FULL_MATRIX_OPTIMIZERS, KTO_LOSSES
+
+_PREFERENCE = ("dpo", "orpo", "kto")
+_CONFIG: YamlPath = ("spec", "training_plan", "config")
+_TASKS_OF_MODE = {
+    "sft": None,
+    "kd": None,
+    "dpo": ("preference",),
+    "orpo": ("preference",),
+    "kto": ("preference",),
+    "cpt": ("language_modeling",),
+}
+
+Say = Callable[..., Finding]
+
+
+def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
+    """Yield what is wrong with the recipe."""
+    plan, config = file.spec.training_plan, file.spec.training_plan.config
+    prefix = "spec.training_plan.config."
+    written = {path.removeprefix(prefix) for path in shaped.written if path.startswith(prefix)}
+    mode = config.training_mode or plan.training_mode
+    if mode == "sft" and config.distillation_enabled:
+        mode = "kd"
+    yield from _conflicts(file, shaped, say)
+    yield from _precision(file, written, say)
+    yield from _losses(file, mode, written, say)
+    yield from _stopping(file, written, say)
+    yield from _idle(file, mode, written, say)
+    tasks = _TASKS_OF_MODE[mode]
+    profile = file.spec.dataset.task_profile
+    if profile is not None:
+        is_preference = profile == "preference"
+        fits = profile in tasks if tasks else not is_preference
+        if not fits:
+            yield say(
+                FindingCode.MODE_TASK_MISMATCH,
+                ("spec", "training_plan", "training_mode"),
+                f"mode {mode} can't learn from {profile} rows",
+                "write training_mode: dpo" if is_preference else "write training_mode: sft",
+                mode,
+                ", ".join(tasks or ("sft",)),
+            )
+
+
+def _conflicts(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
+    plan, config = file.spec.training_plan, file.spec.training_plan.config
+    if config.base_model and file.spec.model.base_model not in ("", config.base_model):
+        yield say(
+            FindingCode.CONFIG_CONFLICT,
+            (*_CONFIG, "base_model"),
+            "the config names another base model than spec.model",
+            "delete it in config",
+            config.base_model,
+            file.spec.model.base_model,
+        )
+    mode_is_written = "spec.training_plan.training_mode" in shaped.written
+    if config.training_mode is not None and mode_is_written:
+        if config.training_mode != plan.training_mode:
+            yield say(
+                FindingCode.CONFIG_CONFLICT,
+                (*_CONFIG, "training_mode"),
+                "the config names another mode than the training plan",
+                "delete it in config",
+                config.training_mode,
+                plan.training_mode,
+            )
+    for name in FULL_MATRIX_OPTIMIZERS:
+        if config.optimizer.startswith(name):
+            yield say(
+                FindingCode.OPTIMIZER_NOT_FOR_LORA,
+                (*_CONFIG, "optimizer"),
+                "this optimizer works on full weight matrices",
+                "write optimizer: adamw_torch",
+                config.optimizer,
+            )
+    starts_from_base = isinstance(config.init_lora_weights, str) and (
+        config.init_lora_weights == "olora" or config.init_lora_weights.startswith("pissa")
+    )
+    if starts_from_base and config.quantization != "none":
+        yield say(
+            FindingCode.LORA_INIT_QUANTIZED,
+            (*_CONFIG, "init_lora_weights"),
+            "this start needs full base weights",
+            "write init_lora_weights: true",
+            str(config.init_lora_weights),
+        )
+
+
+def _precision(file: ManifestFile, written: set[str], say: Say) -> Iterator[Finding]:
+    config = file.spec.training_plan.config
+    if "dtype" in written and config.dtype != "auto":
+        disagrees = ("bf16" in written and config.bf16 is not (config.dtype == "bfloat16")) or (
+            "fp16" in written and config.fp16 is not (config.dtype == "float16")
+        )
+        if disagrees:
+            yield say(
+                FindingCode.PRECISION_CONFLICT,
+                (*_CONFIG, "dtype"),
+                "dtype and bf16 or fp16 disagree",
+                "keep dtype",
+                config.dtype,
+            )
+    if {"attn_implementation", "flash_attention"} <= written:
+        is_flash = config.attn_implementation.startswith("flash")
+        if config.attn_implementation != "auto" and is_flash is not config.flash_attention:
+            yield say(
+                FindingCode.ATTENTION_CONFLICT,
+                (*_CONFIG, "attn_implementation"),
+                "attn_implementation and flash_attention disagree",
+                "keep attn_implementation",
+                config.attn_implementation,
+            )
+    if {"group_by_length", "sequence_packing"} <= written:
+        if config.group_by_length and config.sequence_packing:
+            yield say(
+                FindingCode.PACKING_GROUPING,
+                (*_CONFIG, "group_by_length"),
+                "packing and length grouping exclude each other",
+                "switch one off",
+            )
+    if {"padding_free", "attn_implementation"} <= written and config.padding_free:
+        if config.attn_implementation in ("eager", "sdpa"):
+            yield say(
+                FindingCode.PADDING_FREE_ATTENTION,
+                (*_CONFIG, "padding_free"),
+                "padding-free batches need flash attention",
+                "switch one off",
+            )
+
+
+def _losses(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterator[Finding]:
+    config = file.spec.training_plan.config
+    losses = {"dpo": DPO_LOSSES, "kto": KTO_LOSSES}.get(mode, ())
+    if config.loss_type != "auto" and config.loss_type not in losses:
+        yield say(
+            FindingCode.LOSS_TYPE_MODE,
+            (*_CONFIG, "loss_type"),
+            f"mode {mode} has no loss {config.loss_type}",
+            f"write {losses[0]}" if losses else "delete the line",
+            config.loss_type,
+            ", ".join(losses) or "no choice of losses",
+        )
+    if config.kl_lambda > 0 and mode != "sft":
+        yield say(
+            FindingCode.KL_MODE,
+            (*_CONFIG, "kl_lambda"),
+            "the KL term belongs to mode sft",
+            "write kl_lambda: 0",
+            f"{config.kl_lambda:g}",
+        )
+    if mode in _PREFERENCE and config.alignment_max_prompt_length >= config.alignment_max_length:
+        yield say(
+            FindingCode.ALIGNMENT_LENGTHS,
+            (*_CONFIG, "alignment_max_prompt_length"),
+            "the prompt may not be as long as prompt and answer together",
+            "write a shorter prompt length",
+            str(config.alignment_max_prompt_length),
+            f"below {config.alignment_max_length}",
+        )
+    if mode == "kto" and "batch_size" in written and config.batch_size == 1:
+        if config.loss_type != "apo_zero_unpaired":
+            yield say(
+                FindingCode.KTO_BATCH,
+                (*_CONFIG, "batch_size"),
+                "kto compares rows of a batch",
+                "write batch_size: 2",
+            )
+    limit = 5e-5 if mode in _PREFERENCE else 2e-3
+    if "learning_rate" in written and config.learning_rate > limit:
+        yield say(
+            FindingCode.LEARNING_RATE_HIGH,
+            (*_CONFIG, "learning_rate"),
+            "this rate is far above what the mode usually takes",
+            f"a usual value is {limit / 10:g}",
+            f"{config.learning_rate:g}",
+            f"at most {limit:g}",
+            severity=Severity.WARNING,
+        )
+    has_teacher = config.distillation_teacher_model or config.distillation_offline
+    if mode == "kd" and not has_teacher:
+        yield say(
+            FindingCode.KD_TEACHER_MISSING,
+            _CONFIG,
+            "distillation without a teacher",
+            "add distillation_teacher_model",
+            severity=Severity.WARNING,
+        )
+
+
+def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Finding]:
+    config = file.spec.training_plan.config
+    if "early_stopping_patience" in written and config.early_stopping_patience:
+        if config.eval_strategy == "no":
+            yield say(
+                FindingCode.EARLY_STOP_WITHOUT_EVAL,
+                (*_CONFIG, "early_stopping_patience"),
+                "patience counts evaluations, and there are none",
+                "write eval_strategy: steps, or plateau_patience",
+                severity=Severity.WARNING,
+            )
+    if {"warmup_ratio", "warmup_steps"} <= written and config.warmup_steps:
+        yield say(
+            FindingCode.WARMUP_TWICE,
+            (*_CONFIG, "warmup_steps"),
+            "warmup is given as share and as steps; the steps count",
+            "keep one",
+            severity=Severity.WARNING,
+        )
+    if "max_steps" in written and config.max_steps > 0 and "num_epochs" in written:
+        yield say(
+            FindingCode.STEPS_AND_EPOCHS,
+            (*_CONFIG, "max_steps"),
+            "max_steps overrides num_epochs",
+            "nothing",
+            severity=Severity.INFO,
+        )
+    if config.max_minutes is not None:
+        yield say(
+            FindingCode.TIME_LIMIT_NOT_REPRODUCIBLE,
+            (*_CONFIG, "max_minutes"),
+            "where a time limit ends the run depends on the speed of the host",
+            "nothing, or write max_steps",
+            severity=Severity.INFO,
+        )
+    wants_best = config.load_best_model_at_end is True or (
+        config.load_best_model_at_end == "auto" and config.eval_strategy != "no"
+    )
+    both = {"eval_steps", "save_steps"} <= written
+    by_steps = config.eval_strategy == "steps" and config.save_strategy == "steps"
+    if wants_best and both and by_steps and config.save_steps % config.eval_steps:
+        fit = -(-config.save_steps // config.eval_steps) * config.eval_steps
+        yield say(
+            FindingCode.BEST_MODEL_STEPS,
+            (*_CONFIG, "save_steps"),
+            "the best model can only be kept where it is both evaluated and saved",
+            f"write save_steps: {fit}",
+            str(config.save_steps),
+            f"a multiple of {config.eval_steps}",
+        )
+
+
+def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterator[Finding]:
+    config = file.spec.training_plan.config
+    idle = []
+    if config.quantization not in ("nf4", "fp4"):
+        idle += [name for name in written if name.startswith("bnb_4bit_")]
+    if mode != "kd":
+        idle += [name for name in written if name.startswith("distillation_")]
+    if mode not in _PREFERENCE:
+        idle += [name for name in written if name.startswith("alignment_")]
+    elif "max_seq_length" in written:
+        idle.append("max_seq_length")
+    for name in sorted(idle):
+        yield say(
+            FindingCode.FIELD_UNUSED,
+            (*_CONFIG, name),
+            "this field has no effect with these settings",
+            "delete it, or change the mode",
+            severity=Severity.WARNING,
+        )

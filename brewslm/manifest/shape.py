@@ -1,0 +1,501 @@
+"""Plain values into typed ones: unknown and foreign keys, other spellings, nulls, types and ranges,
+all at once.
+"""
+
+import json
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.schema import ManifestFile
+from brewslm.manifest.spelling import (
+    FOREIGN_KEYS,
+    FORMAT_ALIASES,
+    KEY_ALIASES,
+    PLACEHOLDERS,
+    UNAVAILABLE_VALUES,
+    VALUE_ALIASES,
+)
+from brewslm.manifest.yaml_file import Path, UnquotedDate, YamlFile, dotted
+from brewslm.registry import closest
+
+_CONFIG = "spec.training_plan.config"
+_ABSENT = object()
+
+
+@dataclass
+class Shaped:
+    """A manifest file as typed values, what was written in it, and findings."""
+
+    file: ManifestFile | None = None
+    written: set[str] = field(default_factory=set)
+    """Dotted paths that stand in the file, canonical spelling."""
+    findings: list[Finding] = field(default_factory=list)
+
+
+def shape(source: YamlFile) -> Shaped:
+    """Return the typed manifest, or None in its place when there are error findings."""
+    return _Shaper(source).run()
+
+
+class _Shaper:
+    def __init__(self, source: YamlFile) -> None:
+        self._source = source
+        self._result = Shaped()
+        self._bad: set[Path] = set()
+
+    def run(self) -> Shaped:
+        plain = self._model(ManifestFile, self._source.value, ())
+        self._validate(plain)
+        return self._result
+
+    # Walking values beside the models that describe them
+
+    def _model(self, model: type[BaseModel], value: Any, path: Path) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = self._renamed(value, path)
+        kept: dict[str, Any] = {}
+        observed: dict[str, Any] = {}
+        for key, item in value.items():
+            inner = (*path, key)
+            if dotted(path) == _CONFIG and key.startswith("observability_"):
+                observed[key] = item
+                continue
+            if key not in model.model_fields:
+                self._unknown_key(model, key, item, path)
+                continue
+            cleaned = self._value(model.model_fields[key].annotation, item, inner)
+            if cleaned is not _ABSENT:
+                kept[key] = cleaned
+                self._result.written.add(dotted(inner))
+        if observed:
+            kept["observability"] = observed
+        return kept
+
+    def _value(self, annotation: Any, value: Any, path: Path) -> Any:
+        if value is None:
+            return self._null(annotation, path)
+        if isinstance(value, UnquotedDate):
+            self._report(
+                FindingCode.UNQUOTED_DATE,
+                path,
+                "a date without quotes",
+                f'quote it: "{value.text}"',
+                value.text,
+                "a quoted text",
+            )
+            self._bad.add(path)
+            return value.text
+        if isinstance(value, str):
+            return self._text(value, path)
+        model = _model_in(annotation)
+        if model is not None:
+            return self._model(model, value, path)
+        element = _element_in(annotation)
+        if element is not None and isinstance(value, list):
+            items = [self._value(element, item, (*path, i)) for i, item in enumerate(value)]
+            return [item for item in items if item is not _ABSENT]
+        return _without_dates(value, self, path)
+
+    def _text(self, value: str, path: Path) -> Any:
+        pattern = _pattern(path)
+        if value in PLACEHOLDERS:
+            self._report(
+                FindingCode.PLACEHOLDER_VALUE,
+                path,
+                "a placeholder stands here; it counts as not written",
+                "write the real value, or delete the line",
+                value,
+                severity=Severity.WARNING,
+            )
+            return _ABSENT
+        if "${" in value and "}" in value:
+            self._report(
+                FindingCode.VARIABLE_LITERAL,
+                path,
+                "variables are not expanded, this is plain text",
+                "write the value; secrets go in as secret://NAME",
+                severity=Severity.WARNING,
+            )
+        unavailable = UNAVAILABLE_VALUES.get(pattern, {})
+        by_folded = {name.casefold(): name for name in unavailable}
+        known = VALUE_ALIASES.get(pattern, {}).get(value, value)
+        if known.casefold() in by_folded:
+            self._report(
+                FindingCode.VALUE_UNAVAILABLE,
+                path,
+                f'"{value}" is understood, but nothing stands behind it here',
+                unavailable[by_folded[known.casefold()]],
+                value,
+                severity=Severity.WARNING,
+            )
+            return _ABSENT
+        if pattern == "spec.export.quantization" and known.upper() != known:
+            known = known.upper()
+        if pattern in ("spec.model.base_model", f"{_CONFIG}.base_model") and value.startswith(
+            "hf:"
+        ):
+            known = value.removeprefix("hf:")
+        if pattern == f"{_CONFIG}.training_mode" or pattern.endswith("plan.training_mode"):
+            lowered = value.strip().lower()
+            known = VALUE_ALIASES["spec.training_plan.training_mode"].get(lowered, lowered) or "sft"
+        if known != value:
+            self._report(
+                FindingCode.ALIAS_USED,
+                path,
+                f'"{value}" is another spelling of "{known}"',
+                f"write {path[-1] if isinstance(path[-1], str) else 'the value'}: {known}",
+                value,
+                known,
+                severity=Severity.WARNING,
+            )
+        return known
+
+    def _renamed(self, value: dict[str, Any], path: Path) -> dict[str, Any]:
+        aliases = KEY_ALIASES.get(dotted(path), {})
+        renamed = dict(value)
+        for key in value:
+            canonical = aliases.get(key)
+            if canonical is None:
+                continue
+            if canonical in value:
+                self._report(
+                    FindingCode.DUPLICATE_MEANING,
+                    (*path, key),
+                    f'"{key}" and "{canonical}" mean the same',
+                    f"keep {canonical}",
+                )
+                del renamed[key]
+                continue
+            self._report(
+                FindingCode.ALIAS_USED,
+                (*path, key),
+                f'"{key}" is another spelling of "{canonical}"',
+                f"write {canonical}",
+                key,
+                canonical,
+                severity=Severity.WARNING,
+            )
+            renamed[canonical] = renamed.pop(key)
+            self._source.places[(*path, canonical)] = self._source.place((*path, key))
+        if _pattern(path) in ("spec.data_sources[]", "spec.adapters[]"):
+            self._format_as_role(renamed, path)
+        return renamed
+
+    def _format_as_role(self, value: dict[str, Any], path: Path) -> None:
+        key = "type" if _pattern(path) == "spec.data_sources[]" else "source_type"
+        name = value.get(key)
+        if name not in FORMAT_ALIASES:
+            return
+        value[key] = "raw"
+        bare = value.get("file_path")
+        if key == "type" and isinstance(bare, str) and name != "file" and "locator" not in value:
+            value["locator"] = f"{name}:{bare}"
+            del value["file_path"]
+            self._source.places[(*path, "locator")] = self._source.place((*path, "file_path"))
+        self._report(
+            FindingCode.ALIAS_USED,
+            (*path, key),
+            f'"{name}" names a format, not what the rows may become',
+            f"write {key}: raw, and the format in the locator",
+            str(name),
+            "raw",
+            severity=Severity.WARNING,
+        )
+
+    def _null(self, annotation: Any, path: Path) -> Any:
+        if _takes_null(annotation):
+            return None
+        is_section = _model_in(annotation) is not None or _element_in(annotation) is not None
+        if is_section or dotted(path[:-1]) == _CONFIG:
+            return _ABSENT
+        self._report(
+            FindingCode.NULL_NOT_ALLOWED,
+            path,
+            "a value is needed here",
+            "delete the line, or write a value",
+            "null",
+        )
+        return _ABSENT
+
+    def _unknown_key(self, model: type[BaseModel], key: str, value: Any, path: Path) -> None:
+        where = dotted(path) or "the manifest"
+        foreign = FOREIGN_KEYS.get(key)
+        if foreign is not None:
+            if foreign.name:
+                target = foreign.name
+                at = "" if "." in target else f" in {_CONFIG}"
+                shown = foreign.value or _shown(value)
+                fix = f"write {target}: {shown}{at}" if shown and at else f"write {target}{at}"
+                fix += f" ({foreign.note})" if foreign.note else ""
+            else:
+                fix = f"delete it: {foreign.note}"
+            self._report(
+                FindingCode.FOREIGN_KEY,
+                (*path, key),
+                f'"{key}" is the name of another tool',
+                fix,
+                key,
+                foreign.name,
+            )
+            return
+        near = closest(key, model.model_fields)
+        elsewhere = sorted(_sections_with(key))
+        if near:
+            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
+        elif elsewhere:
+            fix = f"move it to {elsewhere[0]}"
+        else:
+            fix = "delete it"
+        self._report(
+            FindingCode.UNKNOWN_KEY,
+            (*path, key),
+            "unknown key",
+            fix,
+            key,
+            near[0] if near else f"a key of {where}",
+            suggestions=tuple(dict.fromkeys([*near, *elsewhere])),
+        )
+
+    # Types and ranges, by the models themselves
+
+    def _validate(self, plain: Any) -> None:
+        try:
+            typed = ManifestFile.model_validate_json(json.dumps(plain))
+        except ValidationError as error:
+            for item in error.errors(include_url=False):
+                self._typed_error(dict(item))
+            self._keep_the_best()
+            return
+        except (ValueError, TypeError) as error:
+            self._report(
+                FindingCode.WRONG_TYPE, (), f"a value cannot be read: {error}", "correct it"
+            )
+            return
+        if not any(item.severity is Severity.ERROR for item in self._result.findings):
+            self._result.file = typed
+
+    def _keep_the_best(self) -> None:
+        """Of several findings about one value, one for each branch of a union, keep the closest."""
+        closer = {
+            item.field
+            for item in self._result.findings
+            if item.severity is Severity.ERROR and item.code != FindingCode.WRONG_TYPE
+        }
+        seen: set[str] = set()
+        kept = []
+        for item in self._result.findings:
+            is_typed = item.code == FindingCode.WRONG_TYPE
+            if is_typed and (item.field in closer or item.field in seen):
+                continue
+            if is_typed:
+                seen.add(item.field)
+            kept.append(item)
+        self._result.findings = kept
+
+    def _typed_error(self, item: dict[str, Any]) -> None:
+        path = _source_path(item["loc"], self._source.value)
+        if any(path[: len(bad)] == bad for bad in self._bad):
+            return
+        kind, context = item["type"], item.get("ctx") or {}
+        found = _shown(item.get("input"))
+        pattern = _pattern(path)
+        special = _SPECIAL.get((pattern, kind))
+        if kind == "missing":
+            code, message = FindingCode.MISSING_FIELD, "a required field is missing"
+            expected, fix = f"a value for {path[-1]}", f"add {path[-1]}: ..."
+            found = "nothing"
+        elif kind in ("literal_error", "enum"):
+            expected = str(context.get("expected", ""))
+            names = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
+            is_text = isinstance(item.get("input"), str)
+            code = FindingCode.INVALID_VALUE if is_text else FindingCode.WRONG_TYPE
+            near = closest(str(item.get("input")), names)
+            message = f"{found} is no known value" if is_text else f"{found} has the wrong type"
+            fix = f"write {near[0]}" if near else f"write one of {expected}"
+        elif kind in _RANGES:
+            code, message = FindingCode.OUT_OF_RANGE, f"{found} is outside the range"
+            bounds = " and ".join(
+                f"{_BOUNDS[key]} {context[key]}" for key in _BOUNDS if key in context
+            )
+            expected, fix = bounds, f"write a value that is {bounds}"
+            if kind == "string_too_short":
+                code, message = FindingCode.MISSING_FIELD, "a text is needed here"
+                expected, fix = "a text", "write a text"
+        elif kind == "string_pattern_mismatch":
+            code, message = FindingCode.INVALID_VALUE, f"{found} has another form"
+            expected = f"a text of the form {context.get('pattern')}"
+            fix = "write it in that form"
+        else:
+            code, message = FindingCode.WRONG_TYPE, f"{found} has the wrong type"
+            expected = _TYPES.get(kind, item["msg"])
+            fix = f"write {expected}"
+            if kind == "string_type":
+                fix = f'quote it: "{found}"'
+        if special is not None:
+            code = special
+        self._report(code, path, message, fix, found, expected)
+
+    def _report(
+        self,
+        code: FindingCode,
+        path: Path,
+        message: str,
+        fix: str,
+        found: str = "",
+        expected: str = "",
+        severity: Severity = Severity.ERROR,
+        suggestions: tuple[str, ...] = (),
+    ) -> None:
+        finding = Finding(
+            code=code,
+            severity=severity,
+            message=message,
+            actionable_fix=fix,
+            field=dotted(path),
+            place=self._source.place(path),
+            found=found,
+            expected=expected,
+            suggestions=suggestions,
+        )
+        same = [
+            item
+            for item in self._result.findings
+            if replace(item, expected="") == replace(finding, expected="")
+        ]
+        if not same:
+            self._result.findings.append(finding)
+
+
+_BOUNDS = {
+    "gt": "above",
+    "ge": "at least",
+    "lt": "below",
+    "le": "at most",
+    "min_length": "at least (characters)",
+    "max_length": "at most (characters or items)",
+}
+_RANGES = frozenset(
+    {
+        "greater_than",
+        "greater_than_equal",
+        "less_than",
+        "less_than_equal",
+        "string_too_long",
+        "string_too_short",
+        "too_long",
+        "too_short",
+    }
+)
+_TYPES = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_SPECIAL = {
+    ("api_version", "literal_error"): FindingCode.UNSUPPORTED_API_VERSION,
+    ("kind", "literal_error"): FindingCode.UNSUPPORTED_KIND,
+    ("spec.data_sources[].type", "literal_error"): FindingCode.UNKNOWN_DATASET_TYPE,
+    ("spec.adapters[].base_adapter_id", "literal_error"): FindingCode.UNKNOWN_MAPPER,
+    ("spec.workflow.pipeline_stage", "literal_error"): FindingCode.UNKNOWN_PIPELINE_STAGE,
+    ("spec.workflow.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
+    ("spec.deployment.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
+}
+
+
+def _source_path(location: tuple[str | int, ...], value: Any) -> Path:
+    """Drop the steps that pydantic adds for branches of a union."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict) and isinstance(step, str):
+            path.append(step)
+            if step not in value:
+                break
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            path.append(step)
+            value = value[step]
+    return tuple(path)
+
+
+def _pattern(path: Path) -> str:
+    return (
+        dotted(path)
+        if not any(isinstance(step, int) for step in path)
+        else "".join(
+            "[]" if isinstance(step, int) else f".{step}" if index else step
+            for index, step in enumerate(path)
+        )
+    )
+
+
+def _branches(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        for branch in get_args(annotation):
+            yield from _branches(branch)
+    elif origin is not None and hasattr(annotation, "__metadata__"):
+        yield from _branches(get_args(annotation)[0])
+    else:
+        yield annotation
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for branch in _branches(annotation):
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            return branch
+    return None
+
+
+def _element_in(annotation: Any) -> Any:
+    for branch in _branches(annotation):
+        if get_origin(branch) is tuple:
+            return get_args(branch)[0]
+    return None
+
+
+def _takes_null(annotation: Any) -> bool:
+    return any(branch is type(None) for branch in _branches(annotation))
+
+
+def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
+    if isinstance(value, UnquotedDate):
+        return shaper._value(str, value, path)
+    if isinstance(value, dict):
+        return {key: _without_dates(item, shaper, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_dates(item, shaper, (*path, i)) for i, item in enumerate(value)]
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)) or value is None:
+        return "null" if value is None else "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)[:80]
+
+
+def _sections_with(key: str) -> Iterator[str]:
+    pending: list[tuple[type[BaseModel], str]] = [(ManifestFile, "")]
+    while pending:
+        model, path = pending.pop()
+        for name, info in model.model_fields.items():
+            inner = f"{path}.{name}" if path else name
+            element = _element_in(info.annotation)
+            child = _model_in(info.annotation) or (_model_in(element) if element else None)
+            if name == key:
+                yield inner
+            if child is not None:
+                pending.append((child, inner if element is None else f"{inner}[]"))

@@ -1,0 +1,52 @@
+"""Records as JSON documents and back; unknown fields of newer minor versions are ignored."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, TypeVar
+
+from brewslm.contracts import Output
+from brewslm.state.records import (
+    OperationRecord,
+    OperationStatus,
+    ResourceRecord,
+    RevisionRecord,
+    Status,
+)
+
+R = TypeVar("R")
+
+
+def to_document(record: Any) -> dict[str, Any]:
+    """Return a record as JSON values."""
+    if not is_dataclass(record) or isinstance(record, type):
+        raise TypeError("not a record")
+    document: dict[str, Any] = json.loads(json.dumps(asdict(record)))
+    return document
+
+
+def to_text(record: Any) -> str:
+    """Return a record as JSON text with sorted keys."""
+    return json.dumps(to_document(record), sort_keys=True, ensure_ascii=False)
+
+
+def from_document(kind: type[R], document: Mapping[str, Any]) -> R:
+    """Return a record from its JSON values."""
+    names = {item.name for item in fields(kind)}  # type: ignore[arg-type]  # every record is a dataclass
+    values = {name: value for name, value in document.items() if name in names}
+    if kind is ResourceRecord:
+        values["status"] = Status(values["status"])
+        values["outputs"] = {
+            name: Output.from_json(output) for name, output in values["outputs"].items()
+        }
+    elif kind is OperationRecord:
+        values["status"] = OperationStatus(values["status"])
+        values["checkpoints"] = tuple(values["checkpoints"])
+    elif kind is RevisionRecord:
+        values["actions"] = tuple(values["actions"])
+    return kind(**values)
+
+
+def from_text(kind: type[R], text: str) -> R:
+    """Return a record from its JSON text."""
+    return from_document(kind, json.loads(text))

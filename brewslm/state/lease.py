@@ -1,0 +1,114 @@
+"""The lease: who may write, until when, and whether its holder is still alive.
+
+Expiry says when a takeover may be tried; the fence protects. A holder of this host and boot whose
+process is gone, or whose pid belongs to another process by now, is taken over at once.
+"""
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from brewslm.errors import LeaseLostError, StateError, StateLockedError
+from brewslm.state.records import LeaseRecord
+from brewslm.state.store import StateSession
+
+LIFETIME_S = 60.0
+RENEWAL_S = 20.0
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine, empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str:
+    """Return when a process started, in ticks since boot; empty when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[19]
+
+
+def wanted_lease(
+    holder: str, operation: str, now: str, expires_at: str, facts: Mapping[str, str]
+) -> LeaseRecord:
+    """Return the lease that this process asks for; facts: host, git_commit and run_url."""
+    return LeaseRecord(
+        lease_id=uuid.uuid4().hex[:16],
+        holder=holder,
+        operation=operation,
+        host=facts.get("host", ""),
+        pid=os.getpid(),
+        pid_started=process_start(os.getpid()),
+        boot_id=boot_id(),
+        git_commit=facts.get("git_commit", ""),
+        run_url=facts.get("run_url", ""),
+        acquired_at=now,
+        renewed_at=now,
+        expires_at=expires_at,
+        fence=0,
+    )
+
+
+def may_take_over(held: LeaseRecord, now: str) -> bool:
+    """Return whether a held lease may be taken over: expired, or its holder is certainly dead."""
+    if held.expires_at <= now:
+        return True
+    if not held.boot_id or held.boot_id != boot_id():
+        return False
+    return process_start(held.pid) != held.pid_started
+
+
+def locked_error(held: LeaseRecord) -> StateLockedError:
+    """Return the error that says who holds the lease and how to get out."""
+    commit = f", commit {held.git_commit[:7]}" if held.git_commit else ""
+    return StateLockedError(
+        "another run holds the lease on the state",
+        code="state_locked",
+        found=(
+            f"{held.operation} {held.lease_id} by {held.holder} (pid {held.pid}{commit}), "
+            f"since {held.acquired_at}, renewed {held.renewed_at}, until {held.expires_at}"
+        ),
+        expected="a free lease",
+        remedy=(
+            "brewslm apply --lock-timeout 10m; if that run is certainly dead: "
+            f"brewslm force-unlock {held.lease_id}"
+        ),
+    )
+
+
+class LeaseKeeper:
+    """Renews a lease in the background; `lost` holds the error once the lease is gone."""
+
+    def __init__(self, session: StateSession, times: Callable[[], tuple[str, str]]) -> None:
+        """times: returns now and the new expiry as RFC 3339 text."""
+        self._session = session
+        self._times = times
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self.lost: LeaseLostError | None = None
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the renewal; waits for one that is under way."""
+        self._ended.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(RENEWAL_S):
+            try:
+                self._session.renew(*self._times())
+            except LeaseLostError as error:
+                self.lost = error
+                return
+            except StateError:
+                continue

@@ -1,0 +1,1 @@
+"""State stores, one file each; every one passes the same suite."""
