@@ -1,0 +1,71 @@
+"""The model card that goes with the built files."""
+
+from typing import Final
+
+_CARD: Final = """\
+---
+license: apache-2.0
+language: en
+pipeline_tag: text-generation
+---
+
+# builtin:nano
+
+A language model of 2.9 million parameters for trying, testing and continuous integration: small
+enough to ship inside a package and to be tuned on two CPU cores within a minute, without a network.
+It is not meant for production. It knows a few thousand English words, copies, chooses labels from
+a list, writes JSON and keeps turns apart; it knows nothing about the world.
+
+| | |
+|---|---|
+| architecture | Llama: 4 layers, hidden size 256, 4 heads (2 of keys), tied embeddings |
+| vocabulary | 2048 pieces, SentencePiece BPE, identity normalisation, byte fallback |
+| context | 1024 tokens; trained on documents of up to about 600 |
+| chat format | one marker a role (system, user, assistant), one marker that closes a turn |
+| weights | bfloat16 safetensors |
+| licence | Apache-2.0 |
+
+## Where it comes from
+
+Every word of the training text was made by a grammar that lies beside the build script; no text,
+weights or vocabulary from elsewhere went in. To make it again:
+
+```
+python -m brewslm.engine.nano.build --out brewslm/builtin/nano --steps {steps} --seed {seed}
+```
+
+One seed gives one tokenizer. It gives one set of weights as well when the steps and not
+`--minutes` end the training, on the same kind of CPU with the same library versions. The shipped
+weights come from a run that `--minutes` ended, so a rebuild gives their like, not their bytes.
+
+| | |
+|---|---|
+| optimizer steps | {steps} |
+| tokens read | {tokens:,} |
+| minutes on two shared CPU cores | {minutes:.1f} |
+| mean loss of the last answers, nats a token | {answer_loss:.3f} |
+
+## What it is good for
+
+Rows of these kinds are left out of the training text, so that a tuned model can be told from the
+untuned one: tickets as JSON with category, priority and reason, the intent labels measured below,
+and a house style that the conversation itself does not spell out.
+
+Measured with LoRA on two shared cores (rank 16, alpha 32, all linear layers, batch 16, 200 rows;
+exact answers on 60 to 80 rows; with the wordings of training a few percent of the texts repeat):
+
+| task | learning rate, epochs | before | after | training |
+|---|---|---|---|---|
+| ten intents, the wordings of the training rows | 2e-3, 6 | 0.00 | 1.00 | 8 s |
+| ten intents, other wordings | 2e-3, 6 | 0.00 | 0.79 | 6 s |
+| house style (150 rows), the wordings of the training rows | 2e-3, 6 | 0.00 | 0.97 | 8 s |
+| tickets as JSON, the wordings of the training rows | 3e-3, 8 | 0.00 | 1.00 | 22 s |
+| tickets as JSON, other wordings | 4e-3, 6 | 0.00 | 0.69 | 20 s |
+"""
+
+
+def render_card(*, steps: int, tokens: int, minutes: float, answer_loss: float, seed: int) -> str:
+    """The card as Markdown, with the facts of the training run."""
+    return _CARD.format(
+        steps=steps, tokens=tokens, minutes=minutes, answer_loss=answer_loss, seed=seed
+    )
