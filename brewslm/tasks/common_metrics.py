@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
@@ -34,7 +35,7 @@ def is_repetitive(words: list[str]) -> bool:
 
 
 def likelihood_counts(
-    prediction: dict[str, Any], baseline: dict[str, Any] | None
+    prediction: Mapping[str, Any], baseline: Mapping[str, Any] | None
 ) -> dict[str, float]:
     """Return the counts of the teacher-forced reference, paired with the baseline's if given."""
     if not prediction.get("nll_tokens"):

@@ -1,0 +1,219 @@
+"""Which changes of gates and policy let more models pass than before."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from brewslm.tasks.gate import Gate
+
+_INCONCLUSIVE_RANK = {"block": 0, "need_more": 0, "warn": 1}
+_BOUND_RANK = {"careful": 0, "point": 1, "lenient": 2}
+
+
+@dataclass(frozen=True)
+class GateChange:
+    """A difference of the gate contract; `weakened` where it lets more models pass."""
+
+    kind: str
+    path: str
+    before: Any
+    after: Any
+    weakened: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the change as plain JSON."""
+        return {
+            "kind": self.kind,
+            "path": self.path,
+            "before": self.before,
+            "after": self.after,
+            "weakened": self.weakened,
+        }
+
+
+def weakenings(
+    before: Sequence[Gate],
+    before_policy: Mapping[str, Any],
+    after: Sequence[Gate],
+    after_policy: Mapping[str, Any],
+) -> list[GateChange]:
+    """Return every change of gates and policy, weakenings first, each named by its kind.
+
+    Policies are plain mappings; known keys are pack_id, on_inconclusive, error_budget,
+    allow_weakening, required_metrics, options and metric_versions.
+    """
+    old = {gate.name: gate for gate in before}
+    new = {gate.name: gate for gate in after}
+    changes: list[GateChange] = []
+    for name, gate in old.items():
+        if name not in new:
+            changes.append(GateChange("gate_removed", f"gates.{name}", _bar(gate), None, True))
+        else:
+            changes += _of_gate(f"gates.{name}", gate, new[name])
+    changes += [
+        GateChange("gate_added", f"gates.{name}", None, _bar(gate), False)
+        for name, gate in new.items()
+        if name not in old
+    ]
+    changes += _of_policy(before_policy, after_policy)
+    return sorted(changes, key=lambda change: (not change.weakened, change.path, change.kind))
+
+
+def _of_gate(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
+    if old.metric_id != new.metric_id:
+        yield _change("metric_swapped", f"{path}.metric_id", old.metric_id, new.metric_id)
+        return
+    if old.operator != new.operator:
+        yield _change("metric_swapped", f"{path}.operator", old.operator, new.operator)
+        return
+    if old.required != new.required:
+        kind = "gate_optional" if old.required else "gate_required"
+        yield _change(kind, f"{path}.required", old.required, new.required, old.required)
+    yield from _threshold(path, old, new)
+    yield from _regression(path, old, new)
+    yield from _lowered("sample_reduced", f"{path}.min_n", old.min_n, new.min_n)
+    yield from _lowered(
+        "support_reduced",
+        f"{path}.min_slice_support",
+        old.min_slice_support,
+        new.min_slice_support,
+    )
+    yield from _lowered("confidence_reduced", f"{path}.confidence", old.confidence, new.confidence)
+    yield from _bound(path, old, new)
+    yield from _slices(path, old, new)
+    if old.variance_policy != new.variance_policy:
+        is_weaker = new.variance_policy == "mean"
+        yield _change(
+            "tolerance_widened" if is_weaker else "tolerance_narrowed",
+            f"{path}.variance_policy",
+            old.variance_policy,
+            new.variance_policy,
+            is_weaker,
+        )
+    yield from _inconclusive(f"{path}.on_inconclusive", old.on_inconclusive, new.on_inconclusive)
+
+
+def _threshold(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
+    if old.threshold == new.threshold:
+        return
+    if old.threshold is None or new.threshold is None:
+        is_weaker = new.threshold is None
+    elif new.operator.endswith("lte"):
+        is_weaker = new.threshold > old.threshold
+    else:
+        is_weaker = new.threshold < old.threshold
+    kind = "threshold_lowered" if is_weaker else "threshold_raised"
+    yield _change(kind, f"{path}.threshold", old.threshold, new.threshold, is_weaker)
+
+
+def _regression(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
+    if old.baseline != new.baseline:
+        is_weaker = old.baseline is not None
+        kind = "baseline_changed" if is_weaker else "baseline_added"
+        yield _change(kind, f"{path}.baseline", old.baseline, new.baseline, is_weaker)
+    if old.max_regression != new.max_regression:
+        before, after = old.max_regression, new.max_regression
+        is_weaker = before is not None and (after is None or after > before)
+        kind = "tolerance_widened" if is_weaker else "tolerance_narrowed"
+        yield _change(kind, f"{path}.max_regression", before, after, is_weaker)
+    if old.test != new.test:
+        is_weaker = new.test == "none"
+        kind = "confidence_reduced" if is_weaker else "test_changed"
+        yield _change(kind, f"{path}.test", old.test, new.test, is_weaker)
+
+
+def _bound(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
+    if old.decide_on == new.decide_on:
+        return
+    careful = "upper" if new.operator.endswith("lte") else "lower"
+    ranks = [
+        _BOUND_RANK[
+            "point"
+            if gate.decide_on == "point"
+            else "careful"
+            if gate.decide_on == careful
+            else "lenient"
+        ]
+        for gate in (old, new)
+    ]
+    is_weaker = ranks[1] > ranks[0]
+    kind = "confidence_reduced" if is_weaker else "confidence_raised"
+    yield _change(kind, f"{path}.decide_on", old.decide_on, new.decide_on, is_weaker)
+
+
+def _slices(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
+    for name, before, after in (
+        ("slice", old.slice, new.slice),
+        ("slice_name", old.slice_name, new.slice_name),
+    ):
+        if before == after:
+            continue
+        if before is None:
+            yield _change("eval_rows_changed", f"{path}.{name}", before, after, True)
+        else:
+            kind = "slice_removed" if after is None else "slice_widened"
+            yield _change(kind, f"{path}.{name}", before, after)
+
+
+def _of_policy(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[GateChange]:
+    yield from _inconclusive(
+        "policy.on_inconclusive", old.get("on_inconclusive"), new.get("on_inconclusive")
+    )
+    if old.get("pack_id") != new.get("pack_id"):
+        is_weaker = old.get("pack_id") is not None
+        kind = "pack_swapped" if is_weaker else "pack_added"
+        yield _change(kind, "pack_id", old.get("pack_id"), new.get("pack_id"), is_weaker)
+    budget_before, budget_after = old.get("error_budget", 0), new.get("error_budget", 0)
+    if budget_before != budget_after:
+        is_weaker = budget_after > budget_before
+        kind = "errors_allowed" if is_weaker else "errors_refused"
+        yield _change(kind, "policy.error_budget", budget_before, budget_after, is_weaker)
+    if bool(old.get("allow_weakening")) != bool(new.get("allow_weakening")):
+        is_weaker = bool(new.get("allow_weakening"))
+        yield _change(
+            "policy_changed",
+            "policy.allow_weakening",
+            bool(old.get("allow_weakening")),
+            is_weaker,
+            is_weaker,
+        )
+    dropped = sorted(set(old.get("required_metrics", ())) - set(new.get("required_metrics", ())))
+    for metric_id in dropped:
+        yield _change("gate_removed", f"required_metric_ids.{metric_id}", metric_id, None)
+    for section, kind in (
+        ("options", "policy_changed"),
+        ("metric_versions", "metric_version_changed"),
+    ):
+        before, after = old.get(section, {}), new.get(section, {})
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                yield _change(kind, f"{section}.{key}", before.get(key), after.get(key))
+
+
+def _inconclusive(path: str, old: str | None, new: str | None) -> Iterator[GateChange]:
+    if old == new:
+        return
+    is_weaker = _INCONCLUSIVE_RANK[new or "block"] > _INCONCLUSIVE_RANK[old or "block"]
+    kind = "inconclusive_allowed" if is_weaker else "inconclusive_changed"
+    yield _change(kind, path, old, new, is_weaker)
+
+
+def _lowered(kind: str, path: str, old: float, new: float) -> Iterator[GateChange]:
+    if old != new:
+        is_weaker = new < old
+        yield _change(
+            kind if is_weaker else f"{kind.split('_', maxsplit=1)[0]}_raised",
+            path,
+            old,
+            new,
+            is_weaker,
+        )
+
+
+def _change(kind: str, path: str, before: Any, after: Any, weakened: bool = True) -> GateChange:
+    return GateChange(kind, path, before, after, weakened)
+
+
+def _bar(gate: Gate) -> str:
+    bar = f"{gate.metric_id} {gate.operator}"
+    return bar if gate.threshold is None else f"{bar} {gate.threshold:g}"
