@@ -13,6 +13,7 @@ from brewslm.rows.matching import matching_text
 from brewslm.rows.record import Example, Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.request import Request, SourceRequest
+from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed
 from brewslm.rows.split import Placement
 
@@ -43,6 +44,20 @@ def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowC
             if ranked
             else f"write an adapter with source_ref: {source.name} and base_adapter_id"
         ),
+    )
+
+
+def schema_finding(error: SchemaError) -> Finding:
+    """Return the finding that the dataset's JSON Schema cannot be used."""
+    return Finding(
+        FindingCode.JSON_SCHEMA_INVALID,
+        Severity.ERROR,
+        error.message,
+        error.remedy,
+        field="spec.dataset.contract.json_schema",
+        address="dataset",
+        found=error.found,
+        expected=error.expected,
     )
 
 
@@ -365,7 +380,7 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
             "two labels look equal",
             f"write one spelling in all rows: {same[0]}",
             address="dataset",
-            place=_first_with_label(examples, same[1]),
+            place=_rarest_of(examples, same),
             found=", ".join(ascii(label) for label in same),
             expected="labels that differ in more than case, blanks and invisible characters",
         )
@@ -398,9 +413,15 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
     return found
 
 
-def _first_with_label(examples: Sequence[Example], label: str) -> Place:
-    places = [item.position for item in examples if item.reference.get("label") == label]
-    return _place(min(places)) if places else Place()
+def _rarest_of(examples: Sequence[Example], labels: Sequence[str]) -> Place:
+    """Return the first place of the label with the fewest rows."""
+    places: dict[str, list[Position]] = defaultdict(list)
+    for example in examples:
+        if example.reference.get("label") in labels:
+            places[example.reference["label"]].append(example.position)
+    if not places:
+        return Place()
+    return _place(min(min(places.values(), key=lambda own: (len(own), min(own)))))
 
 
 def _conflict_findings(examples: Sequence[Example]) -> list[Finding]:

@@ -33,6 +33,7 @@ from brewslm.rows.prepared import (
 from brewslm.rows.record import Example, Flag, Reject, Split
 from brewslm.rows.rejects import HoldCode
 from brewslm.rows.request import POOL_ROLES, Request, SourceRequest
+from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed, finding_of, open_source
 from brewslm.rows.split import Placement, place
 
@@ -119,6 +120,12 @@ def prepare(
     settings becomes findings; the folder then holds what the readable sources gave.
     """
     work = _Work(request)
+    try:
+        Contract.of(request.contract)
+    except SchemaError as error:
+        work.findings.append(say.schema_finding(error))
+        contract = {key: value for key, value in request.contract.items() if key != "json_schema"}
+        work.request = request = replace(request, contract=contract)
     for source in sorted(request.sources, key=lambda item: item.name):
         try:
             _read_source(work, source, root)
