@@ -71,3 +71,25 @@ def _is_simple(value: Any) -> bool:
     if kind is list:
         return all(map(_is_simple, value))
     return False
+
+
+def listing_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return `{relative path: {digest, size_bytes}}` of all regular files below a folder.
+
+    Raises: ValueError for links and other things that are neither file nor folder.
+    """
+    listing: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ValueError(f"{path.relative_to(folder).as_posix()} is neither file nor folder")
+        if path.is_file():
+            listing[path.relative_to(folder).as_posix()] = {
+                "digest": digest_file(path),
+                "size_bytes": path.stat().st_size,
+            }
+    return listing
+
+
+def digest_folder(folder: Path) -> str:
+    """Return the digest that names a folder: that of its listing's canonical JSON."""
+    return digest_value(listing_of(folder))

@@ -1,0 +1,64 @@
+"""adapter: how the columns of a source map to the fields of a task. Nothing to do with LoRA
+weights.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from brewslm.address import Address
+from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.stages.data_source import DataSourceSpec, SourceRole
+from brewslm.stages.dataset import TaskProfile
+
+Mapper = Literal[
+    "default-canonical",
+    "bio_to_spans",
+    "label_to_classification",
+    "kv_to_structured",
+    "preference_pair",
+    "chat_messages_passthrough",
+    "sharegpt_to_chat",
+    "rag_passthrough",
+    "qa_pair_passthrough",
+    "instruction_passthrough",
+    "prompt_completion_passthrough",
+    "text_only",
+]
+
+
+class AdapterSpec(Spec):
+    """An entry of the manifest's `spec.adapters`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128), Category.METADATA]
+    """Name of the adapter; its address is `adapter.<name>`."""
+    version: Annotated[int, Field(ge=1), Category.METADATA] = 1
+    """Number for people; content decides what is redone."""
+    status: Annotated[str, Category.DATA] = "active"
+    """Only `active` adapters are bound to sources."""
+    base_adapter_id: Annotated[Mapper, Category.DATA] = "default-canonical"
+    """The mapper."""
+    task_profile: Annotated[TaskProfile | None, Category.DATA] = None
+    """Task of the mapped rows; null is the mapper's own."""
+    source_type: Annotated[SourceRole, Category.DATA] = "raw"
+    """Role this adapter serves when nothing more precise binds it."""
+    source_ref: Annotated[str | None, Category.DATA] = None
+    """The source this adapter serves."""
+    field_mapping: Annotated[dict[str, str], Category.DATA] = {}
+    """Mapper field to source column; an unmapped field takes the column of its own name."""
+    adapter_config: Annotated[dict[str, Any], Category.DATA] = {}
+    """Options of the mapper."""
+    output_contract: Annotated[dict[str, Any], Category.DATA] = {}
+    """Contract for these rows only, on top of the data set's; also `scoring_mode`."""
+
+
+def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, ...]:
+    return tuple(
+        InputRef(other, "rows")
+        for other, spec in sorted(specs.items())
+        if isinstance(spec, DataSourceSpec) and spec.adapter == address.name
+    )
+
+
+KIND = Kind("adapter", AdapterSpec, Category.DATA, 1, Work.OBSERVED, _inputs)

@@ -1,0 +1,1 @@
+"""One file a task profile; the file's name is the profile's name in the manifest."""

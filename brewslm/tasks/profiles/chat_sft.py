@@ -1,0 +1,41 @@
+"""Conversations: the final assistant turn after the turns before it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.tasks import open_answers
+from brewslm.tasks.task import Contract, Message, Sample, Task, no_names
+
+
+def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
+    """Return the turns before the final answer, as given."""
+    return [dict(turn) for turn in inputs["messages"]]
+
+
+TASK = Task(
+    name="chat_sft",
+    version=1,
+    prompt=prompt,
+    answer=open_answers.answer,
+    score=open_answers.score,
+    metrics=open_answers.metrics,
+    names=no_names,
+    answer_tokens_floor=128,
+    answer_tokens_cap=1024,
+    fail_below=0.75,
+    samples=(
+        Sample(
+            {
+                "messages": [
+                    {"role": "user", "content": "Hello"},
+                    {"role": "assistant", "content": "Hello, how can I help?"},
+                    {"role": "user", "content": "Which day follows Monday?"},
+                ]
+            },
+            {"text": "Tuesday"},
+            {},
+            "Tuesday",
+        ),
+    ),
+    loss="assistant_turns",
+)

@@ -1,0 +1,263 @@
+"""Classification: one label of a closed set for a text."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from brewslm.strict_json import StrictJsonError, parse_strict
+from brewslm.tasks import normalisers
+from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
+from brewslm.tasks.metric import Formula, Metric, class_f1, class_metrics, pooled, proportion
+from brewslm.tasks.task import Contract, Message, Sample, Scored, ScoringOptions, Task, user_turn
+
+UNPARSEABLE = "__unparseable__"
+_MOST_LISTED_LABELS = 30
+_KEYS = frozenset({"label", "class", "category", "answer"})
+_NAMED_LABEL = re.compile(r"[\W_]*(?:label|class|category|answer)[\W_]*?:(?P<label>.*)", re.I)
+_CUES = frozenset(
+    "not no never without neither nor isn't aren't wasn't don't doesn't".split()  # noqa: SIM905
+)
+_TWO_WORD_CUES = frozenset({("rather", "than"), ("instead", "of")})
+_CUE_REACH_WORDS = 3
+_WORD = re.compile(r"\w+(?:'\w+)?")
+
+
+def labels_of(contract: Contract) -> tuple[str, ...]:
+    """Return the whole label set: allowed_labels, else the labels of the prepared rows."""
+    return tuple(contract.get("allowed_labels") or contract.get("labels") or ())
+
+
+def prompt(inputs: Mapping[str, Any], contract: Contract) -> list[Message]:
+    """Return the question with the complete label list, or with none when it is long."""
+    labels = labels_of(contract)
+    listed = f"Labels: {', '.join(labels)}\n\n" if 0 < len(labels) <= _MOST_LISTED_LABELS else ""
+    instruction = "Classify the text. Answer with the label only."
+    return user_turn(f"{instruction}\n\n{listed}Text:\n{inputs['text']}")
+
+
+def answer(reference: Mapping[str, Any], _contract: Contract) -> str:
+    """Return the label."""
+    return str(reference["label"])
+
+
+def extract(output: str, contract: Contract, options: ScoringOptions) -> tuple[str, str, bool]:
+    """Return the label of an output, how reading failed, and whether it was written plainly."""
+    forms = _forms(contract, options)
+    found = _exact(output, forms)
+    if found:
+        return found, "", True
+    found, detail = _searched(output, forms)
+    return found, detail, False
+
+
+def score(
+    _inputs: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    output: str,
+    contract: Contract,
+    options: ScoringOptions,
+) -> Scored:
+    """Return the confusion counts of one item."""
+    gold = reference["label"]
+    predicted, detail, is_exact = extract(output, contract, options)
+    is_right = predicted == gold
+    counts = {f"gold:{gold}": 1.0, f"pred:{predicted}": 1.0}
+    if is_right:
+        counts |= {"correct": 1.0, f"tp:{gold}": 1.0}
+    if predicted == UNPARSEABLE:
+        counts["unparseable"] = 1.0
+    if is_exact:
+        counts["label_exact"] = 1.0
+    return Scored(
+        counts,
+        float(is_right),
+        predicted,
+        is_parseable=predicted != UNPARSEABLE,
+        parse_detail=detail,
+        values={"accuracy": float(is_right)},
+        failure="" if is_right or predicted == UNPARSEABLE else "label_confusion",
+    )
+
+
+def metrics(contract: Contract, names: tuple[str, ...]) -> list[Metric]:
+    """Return the metrics over the whole label set."""
+    labels = tuple(dict.fromkeys((*labels_of(contract), *names)))
+    return [
+        proportion(
+            "accuracy",
+            "correct",
+            "share of right labels; unparseable output is wrong",
+            normaliser="label",
+            synonyms=("exact_match",),
+        ),
+        pooled(
+            "macro_f1",
+            _over_supported(labels, class_f1),
+            "mean F1 of labels with gold rows",
+            normaliser="label",
+            synonyms=("f1",),
+        ),
+        pooled("weighted_f1", _weighted_f1(labels), "F1 weighted by gold rows", normaliser="label"),
+        pooled(
+            "balanced_accuracy",
+            _over_supported(labels, _recall),
+            "mean recall of labels with gold rows",
+            normaliser="label",
+        ),
+        pooled(
+            "mcc",
+            _mcc((*labels, UNPARSEABLE)),
+            "Matthews correlation, unparseable being a class",
+            low=-1.0,
+            normaliser="label",
+        ),
+        pooled(
+            "min_per_class_f1",
+            _smallest_f1(labels),
+            "smallest F1 of labels with gold rows",
+            normaliser="label",
+        ),
+        proportion(
+            "unparseable_rate",
+            "unparseable",
+            "share of outputs without one label",
+            higher_is_better=False,
+            normaliser="label",
+        ),
+        proportion(
+            "label_exact_rate",
+            "label_exact",
+            "share of outputs that state the label plainly",
+            normaliser="label",
+        ),
+        *class_metrics(labels),
+    ]
+
+
+def names(reference: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the gold label."""
+    return (str(reference["label"]),)
+
+
+def _forms(contract: Contract, options: ScoringOptions) -> dict[str, str]:
+    """Return normal form to label; a form that two labels share means none of them."""
+    spellings = [(label, label) for label in labels_of(contract)]
+    spellings += [(spelling, label) for spelling, label in options.label_synonyms.items()]
+    forms: dict[str, str] = {}
+    shared = set()
+    for spelling, label in spellings:
+        form = normalisers.label(spelling)
+        if forms.setdefault(form, label) != label:
+            shared.add(form)
+    return {form: label for form, label in forms.items() if form and form not in shared}
+
+
+def _exact(output: str, forms: Mapping[str, str]) -> str | None:
+    first_line = next((line for line in output.splitlines() if line.strip()), "")
+    for text in (output, first_line):
+        if (form := normalisers.label(text)) in forms:
+            return forms[form]
+    named = _NAMED_LABEL.fullmatch(first_line)
+    if named and (form := normalisers.label(named["label"])) in forms:
+        return forms[form]
+    try:
+        value = parse_strict(output.strip(), require_object=True)
+    except StrictJsonError:
+        return None
+    if len(value) == 1 and value.keys() <= _KEYS:
+        (text,) = value.values()
+        return forms.get(normalisers.label(text)) if isinstance(text, str) else None
+    return None
+
+
+def _searched(output: str, forms: Mapping[str, str]) -> tuple[str, str]:
+    """Return the only label among the words of an output, or why there is none."""
+    if not forms:
+        return UNPARSEABLE, "none"
+    text = unicodedata.normalize("NFKC", output).replace("\u2019", "'").casefold()
+    text = re.sub(r"[\s_\-]+", " ", text)
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    matches = list(pattern.finditer(text))
+    found = {forms[match[0]] for match in matches}
+    if len(found) != 1:
+        return UNPARSEABLE, "ambiguous" if found else "none"
+    if any(_is_negated(text[: match.start()]) for match in matches):
+        return UNPARSEABLE, "negated"
+    return found.pop(), ""
+
+
+def _is_negated(before: str) -> bool:
+    words = _WORD.findall(before)
+    near = words[-_CUE_REACH_WORDS:]
+    pairs = list(pairwise(words))[-_CUE_REACH_WORDS:]
+    return not _CUES.isdisjoint(near) or not _TWO_WORD_CUES.isdisjoint(pairs)
+
+
+def _recall(totals: Totals, label: str, arithmetic: Arithmetic) -> Number:
+    return arithmetic.ratio_or_zero(totals[f"tp:{label}"], totals[f"gold:{label}"])
+
+
+def _over_supported(labels: tuple[str, ...], of_class: Any) -> Formula:
+    return lambda totals, arithmetic: arithmetic.mean_where(
+        [of_class(totals, label, arithmetic) for label in labels],
+        [totals[f"gold:{label}"] for label in labels],
+    )
+
+
+def _smallest_f1(labels: tuple[str, ...]) -> Formula:
+    return lambda totals, arithmetic: arithmetic.min_where(
+        [class_f1(totals, label, arithmetic) for label in labels],
+        [totals[f"gold:{label}"] for label in labels],
+    )
+
+
+def _weighted_f1(labels: tuple[str, ...]) -> Formula:
+    def formula(totals: Totals, arithmetic: Arithmetic) -> Number:
+        weighted = sum(
+            class_f1(totals, label, arithmetic) * totals[f"gold:{label}"] for label in labels
+        )
+        return arithmetic.ratio(weighted, sum(totals[f"gold:{label}"] for label in labels))
+
+    return formula
+
+
+def _mcc(classes: tuple[str, ...]) -> Formula:
+    """Return the multi-class correlation; undefined where gold or predictions have one class.
+
+    Source: Gorodkin, Comparing two K-category assignments by a K-category correlation (2004).
+    """
+
+    def formula(totals: Totals, arithmetic: Arithmetic) -> Number:
+        n = totals["n"]
+        gold = [totals[f"gold:{label}"] for label in classes]
+        predicted = [totals[f"pred:{label}"] for label in classes]
+        products = sum(g * p for g, p in zip(gold, predicted, strict=True))
+        spread = (n * n - sum(g * g for g in gold)) * (n * n - sum(p * p for p in predicted))
+        return arithmetic.ratio(totals["correct"] * n - products, arithmetic.sqrt(spread))
+
+    return formula
+
+
+TASK = Task(
+    name="classification",
+    version=1,
+    prompt=prompt,
+    answer=answer,
+    score=score,
+    metrics=metrics,
+    names=names,
+    answer_tokens_floor=16,
+    answer_tokens_cap=64,
+    fail_below=1.0,
+    samples=(
+        Sample(
+            {"text": "Pump 3 stops after ten minutes"},
+            {"label": "major"},
+            {"allowed_labels": ["minor", "major"], "scoring_mode": None, "json_schema": None},
+            "Major.",
+        ),
+    ),
+)

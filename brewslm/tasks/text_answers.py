@@ -1,0 +1,105 @@
+"""Comparing a text answer with its references: exact match, token F1, shape."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from brewslm.tasks.metric import Metric, mean, proportion
+from brewslm.tasks.normalisers import NORMALISERS
+
+_LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+\S", re.MULTILINE)
+_REFUSALS = re.compile(
+    r"(?:i'?m sorry|i am sorry|sorry,|i can(?:no|')t|i cannot|i'?m unable|i am unable|"
+    r"i don'?t know|i do not know|as an ai)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """How an answer compares with the reference that fits it best."""
+
+    exact: float
+    f1: float
+    precision: float
+    recall: float
+
+
+def text_match(output: str, references: Sequence[str], normaliser: str) -> TextMatch:
+    """Return the best exact match and the best token F1 over the references.
+
+    Source: Rajpurkar et al., SQuAD: 100,000+ Questions for Machine Comprehension of Text (2016).
+    """
+    normal_form = NORMALISERS[normaliser]
+    predicted = normal_form(output)
+    golds = [normal_form(reference) for reference in references]
+    best = max((token_overlap(predicted.split(), gold.split()) for gold in golds), default=_NONE)
+    f1, precision, recall = best
+    return TextMatch(float(any(predicted == gold for gold in golds)), f1, precision, recall)
+
+
+def token_overlap(predicted: list[str], gold: list[str]) -> tuple[float, float, float]:
+    """Return F1, precision and recall of two multisets of tokens; both empty is a match."""
+    if not predicted or not gold:
+        same = float(predicted == gold)
+        return same, same, same
+    common = sum((Counter(predicted) & Counter(gold)).values())
+    return (
+        2 * common / (len(predicted) + len(gold)),
+        common / len(predicted),
+        common / len(gold),
+    )
+
+
+_NONE = (0.0, 0.0, 0.0)
+
+
+def text_metrics(normaliser: str = "squad") -> list[Metric]:
+    """Return the metrics of a text answer."""
+    return [
+        proportion(
+            "exact_match",
+            "exact",
+            "share of answers equal to a reference",
+            normaliser=normaliser,
+            synonyms=("accuracy",),
+        ),
+        mean("f1", "f1", "mean token F1 with the best reference", normaliser=normaliser),
+        mean("precision", "precision", "mean share of answer tokens", normaliser=normaliser),
+        mean("recall", "recall", "mean share of reference tokens", normaliser=normaliser),
+    ]
+
+
+def match_counts(match: TextMatch) -> dict[str, float]:
+    """Return the counts that `text_metrics` sum."""
+    return {
+        "exact": match.exact,
+        "f1": match.f1,
+        "precision": match.precision,
+        "recall": match.recall,
+    }
+
+
+def lead_class(text: str) -> str:
+    """Return how a text starts: empty, json, code, refusal, quoted, question or prose."""
+    start = text.strip()
+    rules: tuple[tuple[str, Callable[[], bool]], ...] = (
+        ("empty", lambda: not start),
+        ("json", lambda: start[0] in "{["),
+        ("code", lambda: start.startswith("```")),
+        ("refusal", lambda: bool(_REFUSALS.match(start.lower().replace("\u2019", "'")))),
+        ("quoted", lambda: start[0] in "\"'“‘«"),
+        ("question", lambda: start.splitlines()[0].rstrip().endswith("?")),
+    )
+    return next((name for name, holds in rules if holds()), "prose")
+
+
+def shape(text: str) -> tuple[str, bool, bool, bool]:
+    """Return lead class, whether there are several lines, a list, a code fence."""
+    stripped = text.strip()
+    return (
+        lead_class(stripped),
+        "\n" in stripped,
+        bool(_LIST_LINE.search(stripped)),
+        "```" in stripped,
+    )
