@@ -7,6 +7,7 @@ from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
 from brewslm.rows.binding import Binding
+from brewslm.rows.clean import has_invisible
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
@@ -387,6 +388,20 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
         for _, same in sorted(forms.items())
         if len(same) > 1
     ]
+    found += [
+        Finding(
+            FindingCode.INVISIBLE_IN_IDENTIFIER,
+            Severity.WARNING,
+            "a label has characters that nobody sees",
+            "write the label without them",
+            address="dataset",
+            place=_rarest_of(examples, [label]),
+            found=ascii(label),
+            expected="visible characters",
+        )
+        for label in labels
+        if has_invisible(label)
+    ]
     present: dict[Split, set[str]] = defaultdict(set)
     for example in examples:
         if example.task_profile == "classification" and example.split is not None:
@@ -421,7 +436,8 @@ def _rarest_of(examples: Sequence[Example], labels: Sequence[str]) -> Place:
             places[example.reference["label"]].append(example.position)
     if not places:
         return Place()
-    return _place(min(min(places.values(), key=lambda own: (len(own), min(own)))))
+    rarest = min(places, key=lambda label: (len(places[label]), min(places[label])))
+    return _place(min(places[rarest]))
 
 
 def _conflict_findings(examples: Sequence[Example]) -> list[Finding]:

@@ -136,8 +136,13 @@ class _Texts:
         }
 
     def of_inputs(self, example: Example) -> list[str]:
-        """Return the matching forms of the inputs that vary; system turns are left out."""
-        texts = []
+        """Return the matching forms of the inputs that vary; system turns are left out.
+
+        Text to learn as it is has no inputs; it stands for them.
+        """
+        texts = (
+            [] if example.inputs else [matching_text(text) for text in texts_of(example.reference)]
+        )
         for name, value in example.inputs.items():
             if name == "messages":
                 value = [turn["content"] for turn in value if turn["role"] != "system"]
@@ -147,9 +152,8 @@ class _Texts:
 
     def of_example(self, example: Example) -> list[str]:
         """Return the matching forms of inputs and reference."""
-        return self.of_inputs(example) + [
-            matching_text(text) for text in texts_of(example.reference)
-        ]
+        references = texts_of(example.reference) if example.inputs else []
+        return self.of_inputs(example) + [matching_text(text) for text in references]
 
 
 def _exact(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,28 @@ def test_order_of_rows_and_files_decides_nothing(tmp_path: Path) -> None:
     moved = source(locator="jsonl:moved/a.jsonl")
     prepared(tmp_path, moved, out="again", tag_columns=("site",))
     assert example_bytes(tmp_path / "out") == example_bytes(tmp_path / "again")
+
+
+@pytest.mark.parametrize("seed", ["1", "77"])
+def test_hash_seed_and_locale_decide_nothing(tmp_path: Path, seed: str) -> None:
+    rows = [{**row, "label": f"{row['label']}{number % 7}"} for number, row in
+            enumerate(rows_of(60))]  # fmt: skip
+    write_rows(tmp_path / "tickets.jsonl", [*rows, {"text": "x"}, rows[0]])
+    prepared(tmp_path, source())
+    script = (
+        "from pathlib import Path; from tests.rows.composing import prepared, source;"
+        "prepared(Path('.'), source(), out='again')"
+    )
+    here = Path(__file__).parents[2]
+    environment = {
+        "PYTHONHASHSEED": seed,
+        "PYTHONPATH": str(here),
+        "LC_ALL": "C",
+        "TZ": "Asia/Tokyo",
+    }
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    for path in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_added_rows_move_no_other_row(tmp_path: Path) -> None:
@@ -246,6 +270,28 @@ def test_labels_that_look_equal_collide(tmp_path: Path) -> None:
     assert [str(item.place) for item in found] == ["tickets.jsonl:8"]
 
 
+def test_labels_with_invisible_characters_are_named(tmp_path: Path) -> None:
+    rows = [*rows_of(40), {"text": "another one", "label": "ma\u200bjor"}]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    codes = codes_of(prepared(tmp_path, source()))
+    assert {"INVISIBLE_IN_IDENTIFIER", "LABEL_COLLISION"} <= set(codes)
+
+
+def test_texts_to_learn_leak_by_similarity(tmp_path: Path) -> None:
+    text = " ".join(f"word{number}" for number in range(11))
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(30), {"text": f"{text} tail"}])
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text}])
+    plain = {"mapper_id": "text_only"}
+    result = prepared(
+        tmp_path,
+        source(**plain),
+        source("gold", "gold_test", **plain),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        leak_check=LeakRequest(ngram=0),
+    )
+    assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 1
+
+
 def test_contract_names_schema_violations_and_limits(tmp_path: Path) -> None:
     rows = [
         {"question": f"report {number} {number * 7}", "answer": json.dumps({"n": number})}
@@ -277,10 +323,17 @@ def test_secrets_and_redacted_data_reach_no_file(tmp_path: Path) -> None:
     rows = rows_of(40)
     rows[3]["text"] += f" {secret}"
     rows[5]["text"] += f" write to {email} or +49 170 1234567"
+    rows += [{"text": secret}, {"text": email}]
     write_rows(tmp_path / "tickets.jsonl", rows)
+    with (tmp_path / "tickets.jsonl").open("a") as stream:
+        stream.write(f'{{"text": {secret}}}\n{{"text": {email}}}\n')
     result = prepared(tmp_path, source(), cleaning=CleaningRequest(pii="redact"))
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
-    assert result.bindings["tickets"].rejected == {"secret_in_row": 1}
+    assert result.bindings["tickets"].rejected == {
+        "missing_label": 2,
+        "parse_error": 2,
+        "secret_in_row": 1,
+    }
     for canary in (secret, email, "1234567"):
         assert canary.encode() not in written
         assert canary not in repr(result.findings)
