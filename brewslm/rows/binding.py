@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from brewslm.fingerprint import canonical_json
+import orjson
+
 from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
 from brewslm.rows.identity import hex_digest, identify
@@ -138,7 +139,7 @@ class Binding:
         identify(example, named or None)
         if grouping.stratify_by is not None:
             value = row.get(grouping.stratify_by, values.get(grouping.stratify_by))
-            example.stratum = canonical_json(value).decode()
+            example.stratum = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         for name in grouping.tags:
             value = row.get(name, values.get(name))
             if isinstance(value, (str, int, float)):

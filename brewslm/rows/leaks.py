@@ -30,6 +30,7 @@ CODES = (
 _SHORT_MIN_TOKENS, _SHORT_MAX_TOKENS = 5, 12
 _NEAR_MIN_TOKENS = 8
 _FEW_VALUES, _FEW_SHARE = 5, 0.01
+_MOST_GROUP_PAIRS = 10_000
 _BOILERPLATE_ROWS, _BOILERPLATE_SHARE = 3, 0.01
 
 
@@ -173,12 +174,16 @@ def _exact(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator
 
 
 def _groups(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
+    """Yield pairs of one declared group, of each group as many as a person could look at."""
     by_group: dict[str, list[Example]] = defaultdict(list)
     for example in evaluated:
         by_group[example.group_key].append(example)
+    pairs: Counter[str] = Counter()
     for example in trained:
         for other in by_group.get(example.group_key, ()):
-            yield Leak("leak_group", other, example)
+            if pairs[example.group_key] < _MOST_GROUP_PAIRS:
+                pairs[example.group_key] += 1
+                yield Leak("leak_group", other, example)
 
 
 def _derived(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:

@@ -384,6 +384,16 @@ def test_unapproved_synthetic_rows_are_held(tmp_path: Path) -> None:
     assert result.manifest["accounting"]["total"]["holds"] == {"pending_review": 20}
 
 
+def test_large_integers_group_and_stratify(tmp_path: Path) -> None:
+    rows = [{**row, "site": 2**60 + number % 4} for number, row in enumerate(rows_of(40))]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    stratified = SplitRequest(method="random", stratify_by="site")
+    result = prepared(tmp_path, source(), split=stratified)
+    assert result.manifest["splits"]["train"] == 32
+    grouped = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)), out="grouped")
+    assert set(grouped.bindings["tickets"].rejected) <= {"number_out_of_range"}
+
+
 def test_near_duplicates_are_held_and_the_smallest_stays(tmp_path: Path) -> None:
     text = " ".join(f"word{number}" for number in range(40))
     rows = [*rows_of(40), {"text": text, "label": "a"}, {"text": text + " end", "label": "a"}]
