@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from brewslm.fingerprint import canonical_json
-from brewslm.rows.clean import CleaningTally, PiiHit, clean
+import orjson
+
+from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
 from brewslm.rows.identity import hex_digest, identify
 from brewslm.rows.mapper import KEY_FIELD, Mapper, bind_columns, load_options, scalar_text
@@ -93,9 +94,14 @@ class Binding:
                 row_key = f"{self.source.name}-{key}"
             return self._example(row, position, digest, row_key)
         except RejectedRow as error:
-            shown = None if error.code is RejectCode.SECRET_IN_ROW else row
             return Reject(
-                position, digest, row_key, error.code, error.field_path, error.detail, None, shown
+                position,
+                digest,
+                row_key,
+                error.code,
+                error.field_path,
+                error.detail,
+                row=shown_value(row, self.cleaning.pii),
             )
 
     def _example(
@@ -133,7 +139,7 @@ class Binding:
         identify(example, named or None)
         if grouping.stratify_by is not None:
             value = row.get(grouping.stratify_by, values.get(grouping.stratify_by))
-            example.stratum = canonical_json(value).decode()
+            example.stratum = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         for name in grouping.tags:
             value = row.get(name, values.get(name))
             if isinstance(value, (str, int, float)):
@@ -147,4 +153,5 @@ class Binding:
         if fault is None:
             raise AssertionError("a record has neither value nor fault")
         text = record.raw[:_KEPT_TEXT_BYTES].decode(errors="replace")
-        return Reject(position, digest, None, fault.code, "", fault.detail, None, text)
+        shown = shown_value(text, self.cleaning.pii)
+        return Reject(position, digest, None, fault.code, "", fault.detail, row=shown)

@@ -9,6 +9,7 @@ from brewslm.rows.targets import Target, check_calls, text_reference, tool_catal
 
 ROLES = ("system", "user", "assistant", "tool")
 _BEFORE = {
+    "system": ("",),
     "user": ("", "system", "assistant"),
     "assistant": ("user", "tool"),
     "tool": ("assistant", "tool"),
@@ -55,9 +56,7 @@ def check_order(turns: list[dict[str, Any]], field: str, *, requires_reply: bool
     before = ""
     for index, turn in enumerate(turns):
         role = turn["role"]
-        if role == "system" if index else role not in ("system", "user"):
-            raise RejectedRow(RejectCode.INVALID_ROLE_ORDER, f"{field}/{index}")
-        if role != "system" and before not in _BEFORE[role]:
+        if before not in _BEFORE[role]:
             raise RejectedRow(RejectCode.INVALID_ROLE_ORDER, f"{field}/{index}")
         before = role
     if requires_reply and turns[-1]["role"] != "assistant":

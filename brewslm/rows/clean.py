@@ -40,8 +40,7 @@ class CleaningTally:
     """What cleaning did to the rows of a dataset."""
 
     changed: Counter[str] = field(default_factory=Counter)
-    """Rows by step: line_ends, unicode, redacted."""
-    flags: Counter[str] = field(default_factory=Counter)
+    """Rows by step: normalized, redacted."""
     pii: Counter[str] = field(default_factory=Counter)
     """Hits by type."""
     left_values: int = 0
@@ -66,6 +65,22 @@ def clean(example: Example, settings: CleaningRequest, tally: CleaningTally) -> 
         hits = _pii(example, joined, settings, tally)
     _flag(example, joined)
     return hits
+
+
+def has_invisible(text: str) -> bool:
+    """Return whether a text has control, bidirectional or zero-width characters."""
+    return bool(_CONTROL.search(text) or _BIDI.search(text) or _INVISIBLE.search(text))
+
+
+def shown_value(value: Any, pii: str) -> Any:
+    """Return a rejected row as it may be kept: redacted where that is the setting, and None where
+    it holds a credential.
+    """
+    if pii == "off":
+        return value
+    if find_secret("\n".join(texts_of(value))):
+        return None
+    return _redacted_value(value, frozenset()) if pii == "redact" else value
 
 
 def normal_text(text: str) -> str:

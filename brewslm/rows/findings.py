@@ -7,12 +7,14 @@ from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
 from brewslm.rows.binding import Binding
+from brewslm.rows.clean import has_invisible
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
 from brewslm.rows.record import Example, Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.request import Request, SourceRequest
+from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed
 from brewslm.rows.split import Placement
 
@@ -43,6 +45,20 @@ def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowC
             if ranked
             else f"write an adapter with source_ref: {source.name} and base_adapter_id"
         ),
+    )
+
+
+def schema_finding(error: SchemaError) -> Finding:
+    """Return the finding that the dataset's JSON Schema cannot be used."""
+    return Finding(
+        FindingCode.JSON_SCHEMA_INVALID,
+        Severity.ERROR,
+        error.message,
+        error.remedy,
+        field="spec.dataset.contract.json_schema",
+        address="dataset",
+        found=error.found,
+        expected=error.expected,
     )
 
 
@@ -365,12 +381,26 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
             "two labels look equal",
             f"write one spelling in all rows: {same[0]}",
             address="dataset",
-            place=_first_with_label(examples, same[1]),
+            place=_rarest_of(examples, same),
             found=", ".join(ascii(label) for label in same),
             expected="labels that differ in more than case, blanks and invisible characters",
         )
         for _, same in sorted(forms.items())
         if len(same) > 1
+    ]
+    found += [
+        Finding(
+            FindingCode.INVISIBLE_IN_IDENTIFIER,
+            Severity.WARNING,
+            "a label has characters that nobody sees",
+            "write the label without them",
+            address="dataset",
+            place=_rarest_of(examples, [label]),
+            found=ascii(label),
+            expected="visible characters",
+        )
+        for label in labels
+        if has_invisible(label)
     ]
     present: dict[Split, set[str]] = defaultdict(set)
     for example in examples:
@@ -398,9 +428,16 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
     return found
 
 
-def _first_with_label(examples: Sequence[Example], label: str) -> Place:
-    places = [item.position for item in examples if item.reference.get("label") == label]
-    return _place(min(places)) if places else Place()
+def _rarest_of(examples: Sequence[Example], labels: Sequence[str]) -> Place:
+    """Return the first place of the label with the fewest rows."""
+    places: dict[str, list[Position]] = defaultdict(list)
+    for example in examples:
+        if example.reference.get("label") in labels:
+            places[example.reference["label"]].append(example.position)
+    if not places:
+        return Place()
+    rarest = min(places, key=lambda label: (len(places[label]), min(places[label])))
+    return _place(min(places[rarest]))
 
 
 def _conflict_findings(examples: Sequence[Example]) -> list[Finding]:

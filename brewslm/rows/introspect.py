@@ -90,14 +90,12 @@ def propose_feed(feed: Feed, sample_rows: int, min_confidence: float) -> tuple[P
     found = [proposal for propose_one in _PROPOSERS for proposal in propose_one(survey)]
     ranked = sorted(found, key=lambda item: (-item.confidence, item.mapper_id))
     if len(ranked) > 1 and _is_ambiguous(ranked[0], ranked[1]):
-        best = ranked[0]
         warning = f"{ranked[1].mapper_id} fits as well"
         ranked[0] = replace(
-            best,
-            confidence=min(best.confidence, CAP_BELOW_RULE),
-            warnings=(*best.warnings, warning),
+            ranked[0],
+            confidence=min(ranked[0].confidence, CAP_BELOW_RULE),
+            warnings=(*ranked[0].warnings, warning),
         )
-        ranked.sort(key=lambda item: (-item.confidence, item is not ranked[0], item.mapper_id))
     return tuple(
         replace(item, needs_force=item.confidence < min_confidence - 1e-9) for item in ranked
     )

@@ -30,6 +30,7 @@ CODES = (
 _SHORT_MIN_TOKENS, _SHORT_MAX_TOKENS = 5, 12
 _NEAR_MIN_TOKENS = 8
 _FEW_VALUES, _FEW_SHARE = 5, 0.01
+_MOST_GROUP_PAIRS = 10_000
 _BOILERPLATE_ROWS, _BOILERPLATE_SHARE = 3, 0.01
 
 
@@ -136,8 +137,13 @@ class _Texts:
         }
 
     def of_inputs(self, example: Example) -> list[str]:
-        """Return the matching forms of the inputs that vary; system turns are left out."""
-        texts = []
+        """Return the matching forms of the inputs that vary; system turns are left out.
+
+        Text to learn as it is has no inputs; it stands for them.
+        """
+        texts = (
+            [] if example.inputs else [matching_text(text) for text in texts_of(example.reference)]
+        )
         for name, value in example.inputs.items():
             if name == "messages":
                 value = [turn["content"] for turn in value if turn["role"] != "system"]
@@ -147,9 +153,8 @@ class _Texts:
 
     def of_example(self, example: Example) -> list[str]:
         """Return the matching forms of inputs and reference."""
-        return self.of_inputs(example) + [
-            matching_text(text) for text in texts_of(example.reference)
-        ]
+        references = texts_of(example.reference) if example.inputs else []
+        return self.of_inputs(example) + [matching_text(text) for text in references]
 
 
 def _exact(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
@@ -169,12 +174,16 @@ def _exact(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator
 
 
 def _groups(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
+    """Yield pairs of one declared group, of each group as many as a person could look at."""
     by_group: dict[str, list[Example]] = defaultdict(list)
     for example in evaluated:
         by_group[example.group_key].append(example)
+    pairs: Counter[str] = Counter()
     for example in trained:
         for other in by_group.get(example.group_key, ()):
-            yield Leak("leak_group", other, example)
+            if pairs[example.group_key] < _MOST_GROUP_PAIRS:
+                pairs[example.group_key] += 1
+                yield Leak("leak_group", other, example)
 
 
 def _derived(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:

@@ -1,10 +1,10 @@
 """Pairs of similar texts, exactly: Jaccard similarity of character 5-gram sets.
 
-Candidates come from prefix filtering: with shingles in one global order, two sets whose Jaccard
-reaches t share a shingle among the first |x| - ceil(t |x|) + 1 of each, so no pair is missed; every
-candidate is verified on the whole sets, so none is wrong. Rare shingles come first in the order,
-which keeps candidates few. Source: Bayardo, Ma, Srikant, Scaling Up All Pairs Similarity Search
-(2007); Chaudhuri, Ganti, Kaushik, A Primitive Operator for Similarity Joins (2006).
+Candidates come from prefix filtering. With shingles in one global order and a = ceil(t |x|), two
+sets whose Jaccard reaches t share at least min(l, a) shingles among the first |x| - a + l of each,
+so no pair is missed; every candidate is verified on the whole sets, so none is wrong. Rare shingles
+come first in the order, which keeps candidates few. Source: Bayardo, Ma, Srikant, Scaling Up All
+Pairs Similarity Search (2007); Wang, Li, Feng, Can We Beat the Prefix Filtering? (2012).
 """
 
 import math
@@ -16,6 +16,7 @@ from brewslm.rows.record import Example
 from brewslm.rows.rejects import HoldCode
 
 _ROUNDING = 1e-9
+_SHARED_SHINGLES = 32
 
 
 class SimilarTexts:
@@ -27,39 +28,46 @@ class SimilarTexts:
         """
         self._threshold = threshold
         self._sets = [shingles(text) for text in texts]
-        self._frequency = Counter(shingle for own in self._sets for shingle in own)
+        frequency = Counter(shingle for own in self._sets for shingle in own)
+        ordered = sorted(frequency, key=lambda shingle: (frequency[shingle], shingle))
+        self._rank = {shingle: rank for rank, shingle in enumerate(ordered)}
         self._postings: dict[str, list[int]] = defaultdict(list)
         for index, own in enumerate(self._sets):
-            ordered = sorted(own, key=self._rank)
-            for shingle in ordered[: self._prefix(len(own))]:
+            for shingle in sorted(own, key=self._rank.__getitem__)[: self._prefix(len(own))]:
                 self._postings[shingle].append(index)
 
     def similar_to(self, text: str) -> list[tuple[int, float]]:
         """Return (index, Jaccard) of every indexed text at or above the threshold."""
         own = shingles(text)
-        known = own & self._frequency.keys()
-        if len(known) < self._threshold * len(own) - _ROUNDING:
+        known = own & self._rank.keys()
+        needed = self._needed(len(own))
+        if len(known) < needed:
             return []
         prefix = self._prefix(len(own)) - (len(own) - len(known))
-        ordered = sorted(known, key=self._rank)[:prefix]
-        candidates = {index for shingle in ordered for index in self._postings.get(shingle, ())}
+        shared: Counter[int] = Counter()
+        for shingle in sorted(known, key=self._rank.__getitem__)[:prefix]:
+            if shingle in self._postings:
+                shared.update(self._postings[shingle])
+        enough = min(_SHARED_SHINGLES, needed)
         found = []
-        for index in sorted(candidates):
-            other = self._sets[index]
-            smaller, larger = sorted((len(own), len(other)))
-            if smaller < self._threshold * larger - _ROUNDING:
-                continue
-            shared = len(own & other)
-            jaccard = shared / (len(own) + len(other) - shared)
-            if jaccard >= self._threshold - _ROUNDING:
-                found.append((index, jaccard))
+        for index, count in sorted(shared.items()):
+            if count >= min(enough, self._needed(len(self._sets[index]))):
+                jaccard = _jaccard(own, self._sets[index])
+                if jaccard >= self._threshold - _ROUNDING:
+                    found.append((index, jaccard))
         return found
 
-    def _prefix(self, size: int) -> int:
-        return size - math.ceil(self._threshold * size - _ROUNDING) + 1
+    def _needed(self, size: int) -> int:
+        """Return how many of its shingles a set shares with any similar set, at least."""
+        return math.ceil(self._threshold * size - _ROUNDING)
 
-    def _rank(self, shingle: str) -> tuple[int, str]:
-        return self._frequency[shingle], shingle
+    def _prefix(self, size: int) -> int:
+        return size - self._needed(size) + _SHARED_SHINGLES
+
+
+def _jaccard(first: set[str], second: set[str]) -> float:
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared)
 
 
 def hold_near_duplicates(examples: Iterable[Example], threshold: float) -> None:

@@ -1,20 +1,18 @@
 """All sources of a dataset into one prepared folder, with findings instead of guesses."""
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from brewslm.contracts import Compose, Output, TokenCounter
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
-from brewslm.fingerprint import digest_bytes, digest_value
+from brewslm.fingerprint import digest_bytes
 from brewslm.rows import findings as say
 from brewslm.rows.accounting import account, check_files, check_homes, split_counts
 from brewslm.rows.binding import Binding, Grouping
-from brewslm.rows.clean import VERSION as CLEANING_VERSION
 from brewslm.rows.contract import Contract
+from brewslm.rows.description import describe_rows, describe_settings
 from brewslm.rows.duplicates import drop_duplicates
 from brewslm.rows.introspect import Proposal, propose_feed
 from brewslm.rows.leaks import LeakReport, find_leaks
@@ -22,7 +20,6 @@ from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS, DefaultOptions, load
 from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
 from brewslm.rows.prepared import (
-    FORMAT_VERSION,
     Lines,
     Writer,
     file_name,
@@ -33,8 +30,10 @@ from brewslm.rows.prepared import (
 from brewslm.rows.record import Example, Flag, Reject, Split
 from brewslm.rows.rejects import HoldCode
 from brewslm.rows.request import POOL_ROLES, Request, SourceRequest
+from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed, finding_of, open_source
 from brewslm.rows.split import Placement, place
+from brewslm.rows.work import BindingStats, SourceStats, Work
 
 _DECLARED = {
     "train": Split.TRAIN,
@@ -43,35 +42,6 @@ _DECLARED = {
     "gold_dev": Split.GOLD_DEV,
     "gold_test": Split.GOLD_TEST,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStats:
-    """What reading a source showed."""
-
-    locator: str
-    digest: str
-    size_bytes: int
-    rows_read: int
-    blank_lines: int
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BindingStats:
-    """What a mapper made of a source."""
-
-    adapter: str
-    mapper_id: str
-    task_profile: str
-    field_map: dict[str, str]
-    confidence: float | None
-    """Of introspection, None where the mapper was written."""
-    mapped: int
-    """Rows that became examples, duplicates included."""
-    rejected: dict[str, int]
-    examples_digest: str
-    """Of the examples' identities and tags; equal for equal content in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +59,6 @@ class Preparation:
     """File name to digest and size, the manifest included."""
 
 
-@dataclass(slots=True)
-class _Work:
-    """Everything that is known so far while a request is carried out."""
-
-    request: Request
-    findings: list[Finding] = field(default_factory=list)
-    feeds: dict[str, Feed] = field(default_factory=dict)
-    bindings: dict[str, Binding] = field(default_factory=dict)
-    proposals: dict[str, tuple[Proposal, ...]] = field(default_factory=dict)
-    examples: list[Example] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    stats: dict[str, BindingStats] = field(default_factory=dict)
-
-    def role(self, example: Example) -> str:
-        return self.bindings[example.position.source].source.role
-
-
 def prepare(
     request: Request,
     root: Path,
@@ -118,7 +71,13 @@ def prepare(
     A source whose mapper is found by introspection is read twice. Trouble with rows, files and
     settings becomes findings; the folder then holds what the readable sources gave.
     """
-    work = _Work(request)
+    work = Work(request)
+    try:
+        Contract.of(request.contract)
+    except SchemaError as error:
+        work.findings.append(say.schema_finding(error))
+        contract = {key: value for key, value in request.contract.items() if key != "json_schema"}
+        work.request = request = replace(request, contract=contract)
     for source in sorted(request.sources, key=lambda item: item.name):
         try:
             _read_source(work, source, root)
@@ -150,7 +109,7 @@ def prepare(
     )
 
 
-def _read_source(work: _Work, source: SourceRequest, root: Path) -> None:
+def _read_source(work: Work, source: SourceRequest, root: Path) -> None:
     """Read, map, clean and check one source.
 
     Raises: BrewError where the source as a whole cannot be used.
@@ -188,7 +147,7 @@ def _read_source(work: _Work, source: SourceRequest, root: Path) -> None:
 
 
 def _with_mapper(
-    work: _Work, source: SourceRequest, root: Path
+    work: Work, source: SourceRequest, root: Path
 ) -> tuple[SourceRequest, float | None]:
     """Return the source with its mapper; one that names none gets the best proposal."""
     if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
@@ -245,7 +204,7 @@ def _source_stats(feed: Feed) -> SourceStats:
     )
 
 
-def _deduplicate(work: _Work) -> None:
+def _deduplicate(work: Work) -> None:
     cleaning = work.request.cleaning
     if cleaning.dedupe == "off":
         return
@@ -265,7 +224,7 @@ def _deduplicate(work: _Work) -> None:
     work.rejects += pool_duplicates + gold_duplicates
 
 
-def _place(work: _Work) -> Placement:
+def _place(work: Work) -> Placement:
     """Give every example its set; held ones are held."""
     pool: list[Example] = []
     for example in work.examples:
@@ -292,7 +251,7 @@ def _place(work: _Work) -> Placement:
     return placement
 
 
-def _check_leaks(work: _Work) -> LeakReport:
+def _check_leaks(work: Work) -> LeakReport:
     """Compare training rows with evaluation rows; hold those that resemble the split's own test."""
     evaluated = [item for item in work.examples if item.split and item.split.is_evaluated]
     trained = [item for item in work.examples if item.split and item.split.is_trained]
@@ -315,7 +274,7 @@ def _check_leaks(work: _Work) -> LeakReport:
     return report
 
 
-def _mix(work: _Work) -> Mix:
+def _mix(work: Work) -> Mix:
     """Cap, weight and mix back the train rows."""
     request = work.request
     seed = request.split.seed
@@ -339,7 +298,7 @@ def _mix(work: _Work) -> Mix:
     return mix_of(own + kept, weights, request.mix_back_source, request.mix_back_fraction)
 
 
-def _labels(work: _Work) -> tuple[str, ...]:
+def _labels(work: Work) -> tuple[str, ...]:
     """Return allowed labels in contract order, else every label of the dataset, sorted."""
     allowed = work.request.contract.get("allowed_labels")
     if allowed is not None:
@@ -356,7 +315,7 @@ def _labels(work: _Work) -> tuple[str, ...]:
 
 
 def _write(
-    work: _Work,
+    work: Work,
     out: Path,
     compose: Compose,
     count_tokens: TokenCounter | None,
@@ -385,8 +344,8 @@ def _write(
     if request.cleaning.dedupe != "off":
         check_homes(work.examples)
     manifest = {
-        **_identity(work, labels, contracts),
-        **_counts(work, accounting, mix, leaks),
+        **describe_settings(work, labels, contracts),
+        **describe_rows(work, accounting, mix, leaks),
         "lengths": lengths_of(lines.texts, count_tokens, request.tokenizer_digest),
         "file_paths": {name: name for name in writer.files},
         "file_hashes": {name: output.digest for name, output in writer.files.items()},
@@ -394,110 +353,3 @@ def _write(
     }
     writer.write_manifest(manifest)
     return writer, manifest
-
-
-def _identity(
-    work: _Work, labels: tuple[str, ...], contracts: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """Return what the manifest says about the settings and the sources."""
-    request = work.request
-    contract = Contract.of(request.contract)
-    modes = {binding.scoring_mode for binding in work.bindings.values()}
-    document = contract.document(labels, modes.pop() if len(modes) == 1 else "auto")
-    bindings = work.bindings.values()
-    return {
-        "format_version": FORMAT_VERSION,
-        "project": request.project,
-        "seed": request.split.seed,
-        "task_profile": _task_profile(work),
-        "labels": list(labels),
-        "output_schema": {
-            **(contract.json_schema or {}),
-            "scoring_mode": document["scoring_mode"],
-        },
-        "contract": document,
-        "contract_digest": digest_value(document),
-        "chat_template": request.chat_template,
-        "prompt_template_digest": request.prompt_template_digest,
-        "adapters": [
-            {
-                "source": binding.source.name,
-                "adapter_id": binding.mapper.id,
-                "adapter_config": dict(binding.source.options),
-                "field_mapping": binding.field_map,
-                "task_profile": binding.target.task_profile,
-                "contract_digest": digest_value(contracts[binding.source.name]),
-            }
-            for binding in bindings
-        ],
-        "sources": [
-            {
-                "name": binding.source.name,
-                "type": binding.source.role,
-                "locator": str(work.feeds[binding.source.name].locator),
-                "digest": work.feeds[binding.source.name].digest,
-                "rows_read": work.feeds[binding.source.name].rows_read,
-                "blank_lines": work.feeds[binding.source.name].tally.blank_lines,
-            }
-            for binding in bindings
-        ],
-        "dataset_versions": {name: feed.digest for name, feed in work.feeds.items()},
-        "included_types": sorted({binding.source.role for binding in bindings}),
-        "include_types_resolution": "every source of the project",
-    }
-
-
-def _task_profile(work: _Work) -> str | None:
-    """Return the profile of the dataset; the source that is mixed back has no say."""
-    if work.request.task_profile is not None:
-        return work.request.task_profile
-    profiles = Counter(
-        example.task_profile
-        for example in work.examples
-        if example.position.source != work.request.mix_back_source
-    )
-    return min(profiles, key=lambda name: (-profiles[name], name)) if profiles else None
-
-
-def _counts(work: _Work, accounting: dict[str, Any], mix: Mix, leaks: LeakReport) -> dict[str, Any]:
-    """Return what the manifest says about the rows."""
-    split = work.request.split
-    changed: Counter[str] = Counter()
-    pii: Counter[str] = Counter()
-    flags: Counter[str] = Counter()
-    for binding in work.bindings.values():
-        changed.update(binding.tally.changed)
-        pii.update(binding.tally.pii)
-    for example in work.examples:
-        flags.update(flag.value for flag in example.flags)
-    return {
-        "total_entries": accounting["total"]["accepted"],
-        "splits": accounting["total"]["splits"],
-        "ratios": {"train": split.train, "validation": split.validation, "test": split.test},
-        "accounting": accounting,
-        "train_rows_effective": mix.train_rows_effective,
-        "mix": mix.to_json(),
-        "cleaning": {
-            "version": CLEANING_VERSION,
-            "changed": dict(sorted(changed.items())),
-            "flags": dict(sorted(flags.items())),
-            "pii": {"action": work.request.cleaning.pii, "types": dict(sorted(pii.items()))},
-            "left_values": sum(item.tally.left_values for item in work.bindings.values()),
-        },
-        "leaks": {
-            "counts": leaks.counts(),
-            "blocking": len(leaks.blocking),
-            "action": work.request.leak_check.action,
-            "boilerplate": len(leaks.boilerplate),
-        },
-        "label_counts": _label_counts(work.examples),
-    }
-
-
-def _label_counts(examples: list[Example]) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = {}
-    for example in examples:
-        if example.task_profile == "classification":
-            role = (example.split or Split.HELD).role
-            counts.setdefault(role, Counter())[example.reference["label"]] += 1
-    return {role: dict(sorted(own.items())) for role, own in sorted(counts.items())}

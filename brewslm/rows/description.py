@@ -1,0 +1,124 @@
+"""What `manifest.json` of a prepared folder says: settings, sources, counts; no path, no time."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.fingerprint import digest_value
+from brewslm.rows.clean import VERSION as CLEANING_VERSION
+from brewslm.rows.contract import Contract
+from brewslm.rows.leaks import LeakReport
+from brewslm.rows.mix import Mix
+from brewslm.rows.prepared import FORMAT_VERSION
+from brewslm.rows.record import Example, Split
+from brewslm.rows.work import Work
+
+
+def describe_settings(
+    work: Work, labels: tuple[str, ...], contracts: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the manifest says about the settings and the sources."""
+    request = work.request
+    contract = Contract.of(request.contract)
+    modes = {binding.scoring_mode for binding in work.bindings.values()}
+    document = contract.document(labels, modes.pop() if len(modes) == 1 else "auto")
+    bindings = work.bindings.values()
+    return {
+        "format_version": FORMAT_VERSION,
+        "project": request.project,
+        "seed": request.split.seed,
+        "task_profile": _task_profile(work),
+        "labels": list(labels),
+        "output_schema": {
+            **(contract.json_schema or {}),
+            "scoring_mode": document["scoring_mode"],
+        },
+        "contract": document,
+        "contract_digest": digest_value(document),
+        "chat_template": request.chat_template,
+        "prompt_template_digest": request.prompt_template_digest,
+        "adapters": [
+            {
+                "source": binding.source.name,
+                "adapter_id": binding.mapper.id,
+                "adapter_config": dict(binding.source.options),
+                "field_mapping": binding.field_map,
+                "task_profile": binding.target.task_profile,
+                "contract_digest": digest_value(contracts[binding.source.name]),
+            }
+            for binding in bindings
+        ],
+        "sources": [
+            {
+                "name": binding.source.name,
+                "type": binding.source.role,
+                "locator": str(work.feeds[binding.source.name].locator),
+                "digest": work.feeds[binding.source.name].digest,
+                "rows_read": work.feeds[binding.source.name].rows_read,
+                "blank_lines": work.feeds[binding.source.name].tally.blank_lines,
+                "byte_order_marks": work.feeds[binding.source.name].tally.byte_order_marks,
+            }
+            for binding in bindings
+        ],
+        "dataset_versions": {name: feed.digest for name, feed in work.feeds.items()},
+        "included_types": sorted({binding.source.role for binding in bindings}),
+        "include_types_resolution": "every source of the project",
+    }
+
+
+def _task_profile(work: Work) -> str | None:
+    """Return the profile of the dataset; the source that is mixed back has no say."""
+    if work.request.task_profile is not None:
+        return work.request.task_profile
+    profiles = Counter(
+        example.task_profile
+        for example in work.examples
+        if example.position.source != work.request.mix_back_source
+    )
+    return min(profiles, key=lambda name: (-profiles[name], name)) if profiles else None
+
+
+def describe_rows(
+    work: Work, accounting: dict[str, Any], mix: Mix, leaks: LeakReport
+) -> dict[str, Any]:
+    """Return what the manifest says about the rows."""
+    split = work.request.split
+    changed: Counter[str] = Counter()
+    pii: Counter[str] = Counter()
+    flags: Counter[str] = Counter()
+    for binding in work.bindings.values():
+        changed.update(binding.tally.changed)
+        pii.update(binding.tally.pii)
+    for example in work.examples:
+        flags.update(flag.value for flag in example.flags)
+    return {
+        "total_entries": accounting["total"]["accepted"],
+        "splits": accounting["total"]["splits"],
+        "ratios": {"train": split.train, "validation": split.validation, "test": split.test},
+        "accounting": accounting,
+        "train_rows_effective": mix.train_rows_effective,
+        "mix": mix.to_json(),
+        "cleaning": {
+            "version": CLEANING_VERSION,
+            "changed": dict(sorted(changed.items())),
+            "flags": dict(sorted(flags.items())),
+            "pii": {"action": work.request.cleaning.pii, "types": dict(sorted(pii.items()))},
+            "left_values": sum(item.tally.left_values for item in work.bindings.values()),
+        },
+        "leaks": {
+            "counts": leaks.counts(),
+            "blocking": len(leaks.blocking),
+            "action": work.request.leak_check.action,
+            "boilerplate": len(leaks.boilerplate),
+        },
+        "label_counts": _label_counts(work.examples),
+    }
+
+
+def _label_counts(examples: list[Example]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for example in examples:
+        if example.task_profile == "classification":
+            role = (example.split or Split.HELD).role
+            counts.setdefault(role, Counter())[example.reference["label"]] += 1
+    return {role: dict(sorted(own.items())) for role, own in sorted(counts.items())}

@@ -1,0 +1,426 @@
+"""Preparing: every row has one fate, content alone decides it, and leaks block."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brewslm.diagnostics import Severity
+from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
+
+EXAMPLE_FILES = (
+    "train.jsonl",
+    "val.jsonl",
+    "test.jsonl",
+    "gold_dev.jsonl",
+    "gold_test.jsonl",
+    "held.jsonl",
+)
+
+
+def example_bytes(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in EXAMPLE_FILES]
+
+
+def places(folder: Path) -> dict[str, str]:
+    return {line["row_id"]: line["split"] for line in lines_of(folder, "index.jsonl")}
+
+
+def test_lines_hold_what_training_and_evaluation_read(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(60))
+    result = prepared(tmp_path, source(), tag_columns=("site",))
+    line = lines_of(tmp_path / "out", "train.jsonl")[0]
+    assert list(line) == [
+        "row_id",
+        "task_profile",
+        "group_key",
+        "weight",
+        "messages",
+        "completion_from",
+        "loss",
+        "inputs",
+        "reference",
+        "tags",
+    ]
+    assert line["tags"]["site"].startswith("site")
+    assert line["messages"][line["completion_from"]]["role"] == "assistant"
+    stored = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert stored == result.manifest
+    assert str(tmp_path) not in json.dumps(stored)
+
+
+def test_order_of_rows_and_files_decides_nothing(tmp_path: Path) -> None:
+    rows = rows_of(80)
+    rows += [{**rows[0], "site": "elsewhere"}, {"text": "x"}, dict(reversed(rows[3].items()))]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    prepared(tmp_path, source(), tag_columns=("site",))
+    random.Random(3).shuffle(rows)  # noqa: S311  a shuffle for a test
+    (tmp_path / "moved").mkdir()
+    write_rows(tmp_path / "moved" / "a.jsonl", rows)
+    moved = source(locator="jsonl:moved/a.jsonl")
+    prepared(tmp_path, moved, out="again", tag_columns=("site",))
+    assert example_bytes(tmp_path / "out") == example_bytes(tmp_path / "again")
+
+
+@pytest.mark.parametrize("seed", ["1", "77"])
+def test_hash_seed_and_locale_decide_nothing(tmp_path: Path, seed: str) -> None:
+    rows = [{**row, "label": f"{row['label']}{number % 7}"} for number, row in
+            enumerate(rows_of(60))]  # fmt: skip
+    write_rows(tmp_path / "tickets.jsonl", [*rows, {"text": "x"}, rows[0]])
+    prepared(tmp_path, source())
+    script = (
+        "from pathlib import Path; from tests.rows.composing import prepared, source;"
+        "prepared(Path('.'), source(), out='again')"
+    )
+    here = Path(__file__).parents[2]
+    environment = {
+        "PYTHONHASHSEED": seed,
+        "PYTHONPATH": str(here),
+        "LC_ALL": "C",
+        "TZ": "Asia/Tokyo",
+    }
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    for path in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_added_rows_move_no_other_row(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(200))
+    prepared(tmp_path, source())
+    before = places(tmp_path / "out")
+    write_rows(tmp_path / "tickets.jsonl", rows_of(260))
+    prepared(tmp_path, source(), out="more")
+    after = places(tmp_path / "more")
+    assert all(after[row_id] == split for row_id, split in before.items())
+
+
+def test_every_row_read_has_one_fate(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = rows_of(50)
+    write_rows(tmp_path / "tickets.jsonl", [*rows, rows[0], {"text": "no label"}])
+    write_rows(tmp_path / "gold.jsonl", rows_of(12, 900))
+    result = prepared(tmp_path, source(), source("gold", "gold_test"))
+    total = result.manifest["accounting"]["total"]
+    assert total["read"] == 64
+    assert total["rejected"] == {"missing_label": 1}
+    assert total["duplicates"] == 1
+    assert total["splits"]["gold_test"] == 12
+    assert total["accepted"] == 62
+    fates = [line["kind"] for line in lines_of(tmp_path / "out", "rejected.jsonl")]
+    assert sorted(fates) == ["duplicate", "reject"]
+    assert "SMALL_GOLD_SET" in codes_of(result)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.binary(max_size=30)
+        | st.fixed_dictionaries(
+            {"text": st.text(max_size=12), "label": st.sampled_from("ab") | st.integers(0, 2)}
+        ).map(lambda row: json.dumps(row).encode()),
+        max_size=14,
+    ).map(b"\n".join)
+)
+def test_any_bytes_obey_the_accounting_laws_twice_the_same(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "tickets.jsonl").write_bytes(data)
+    first = prepared(folder, source(), out="first")
+    second = prepared(folder, source(), out="second")
+    assert first == second
+    if first.sources:
+        total = first.manifest["accounting"]["total"]
+        lost = total["read"] - total["accepted"] - total["duplicates"]
+        assert lost == sum(total["rejected"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda text: text, "leak_exact"),
+        (lambda text: text.upper(), "leak_normalized"),
+        (lambda text: text.replace(" ", "   "), "leak_normalized"),
+        (lambda text: text.replace("word17", "another"), "leak_ngram"),
+        (lambda text: f"before it {text} and after it", "leak_ngram"),
+    ],
+)
+def test_gold_rows_in_training_block(tmp_path: Path, change: Any, code: str) -> None:
+    text = " ".join(f"word{number}" for number in range(20))
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": change(text), "label": "minor"}])
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
+    split = SplitRequest(1.0, 0.0, 0.0)
+    result = prepared(tmp_path, source(), source("gold", "gold_test"), split=split)
+    leaks = [item for item in result.findings if item.code == "LEAK_FOUND"]
+    assert [item.message.split()[0] for item in leaks] == [code]
+    assert leaks[0].severity is Severity.ERROR
+    assert leaks[0].found == "tickets.jsonl:41 = gold.jsonl:31"
+    warned = prepared(
+        tmp_path,
+        source(),
+        source("gold", "gold_test"),
+        split=split,
+        leak_check=LeakRequest(action="warn"),
+    )
+    assert [item.severity for item in warned.findings if item.code == "LEAK_FOUND"] == [
+        Severity.WARNING
+    ]
+
+
+def test_equal_input_with_another_answer_and_equal_groups_leak(tmp_path: Path) -> None:
+    rows = rows_of(40)
+    other = {**rows[4], "label": "other", "site": "alone"}
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), other])
+    sources = (source(), source("gold", "gold_test"))
+    result = prepared(tmp_path, *sources, split=SplitRequest(1.0, 0.0, 0.0))
+    assert result.manifest["leaks"]["counts"]["leak_input"] == 1
+    grouped = SplitRequest(1.0, 0.0, 0.0, group_by=("site",))
+    result = prepared(tmp_path, *sources, split=grouped, out="grouped")
+    assert result.manifest["leaks"]["counts"]["leak_group"] == 30 * 40 / 5
+
+
+def test_short_evaluation_items_inside_training_texts_leak(tmp_path: Path) -> None:
+    item = {"text": "which pump stops in hall nine", "label": "minor"}
+    longer = {"text": f"she asked {item['text']} again and again today", "label": "minor"}
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), longer])
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), item])
+    result = prepared(
+        tmp_path, source(), source("gold", "gold_test"), split=SplitRequest(1.0, 0.0, 0.0)
+    )
+    assert result.manifest["leaks"]["counts"]["leak_short_item"] == 1
+
+
+def test_training_rows_like_the_own_test_set_are_held(tmp_path: Path) -> None:
+    base = [" ".join(f"w{row}x{number}" for number in range(30)) for row in range(60)]
+    rows = [{"text": text + end, "label": "a"} for text in base for end in ("", " indeed")]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source())
+    assert result.manifest["accounting"]["total"]["holds"]["leak_held"] > 0
+    assert "LEAK_FOUND" not in codes_of(result)
+    test_texts = {line["inputs"]["text"][:40] for line in lines_of(tmp_path / "out", "test.jsonl")}
+    train = lines_of(tmp_path / "out", "train.jsonl")
+    assert not test_texts & {line["inputs"]["text"][:40] for line in train}
+
+
+def test_weights_repeat_and_hold_train_rows_only(tmp_path: Path) -> None:
+    counts = {"a": (10, 3.0), "b": (200, 1.0), "c": (400, 0.25)}
+    for start, (name, (count, _)) in enumerate(counts.items()):
+        write_rows(tmp_path / f"{name}.jsonl", rows_of(count, start * 1000))
+    plain = [source(name, "train") for name in counts]
+    weighted = [source(name, "train", weight=weight) for name, (_, weight) in counts.items()]
+    split = SplitRequest(1.0, 0.0, 0.0)
+    before = prepared(tmp_path, *plain, split=split)
+    after = prepared(tmp_path, *weighted, split=split, out="weighted")
+    mix = after.manifest["mix"]["sources"]
+    assert (mix["a"]["effective_rows"], mix["b"]["effective_rows"]) == (30, 200)
+    assert 70 <= mix["c"]["rows"] <= 130
+    held = after.manifest["accounting"]["total"]["holds"]["weight_excluded"]
+    assert held == 400 - mix["c"]["rows"]
+    assert before.manifest["train_rows_effective"] == 610
+
+
+def test_mixing_back_reaches_its_fraction_within_one_row(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(100))
+    write_rows(tmp_path / "general.jsonl", rows_of(100, 5000))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("general"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        mix_back_source="general",
+        mix_back_fraction=0.1,
+    )
+    effective = result.manifest["train_rows_effective"]
+    assert abs(result.manifest["mix"]["mix_back"]["rows"] - 0.1 * effective) <= 1
+
+
+def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(60))
+    split = SplitRequest(1.0, 0.0, 0.0)
+    kept = []
+    for size in (10, 20):
+        prepared(tmp_path, source(), split=split, max_examples=size, out=f"cap{size}")
+        train = lines_of(tmp_path / f"cap{size}", "train.jsonl")
+        kept.append({line["row_id"] for line in train})
+    assert [len(own) for own in kept] == [10, 20]
+    assert kept[0] < kept[1]
+
+
+def test_a_late_label_is_known(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(1000), {"text": "late one", "label": "zz"}])
+    result = prepared(tmp_path, source(), leak_check=LeakRequest(near=None))
+    assert result.manifest["labels"] == ["blocker", "major", "minor", "zz"]
+    assert not result.bindings["tickets"].rejected
+
+
+def test_labels_that_look_equal_collide(tmp_path: Path) -> None:
+    rows = [{**row, "label": "Major"} if number == 7 else row for number, row in
+            enumerate(rows_of(40))]  # fmt: skip
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    found = [
+        item for item in prepared(tmp_path, source()).findings if item.code == "LABEL_COLLISION"
+    ]
+    assert [str(item.place) for item in found] == ["tickets.jsonl:8"]
+
+
+def test_labels_with_invisible_characters_are_named(tmp_path: Path) -> None:
+    rows = [*rows_of(40), {"text": "another one", "label": "ma\u200bjor"}]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    codes = codes_of(prepared(tmp_path, source()))
+    assert {"INVISIBLE_IN_IDENTIFIER", "LABEL_COLLISION"} <= set(codes)
+
+
+def test_texts_to_learn_leak_by_similarity(tmp_path: Path) -> None:
+    text = " ".join(f"word{number}" for number in range(11))
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(30), {"text": f"{text} tail"}])
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text}])
+    plain = {"mapper_id": "text_only"}
+    result = prepared(
+        tmp_path,
+        source(**plain),
+        source("gold", "gold_test", **plain),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        leak_check=LeakRequest(ngram=0),
+    )
+    assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 1
+
+
+def test_contract_names_schema_violations_and_limits(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"report {number} {number * 7}", "answer": json.dumps({"n": number})}
+        for number in range(40)
+    ]
+    rows.append({"question": "bad", "answer": '{"n": "three"}'})
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    contract = {
+        "json_schema": {"type": "object", "properties": {"n": {"type": "integer"}}},
+        "max_rejects_by_code": {"schema_violation": 0},
+        "min_rows": 1000,
+    }
+    extraction = source(mapper_id="qa_pair_passthrough", task_profile="structured_extraction")
+    result = prepared(tmp_path, extraction, contract=contract)
+    codes = codes_of(result)
+    assert {"REJECT_RATE_EXCEEDED", "MIN_ROWS_UNMET", "schema_violation"} <= set(codes)
+    reject = lines_of(tmp_path / "out", "rejected.jsonl")[0]
+    assert (reject["reason_code"], reject["detail"]) == ("schema_violation", "/n type")
+
+
+def test_remote_schema_references_are_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(3))
+    contract = {"json_schema": {"$ref": "http://127.0.0.1:1/schema.json"}}
+    assert "JSON_SCHEMA_INVALID" in codes_of(prepared(tmp_path, source(), contract=contract))
+
+
+def test_secrets_and_redacted_data_reach_no_file(tmp_path: Path) -> None:
+    secret, email = "AKIA" + "ABCDEFGHIJKLMNOP", "mira.long@example.org"
+    rows = rows_of(40)
+    rows[3]["text"] += f" {secret}"
+    rows[5]["text"] += f" write to {email} or +49 170 1234567"
+    rows += [{"text": secret}, {"text": email}]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    with (tmp_path / "tickets.jsonl").open("a") as stream:
+        stream.write(f'{{"text": {secret}}}\n{{"text": {email}}}\n')
+    result = prepared(tmp_path, source(), cleaning=CleaningRequest(pii="redact"))
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert result.bindings["tickets"].rejected == {
+        "missing_label": 2,
+        "parse_error": 2,
+        "secret_in_row": 1,
+    }
+    for canary in (secret, email, "1234567"):
+        assert canary.encode() not in written
+        assert canary not in repr(result.findings)
+    assert b"[REDACTED_EMAIL]" in written
+
+
+@pytest.mark.parametrize(
+    ("action", "severity"), [("warn", Severity.WARNING), ("block", Severity.ERROR)]
+)
+def test_personal_data_warns_or_blocks_without_its_text(
+    tmp_path: Path, action: str, severity: Severity
+) -> None:
+    rows = rows_of(40)
+    rows[5]["text"] += " mira@example.org"
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), cleaning=CleaningRequest(pii=action))
+    found = [item for item in result.findings if item.code == "PII_FOUND"]
+    assert [(item.severity, item.place.line) for item in found] == [(severity, 6)]
+    assert found[0].found == "EMAIL 1; first tickets.jsonl:6"
+
+
+def test_trouble_with_a_source_is_a_finding_with_its_place(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(40))
+    result = prepared(
+        tmp_path,
+        source(sha256="0" * 64, record_count=7, field_mapping={"label": "lable"}),
+        source("gone", locator="jsonl:gone.jsonl"),
+    )
+    errors = {item.code for item in result.findings if item.severity is Severity.ERROR}
+    assert errors >= {
+        "SOURCE_NOT_FOUND",
+        "SOURCE_DIGEST_MISMATCH",
+        "RECORD_COUNT_MISMATCH",
+        "COLUMN_NOT_FOUND",
+        "NO_TRAIN_ROWS",
+    }
+    column = next(item for item in result.findings if item.code == "COLUMN_NOT_FOUND")
+    assert column.actionable_fix == "write label: label in field_mapping (closest match)"
+
+
+def test_unapproved_synthetic_rows_are_held(tmp_path: Path) -> None:
+    rows = [
+        {**row, "review_status": "approved" if number % 2 else "open"}
+        for number, row in enumerate(rows_of(40))
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(role="synthetic"))
+    assert result.manifest["accounting"]["total"]["holds"] == {"pending_review": 20}
+
+
+def test_large_integers_group_and_stratify(tmp_path: Path) -> None:
+    rows = [{**row, "site": 2**60 + number % 4} for number, row in enumerate(rows_of(40))]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    stratified = SplitRequest(method="random", stratify_by="site")
+    result = prepared(tmp_path, source(), split=stratified)
+    assert result.manifest["splits"]["train"] == 32
+    grouped = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)), out="grouped")
+    assert set(grouped.bindings["tickets"].rejected) <= {"number_out_of_range"}
+
+
+def test_near_duplicates_are_held_and_the_smallest_stays(tmp_path: Path) -> None:
+    text = " ".join(f"word{number}" for number in range(40))
+    rows = [*rows_of(40), {"text": text, "label": "a"}, {"text": text + " end", "label": "a"}]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), cleaning=CleaningRequest(dedupe="near"))
+    assert result.manifest["accounting"]["total"]["holds"] == {"near_duplicate": 1}
+    entries = lines_of(tmp_path / "out", "index.jsonl")[-2:]
+    held = [entry["row_id"] for entry in entries if entry["hold"] == "near_duplicate"]
+    assert held == [max(entry["row_id"] for entry in entries)]
+
+
+def test_cleaning_changes_line_ends_and_unicode_only(tmp_path: Path) -> None:
+    text = "  cafe\u0301\r\n\tindented \n"
+    write_rows(tmp_path / "tickets.jsonl", [{"text": text}, *rows_of(20)])
+    prepared(tmp_path, source(mapper_id="text_only"))
+    lines = [line for name in EXAMPLE_FILES for line in lines_of(tmp_path / "out", name)]
+    assert "  caf\u00e9\n\tindented \n" in {line["text"] for line in lines}
+
+
+def test_introspection_prepares_what_it_is_sure_of(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"the pump in hall {number} stops after a while", "label": "ab"[number % 2]}
+        for number in range(40)
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(mapper_id=None), leak_check=LeakRequest(near=None, ngram=0))
+    stats = result.bindings["tickets"]
+    assert (stats.mapper_id, stats.confidence) == ("label_to_classification", 0.95)
+    write_rows(tmp_path / "tickets.jsonl", [{"x": 1, "y": 2}, {"x": 2, "y": 3}])
+    assert "MAPPING_LOW_CONFIDENCE" in codes_of(prepared(tmp_path, source(mapper_id=None)))
