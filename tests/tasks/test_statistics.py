@@ -98,6 +98,7 @@ def test_tango_equals_restricted_likelihood(gained: int, lost: int, n: int) -> N
     assert low < centre < high
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_equals_statsmodels(p_values: list[float]) -> None:
     wanted = multipletests(p_values, method="holm")[1]
