@@ -34,9 +34,13 @@ class VectorArithmetic:
 
     def mean_where(self, values: Sequence[Number], supports: Sequence[Number]) -> Number:
         """Return the mean of the values whose support is above 0, NaN if there is none."""
-        kept = np.array([np.asarray(support) > 0 for support in supports])
-        total = sum(np.where(mask, value, 0.0) for mask, value in zip(kept, values, strict=True))
-        return self.ratio(total, kept.sum(axis=0) if len(kept) else 0.0)
+        total: Number = 0.0
+        kept: Number = 0.0
+        for value, support in zip(values, supports, strict=True):
+            is_kept = np.asarray(support) > 0
+            total = total + np.where(is_kept, value, 0.0)
+            kept = kept + is_kept
+        return self.ratio(total, kept)
 
     def min_where(self, values: Sequence[Number], supports: Sequence[Number]) -> Number:
         """Return the smallest of the values whose support is above 0, NaN if there is none."""

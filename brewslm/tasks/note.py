@@ -106,7 +106,8 @@ def note_text(note: Mapping[str, Any]) -> str:
     lines = [
         f"# Decision: {note['decision']}",
         "",
-        f"Verdict {note['verdict']} on {note['dataset']} ({note['rows']} rows), task {note['task']}.",
+        f"Verdict {note['verdict']} on {note['dataset']} ({note['rows']} rows),"
+        f" task {note['task']}.",
         "",
         f"Next: {note['next_action']}",
         "",
