@@ -481,6 +481,11 @@ PREFLIGHT_CODES = frozenset(
 """Error findings with these codes end a command with exit code 6 instead of 1."""
 
 
+def finding_code(code: str, default: FindingCode) -> FindingCode:
+    """Return the member that a code in any case means, or the default."""
+    return FindingCode.__members__.get(code.upper(), default)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A position in a file: path relative to the project, 1-based line and column, 0 where

@@ -1,13 +1,160 @@
-"""The console script: a table of commands, each loaded when it runs, and one place where errors
-become exit codes.
+"""The console script: a table of commands and one place where errors become exit codes.
+
+A command's module is imported when the command runs, so that help and quick commands stay quick.
 """
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import cast
 
 import click
 
 from brewslm import __version__
+from brewslm.cli.session import Session
+from brewslm.errors import BrewError, ExitCode
+from brewslm.registry import closest
+from brewslm.render.errors import render_error
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("brewslm.cli.init:command", "Write a starter manifest and make the state."),
+    "validate": ("brewslm.cli.validate:command", "Check the manifest and report every finding."),
+    "plan": ("brewslm.cli.plan:command", "Show what apply would do, why, and at what price."),
+    "apply": ("brewslm.cli.apply:command", "Do what the plan says, after asking."),
+    "show": ("brewslm.cli.show:command", "Show the project, a resource or a saved plan."),
+    "try": ("brewslm.cli.try_model:command", "Answer a text with the promoted model."),
+    "state": ("brewslm.cli.state:command", "List and show what the state remembers."),
+    "events": ("brewslm.cli.events:command", "Show the history of runs."),
+    "history": ("brewslm.cli.history:command", "Show the revisions."),
+    "lock": ("brewslm.cli.lock:command", "Show who holds the lease."),
+    "force-unlock": ("brewslm.cli.force_unlock:command", "End a lease by its full ID."),
+    "schema": ("brewslm.cli.schema:command", "Print a JSON Schema."),
+}
+
+_FLAGS = frozenset({"--no-color", "--ascii", "--quiet", "--debug", "--offline"})
+_VALUED = frozenset({"--chdir", "--manifest"})
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The table of commands, loaded one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(import_module(module), name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the closest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = closest(args[0], COMMANDS)
+            hint = f' Did you mean "{near[0]}"?' if near else ""
+            raise click.UsageError(f'There is no command "{args[0]}".{hint}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="brewslm")
-def main() -> None:
+@click.option("--chdir", type=click.Path(path_type=Path), default=Path(), help="Project folder.")
+@click.option("--manifest", default="brewslm.yaml", show_default=True, help="Manifest file.")
+@click.option("--no-color", is_flag=True, help="No colour; also by NO_COLOR.")
+@click.option("--ascii", "is_ascii", is_flag=True, help="Only ASCII characters.")
+@click.option("--quiet", is_flag=True, help="Results only.")
+@click.option("--debug", is_flag=True, help="Worker logs and details of internal errors.")
+@click.option("--offline", is_flag=True, help="Open no socket; the default of this version.")
+@click.pass_context
+def root(
+    ctx: click.Context,
+    chdir: Path,
+    manifest: str,
+    no_color: bool,
+    is_ascii: bool,
+    quiet: bool,
+    debug: bool,
+    offline: bool,  # noqa: ARG001  nothing here opens a socket
+) -> None:
     """Plan, train, gate and promote fine-tuned small language models from brewslm.yaml."""
+    environment = dict(os.environ)
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    ctx.obj = Session(
+        root=chdir.absolute(),
+        manifest=manifest,
+        is_quiet=quiet,
+        is_debug=debug,
+        is_ascii=is_ascii or not encoding.startswith("utf"),
+        has_color=not no_color and "NO_COLOR" not in environment and sys.stdout.isatty(),
+        environment=environment,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; errors are told in words, never as tracebacks."""
+    given = _globals_first(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = root.main(args=given, prog_name="brewslm", standalone_mode=False)
+        return int(code or ExitCode.DONE)
+    except BrewError as error:
+        sys.stderr.write(render_error(error))
+        return int(error.exit_code)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return int(ExitCode.ERROR)
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("\nInterrupted. Nothing was done.\n")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+    except Exception as error:  # noqa: BLE001  the process ends here
+        return _internal_error(error, is_debug="--debug" in given)
+
+
+def _globals_first(arguments: list[str]) -> list[str]:
+    """Move global flags before the verb, so that they may stand on either side of it."""
+    front: list[str] = []
+    rest: list[str] = []
+    index = 0
+    while index < len(arguments):
+        item = arguments[index]
+        if item == "--":
+            rest.extend(arguments[index:])
+            break
+        if item in _FLAGS or (item.partition("=")[0] in _VALUED and "=" in item):
+            front.append(item)
+        elif item in _VALUED and index + 1 < len(arguments):
+            front.extend(arguments[index : index + 2])
+            index += 1
+        else:
+            rest.append(item)
+        index += 1
+    return front + rest
+
+
+def _internal_error(error: Exception, *, is_debug: bool) -> int:
+    sys.stderr.write(f"internal error: {type(error).__name__}: {error}\n")
+    if is_debug:
+        traceback.print_exception(error, file=sys.stderr)
+    else:
+        sys.stderr.write("This is a defect of brewslm. --debug shows where it happened.\n")
+    return int(ExitCode.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
