@@ -362,7 +362,7 @@ class _Shaper:
         self._report(code, path, message, fix, found, expected)
 
     def _source_path(self, location: tuple[str | int, ...]) -> Path:
-        """Return where an error stands in the file: without branches of a union, indices as written."""
+        """Return where an error stands in the file, branches of unions left out."""
         value = self._source.value
         path: Path = ()
         for step in location:
