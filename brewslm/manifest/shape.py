@@ -3,14 +3,14 @@ all at once.
 """
 
 import json
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.annotations import element_in, model_in, takes_null
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.spelling import (
     FOREIGN_KEYS,
@@ -24,6 +24,8 @@ from brewslm.manifest.yaml_file import Path, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
 
 _CONFIG = "spec.training_plan.config"
+_OBSERVED = ("spec", "training_plan", "config", "observability")
+"""Holds the `observability_*` keys; no key of the manifest itself."""
 _ABSENT = object()
 
 
@@ -47,6 +49,8 @@ class _Shaper:
         self._source = source
         self._result = Shaped()
         self._bad: set[Path] = set()
+        self._indices: dict[Path, list[int]] = {}
+        """Place in the file of each element that is kept, by the path of its list."""
 
     def run(self) -> Shaped:
         plain = self._model(ManifestFile, self._source.value, ())
@@ -66,7 +70,7 @@ class _Shaper:
             if dotted(path) == _CONFIG and key.startswith("observability_"):
                 observed[key] = item
                 continue
-            if key not in model.model_fields:
+            if key not in model.model_fields or inner == _OBSERVED:
                 self._unknown_key(model, key, item, path)
                 continue
             cleaned = self._value(model.model_fields[key].annotation, item, inner)
@@ -93,14 +97,27 @@ class _Shaper:
             return value.text
         if isinstance(value, str):
             return self._text(value, path)
-        model = _model_in(annotation)
+        model = model_in(annotation)
         if model is not None:
             return self._model(model, value, path)
-        element = _element_in(annotation)
+        element = element_in(annotation)
         if element is not None and isinstance(value, list):
-            items = [self._value(element, item, (*path, i)) for i, item in enumerate(value)]
-            return [item for item in items if item is not _ABSENT]
+            return self._list(element, value, path)
         return _without_dates(value, self, path)
+
+    def _list(self, element: Any, value: list[Any], path: Path) -> list[Any]:
+        kept = []
+        indices = []
+        for index, item in enumerate(value):
+            if item is None and not takes_null(element):
+                self._null_refused((*path, index))
+                continue
+            cleaned = self._value(element, item, (*path, index))
+            if cleaned is not _ABSENT:
+                kept.append(cleaned)
+                indices.append(index)
+        self._indices[path] = indices
+        return kept
 
     def _text(self, value: str, path: Path) -> Any:
         pattern = _pattern(path)
@@ -209,11 +226,15 @@ class _Shaper:
         )
 
     def _null(self, annotation: Any, path: Path) -> Any:
-        if _takes_null(annotation):
+        if takes_null(annotation):
             return None
-        is_section = _model_in(annotation) is not None or _element_in(annotation) is not None
+        is_section = model_in(annotation) is not None or element_in(annotation) is not None
         if is_section or dotted(path[:-1]) == _CONFIG:
             return _ABSENT
+        self._null_refused(path)
+        return _ABSENT
+
+    def _null_refused(self, path: Path) -> None:
         self._report(
             FindingCode.NULL_NOT_ALLOWED,
             path,
@@ -221,7 +242,6 @@ class _Shaper:
             "delete the line, or write a value",
             "null",
         )
-        return _ABSENT
 
     def _unknown_key(self, model: type[BaseModel], key: str, value: Any, path: Path) -> None:
         where = dotted(path) or "the manifest"
@@ -299,7 +319,7 @@ class _Shaper:
         self._result.findings = kept
 
     def _typed_error(self, item: dict[str, Any]) -> None:
-        path = _source_path(item["loc"], self._source.value)
+        path = self._source_path(item["loc"])
         if any(path[: len(bad)] == bad for bad in self._bad):
             return
         kind, context = item["type"], item.get("ctx") or {}
@@ -340,6 +360,23 @@ class _Shaper:
         if special is not None:
             code = special
         self._report(code, path, message, fix, found, expected)
+
+    def _source_path(self, location: tuple[str | int, ...]) -> Path:
+        """Return where an error stands in the file, branches of unions left out."""
+        value = self._source.value
+        path: Path = ()
+        for step in location:
+            if isinstance(value, dict) and isinstance(step, str):
+                path = (*path, step)
+                if step not in value:
+                    break
+                value = value[step]
+            elif isinstance(value, list) and isinstance(step, int):
+                indices = self._indices.get(path, list(range(len(value))))
+                if step < len(indices):
+                    path = (*path, indices[step])
+                    value = value[indices[step]]
+        return path
 
     def _report(
         self,
@@ -414,21 +451,6 @@ _SPECIAL = {
 }
 
 
-def _source_path(location: tuple[str | int, ...], value: Any) -> Path:
-    """Drop the steps that pydantic adds for branches of a union."""
-    path: list[str | int] = []
-    for step in location:
-        if isinstance(value, dict) and isinstance(step, str):
-            path.append(step)
-            if step not in value:
-                break
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            path.append(step)
-            value = value[step]
-    return tuple(path)
-
-
 def _pattern(path: Path) -> str:
     return (
         dotted(path)
@@ -438,35 +460,6 @@ def _pattern(path: Path) -> str:
             for index, step in enumerate(path)
         )
     )
-
-
-def _branches(annotation: Any) -> Iterator[Any]:
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        for branch in get_args(annotation):
-            yield from _branches(branch)
-    elif origin is not None and hasattr(annotation, "__metadata__"):
-        yield from _branches(get_args(annotation)[0])
-    else:
-        yield annotation
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for branch in _branches(annotation):
-        if isinstance(branch, type) and issubclass(branch, BaseModel):
-            return branch
-    return None
-
-
-def _element_in(annotation: Any) -> Any:
-    for branch in _branches(annotation):
-        if get_origin(branch) is tuple:
-            return get_args(branch)[0]
-    return None
-
-
-def _takes_null(annotation: Any) -> bool:
-    return any(branch is type(None) for branch in _branches(annotation))
 
 
 def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
@@ -493,8 +486,8 @@ def _sections_with(key: str) -> Iterator[str]:
         model, path = pending.pop()
         for name, info in model.model_fields.items():
             inner = f"{path}.{name}" if path else name
-            element = _element_in(info.annotation)
-            child = _model_in(info.annotation) or (_model_in(element) if element else None)
+            element = element_in(info.annotation)
+            child = model_in(info.annotation) or (model_in(element) if element else None)
             if name == key:
                 yield inner
             if child is not None:

@@ -1,0 +1,231 @@
+"""The manifest that a new project begins with: small, commented, and without an error finding.
+
+Text for people to edit. What a data file suggests comes in as proposals; nothing is read here.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from brewslm.manifest.carried_out import PROFILES
+from brewslm.rows.introspect import Proposal
+from brewslm.rows.mapper import DefaultOptions
+from brewslm.tasks.builtin_packs import BUILTIN_PACKS
+
+DEFAULT_PACK_ID = "evalpack.local.offline"
+"""Needs no judge and no network."""
+DEFAULT_LOCATOR = "jsonl:data/rows.jsonl"
+_TEMPLATE = Proposal(
+    mapper_id="label_to_classification",
+    target_task_profile="classification",
+    field_map={"text": "text", "label": "label"},
+    confidence=1.0,
+    rationale='rows such as {"text": "The parcel is late", "label": "delivery"}',
+)
+_SHOWN_CANDIDATES = 3
+_MAX_NAME_CHARS = 255
+
+
+def starter_text(
+    *,
+    name: str,
+    proposal: Proposal | None = None,
+    others: Sequence[Proposal] = (),
+    locator: str = DEFAULT_LOCATOR,
+    gold_locator: str | None = None,
+) -> str:
+    """Return the text of a starter manifest.
+
+    name: of the project; proposal: the best one for the data file, None writes the template for
+    classification; others: the next best ones, shown when nothing is sure; locator: of the rows;
+    gold_locator: of rows that are only evaluated, whose gates are those of the task's default pack.
+    """
+    chosen = proposal or _TEMPLATE
+    is_sure = chosen.confidence >= DefaultOptions().min_confidence - 1e-9
+    profile = chosen.target_task_profile if is_sure else None
+    sections = (
+        _envelope(name, has_data=proposal is not None),
+        _model(),
+        _sources(locator, gold_locator, is_sure=is_sure),
+        _adapters(chosen, has_data=proposal is not None)
+        if is_sure
+        else _candidates((chosen, *others)[:_SHOWN_CANDIDATES]),
+        _dataset(chosen) if is_sure else [],
+        _training(chosen if is_sure else None),
+        _evaluation(profile, has_gold=gold_locator is not None),
+        _export(),
+    )
+    return "\n".join("\n".join(lines) + "\n" for lines in sections if lines)
+
+
+def _envelope(name: str, *, has_data: bool) -> list[str]:
+    shown = "".join(char for char in name if char.isprintable()).strip()[:_MAX_NAME_CHARS]
+    hint = "# brewslm plan shows what would be done, brewslm apply does it."
+    rows_hint = ["# Put rows at the locator below first."]
+    return [
+        "# What this project should be.",
+        hint,
+        *([] if has_data else rows_hint),
+        "api_version: brewslm/v1",
+        "kind: Project",
+        "metadata:",
+        f"  name: {_quoted(shown or 'project')}",
+        "spec:",
+    ]
+
+
+def _model() -> list[str]:
+    return [
+        "  model:",
+        "    # Shipped with brewslm, for trying things out: no download, a minute on a laptop.",
+        "    # For real work name a Hub id and the commit in revision, or a folder as ./folder.",
+        "    base_model: builtin:nano",
+    ]
+
+
+def _sources(locator: str, gold_locator: str | None, *, is_sure: bool) -> list[str]:
+    adapter = ["      adapter: mapping"] if is_sure else []
+    lines = [
+        "  data_sources:",
+        "    - name: rows",
+        "      type: raw # cleaned, deduplicated, then split",
+        f"      locator: {_quoted(locator)}",
+        *adapter,
+    ]
+    if gold_locator is None:
+        return [
+            *lines,
+            "    # A source of type gold_test is never trained on, and gates can decide.",
+        ]
+    return [
+        *lines,
+        "    - name: gold",
+        "      type: gold_test # never trained on",
+        f"      locator: {_quoted(gold_locator)}",
+        *adapter,
+    ]
+
+
+def _adapters(proposal: Proposal, *, has_data: bool) -> list[str]:
+    found = f"Found in the data, confidence {proposal.confidence:.2f}: " if has_data else "Expects "
+    return [
+        "  adapters:",
+        f"    # {found}{_comment(proposal.rationale)}.",
+        *(f"    # Note: {_comment(warning)}." for warning in proposal.warnings),
+        *_adapter_lines(proposal),
+    ]
+
+
+def _adapter_lines(proposal: Proposal) -> Iterator[str]:
+    yield "    - name: mapping"
+    yield f"      base_adapter_id: {proposal.mapper_id}"
+    yield f"      task_profile: {proposal.target_task_profile}"
+    yield "      field_mapping: # field of the mapper: column of the rows"
+    for name, column in sorted(proposal.field_map.items()):
+        yield f"        {name}: {_quoted(column)}"
+
+
+def _candidates(proposals: Sequence[Proposal]) -> list[str]:
+    """Return what might fit, as comments; plan refuses the rows until one is kept."""
+    lines = [
+        "  # The columns do not say surely enough what the rows are: plan refuses them.",
+        "  # Keep one of these, best first, without its number signs; add adapter: mapping to each",
+        "  # source, and correct the columns where they are wrong.",
+    ]
+    for proposal in proposals:
+        lines += [
+            "  #",
+            f"  # Confidence {proposal.confidence:.2f}: {_comment(proposal.rationale)}.",
+            *(f"  # Note: {_comment(warning)}." for warning in proposal.warnings),
+            "  # adapters:",
+            *(f"  # {line[2:]}" for line in _adapter_lines(proposal)),
+        ]
+    return lines
+
+
+def _dataset(proposal: Proposal) -> list[str]:
+    profile = proposal.target_task_profile
+    note = [] if profile in PROFILES else ["    # This version neither trains nor evaluates it."]
+    lines = ["  dataset:", *note, f"    task_profile: {profile}"]
+    if proposal.labels and profile == "classification":
+        lines += [
+            "    contract:",
+            "      allowed_labels: # a row with any other label is rejected",
+            *(f"        - {_quoted(label)}" for label in proposal.labels),
+        ]
+    return lines
+
+
+def _training(proposal: Proposal | None) -> list[str]:
+    mode = _mode(proposal)
+    is_preference = mode == "dpo"
+    length = (
+        ["      alignment_max_prompt_length: 256", "      alignment_max_length: 512"]
+        if is_preference
+        else ["      max_seq_length: 512 # tokens; longer rows are left out and counted"]
+    )
+    return [
+        "  training_plan:",
+        f"    training_mode: {mode}",
+        "    config:",
+        "      lora_r: 16",
+        "      lora_alpha: 32",
+        "      target_modules: all-linear",
+        f"      learning_rate: {'2.0e-5' if is_preference else '1.0e-3'}",
+        "      optimizer: adamw_torch",
+        "      max_steps: 120 # about a minute; delete it to train for num_epochs",
+        *length,
+        "      sequence_packing: false",
+        "      flash_attention: false # true on a GPU that has it",
+        "      bf16: false # true on a GPU",
+        "      eval_steps: 20",
+        "      save_steps: 20",
+    ]
+
+
+def _mode(proposal: Proposal | None) -> str:
+    if proposal is None:
+        return "sft"
+    if proposal.target_task_profile == "preference":
+        return "dpo"
+    return "cpt" if proposal.target_task_profile == "language_modeling" else "sft"
+
+
+def _evaluation(profile: str | None, *, has_gold: bool) -> list[str]:
+    lines = [
+        "  eval_pack:",
+        f"    datasets: [{'gold' if has_gold else 'test'}]",
+        "    eval_types: [] # all metrics of the task",
+        "    compare_to: base_model",
+    ]
+    pack = BUILTIN_PACKS[DEFAULT_PACK_ID]
+    if not has_gold or profile not in pack.profiles():
+        return [
+            *lines,
+            "    # Gates decide what may be promoted. With gold rows write",
+            f"    # pack_id: {DEFAULT_PACK_ID}",
+        ]
+    gates = ", ".join(gate.name for gate in pack.spec_for(profile).gates)
+    return [*lines, f"    # Its gates: {gates}.", f"    pack_id: {DEFAULT_PACK_ID}"]
+
+
+def _export() -> list[str]:
+    return [
+        "  export:",
+        "    formats: [adapter]",
+        "  # deployment: {alias: champion} # moves when every required gate passes",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return a double-quoted YAML scalar that means exactly this text."""
+    return '"' + "".join(_escaped(char) for char in text) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    return char if char.isprintable() else f"\\U{ord(char):08X}"
+
+
+def _comment(text: str) -> str:
+    """Return text that stays on its line."""
+    return "".join(char if char.isprintable() else " " for char in text).rstrip(".")
