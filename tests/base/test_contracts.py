@@ -6,13 +6,13 @@ import pytest
 from pydantic import Field, ValidationError
 
 from brewslm.contracts import (
-from brewslm.field_docs import with_field_docs
     Category,
     Spec,
     categories_by_path,
     counting_values,
     spec_values,
 )
+from brewslm.field_docs import with_field_docs
 
 
 class Inner(Spec):
