@@ -39,8 +39,8 @@ def _own_docs(model: type[BaseModel]) -> dict[str, str]:
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     found: dict[str, str] = {}
     for field, text in pairwise(body):
-        is_field = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-        if is_field and is_text and isinstance(text.value.value, str):
-            found[field.target.id] = inspect.cleandoc(text.value.value)
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            found[field.target.id] = inspect.cleandoc(str(text.value.value))
     return found
