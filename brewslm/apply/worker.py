@@ -93,6 +93,7 @@ class ProcessWorker:
         self._environment = worker_environment(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._reader: threading.Thread | None = None
 
     def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
         """Do a job in the child process."""
@@ -142,10 +143,15 @@ class ProcessWorker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._reader is not None:
+            self._reader.join()
+        if process.stdout:
+            process.stdout.close()
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is not None and self._process.poll() is None:
             return self._process
+        self.close()
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._lines = queue.SimpleQueue()
         try:
@@ -165,9 +171,10 @@ class ProcessWorker:
             ) from error
         if self._process.stdout is None:
             raise ValueError("the worker has no standard output")
-        threading.Thread(
+        self._reader = threading.Thread(
             target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        )
+        self._reader.start()
         return self._process
 
     def _send(self, process: "subprocess.Popen[bytes]", message: Message) -> None:

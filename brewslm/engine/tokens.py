@@ -137,6 +137,8 @@ class Renderer:
         found = self.tokenizer.decode(ids, skip_special_tokens=True)
         expected = [str(message["content"]).strip() for message in messages]
         if len(expected) == 1 and found.strip() != expected[0]:
+            if found.strip().startswith(expected[0]):
+                raise self._unstable(row_id, "what ends an answer is no token of this tokenizer")
             raise self._unstable(row_id, "its trained span does not decode to the answer")
         if any(text not in found for text in expected):
             raise self._unstable(row_id, "its trained span does not contain the answer")

@@ -36,6 +36,11 @@ _OTHER_LEARNING_RATE: Final = 3e-3
 _PROMPT_WEIGHT: Final = 0.3
 """Weight of the loss on tokens that the assistant does not write: much of them is chance."""
 
+_NEVER: Final = "<0x00>"
+"""A piece that no text has."""
+_UNSEEN_COSINE: Final = 0.8
+_KEPT_SHARE: Final = 0.5
+
 _BEGIN_RATIO_DOCUMENTS: Final = 10
 """Every tenth document starts with `<s>`, since some runtimes put it there unasked."""
 
@@ -273,6 +278,29 @@ def _step(
     )
 
 
+def separate_unseen(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
+) -> int:
+    """Gives every piece that the corpus never had a direction of its own; returns how many.
+
+    Training pushes all pieces that never occur to one common direction, where no fine-tuning could
+    tell them apart. A part of that direction stays, so that the base model still avoids them.
+    """
+    weight = model.get_input_embeddings().weight
+    with torch.no_grad():
+        unit = torch.nn.functional.normalize(weight.float(), dim=1)
+        never = tokenizer.convert_tokens_to_ids(_NEVER)
+        is_unseen = unit @ unit[never] > _UNSEEN_COSINE
+        common = unit[is_unseen].mean(0)
+        noise = torch.randn(
+            int(is_unseen.sum()), len(common), generator=torch.Generator().manual_seed(seed)
+        )
+        noise -= (noise @ common)[:, None] * common / common.square().sum()
+        own = torch.nn.functional.normalize(noise, dim=1) * weight.float().norm(dim=1).median()
+        weight[is_unseen] = (weight[is_unseen].float() * _KEPT_SHARE + own).to(weight.dtype)
+    return int(is_unseen.sum())
+
+
 def save(model: LlamaForCausalLM, sentencepiece_model: bytes, folder: Path) -> None:
     """Weights in bfloat16, configuration and tokenizer are in the folder, readable for everyone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -288,6 +316,7 @@ def build(folder: Path, budget: Budget, seed: int) -> Outcome:
     tokenizer = vocabulary.fast_tokenizer(sentencepiece_model)
     model = new_model(tokenizer, seed)
     outcome = train(model, tokenizer, budget, seed)
+    separate_unseen(model, tokenizer, seed)
     save(model, sentencepiece_model, folder)
     (folder / "README.md").write_text(_card(outcome, seed), encoding="utf-8")
     return outcome

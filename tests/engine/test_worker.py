@@ -1,0 +1,86 @@
+"""The worker's program keeps its protocol, whatever a door does or prints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewslm.apply.interruption import Stop
+from brewslm.apply.worker import ProcessWorker, worker_environment
+from brewslm.contracts import Job
+from brewslm.errors import WorkerError
+
+
+def _job(door: str, folder: Path, **options: Any) -> Job:
+    return Job(
+        job_id="j1", door=door, address="eval_pack", spec={}, options=options, folder=str(folder)
+    )
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Any:
+    """Lend a worker process."""
+    made = ProcessWorker(tmp_path / "worker.log", dict(os.environ))
+    yield made
+    made.close()
+
+
+def test_unknown_door_is_an_error_and_the_worker_lives_on(
+    worker: ProcessWorker, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with pytest.raises(WorkerError) as caught:
+            worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
+        assert caught.value.code == "worker_protocol_error"
+
+
+def test_door_that_fails_says_why_in_one_line(worker: ProcessWorker, tmp_path: Path) -> None:
+    job = _job("brewslm.engine.score:run", tmp_path)
+    with pytest.raises(WorkerError) as caught:
+        worker.run(job, lambda _message: None, Stop())
+    assert caught.value.code == "training_runtime_error"
+    assert "KeyError" in caught.value.message
+    assert "Traceback" in (tmp_path / "worker.log").read_text()
+
+
+def test_killed_worker_is_told_with_its_signal(worker: ProcessWorker, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError):
+        worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
+    worker.kill()
+    time.sleep(0.1)
+    with pytest.raises(WorkerError) as caught:
+        worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
+    assert caught.value.code in ("worker_killed", "worker_protocol_error")
+
+
+def test_terminal_signals_leave_the_worker_to_its_parent() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "brewslm.engine.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert json.loads(process.stdout.readline())["type"] == "ready"
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    process.stdout.close()
+
+
+def test_worker_sees_no_secret() -> None:
+    passed = worker_environment({"PATH": "/bin", "HF_TOKEN": "x", "AWS_SECRET_ACCESS_KEY": "y"})
+    assert "HF_TOKEN" not in passed
+    assert "AWS_SECRET_ACCESS_KEY" not in passed
+    assert passed["HF_HUB_OFFLINE"] == "1"
+    assert passed["OMP_WAIT_POLICY"] == "PASSIVE"
