@@ -12,6 +12,7 @@ from brewslm.files import PathError, read_inside
 from brewslm.fingerprint import digest_value
 from brewslm.manifest.binding import bind_adapters
 from brewslm.manifest.check import check_file
+from brewslm.manifest.contract_schema import with_schemas
 from brewslm.manifest.host import HostFacts
 from brewslm.manifest.project import Manifest, Wanted
 from brewslm.manifest.resolve import resolve_training
@@ -66,7 +67,9 @@ def check_manifest(
         return None, sorted_findings(findings)
     bound, binding_findings = bind_adapters(shaped.file.spec, source)
     findings += binding_findings
-    findings += check_file(shaped, source)
+    shaped.file, schema_findings = with_schemas(shaped.file, root, source)
+    findings += schema_findings
+    findings += check_file(shaped, source, bound)
     resources, resolved_findings = _resources(shaped, source, bound, host or HostFacts())
     findings += resolved_findings
     ordered = sorted_findings(findings)

@@ -22,8 +22,16 @@ from brewslm.manifest.spelling import (
 )
 from brewslm.manifest.yaml_file import Path, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
+from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
 
 _CONFIG = "spec.training_plan.config"
+_MODEL_FIELDS = (
+    "spec.model.base_model",
+    f"{_CONFIG}.base_model",
+    f"{_CONFIG}.distillation_teacher_model",
+)
+_SCHEMES = {"ndjson": "jsonl"} | {name: name for name in ("jsonl", "json", "csv", "tsv", "parquet")}
+"""Extension of a file to the scheme of its locator."""
 _OBSERVED = ("spec", "training_plan", "config", "observability")
 """Holds the `observability_*` keys; no key of the manifest itself."""
 _ABSENT = object()
@@ -154,10 +162,10 @@ class _Shaper:
             return _ABSENT
         if pattern == "spec.export.quantization" and known.upper() != known:
             known = known.upper()
-        if pattern in ("spec.model.base_model", f"{_CONFIG}.base_model") and value.startswith(
-            "hf:"
-        ):
+        if pattern in _MODEL_FIELDS and value.startswith("hf:"):
             known = value.removeprefix("hf:")
+        if pattern == "spec.data_sources[].locator" and value.startswith("file:"):
+            known = _with_scheme(value)
         if pattern == f"{_CONFIG}.training_mode" or pattern.endswith("plan.training_mode"):
             lowered = value.strip().lower()
             known = VALUE_ALIASES["spec.training_plan.training_mode"].get(lowered, lowered) or "sft"
@@ -338,6 +346,10 @@ class _Shaper:
             near = closest(str(item.get("input")), names)
             message = f"{found} is no known value" if is_text else f"{found} has the wrong type"
             fix = f"write {near[0]}" if near else f"write one of {expected}"
+            if pattern == f"{_CONFIG}.optimizer" and found.startswith(FULL_MATRIX_OPTIMIZERS):
+                code = FindingCode.OPTIMIZER_NOT_FOR_LORA
+                message = f"{found} works on full weight matrices, which LoRA does not train"
+                fix = "write optimizer: adamw_torch"
         elif kind in _RANGES:
             code, message = FindingCode.OUT_OF_RANGE, f"{found} is outside the range"
             bounds = " and ".join(
@@ -449,6 +461,12 @@ _SPECIAL = {
     ("spec.workflow.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
     ("spec.deployment.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
 }
+
+
+def _with_scheme(locator: str) -> str:
+    path = locator.removeprefix("file:")
+    scheme = _SCHEMES.get(path.rpartition(".")[2].lower())
+    return f"{scheme}:{path}" if scheme else locator
 
 
 def _pattern(path: Path) -> str:
