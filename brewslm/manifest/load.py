@@ -8,7 +8,7 @@ from brewslm.address import Address
 from brewslm.contracts import Spec, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError
-from brewslm.files import PathError, read_inside
+from brewslm.files import PathError, open_inside
 from brewslm.fingerprint import digest_value
 from brewslm.manifest.binding import bind_adapters
 from brewslm.manifest.check import check_file
@@ -92,12 +92,20 @@ def check_manifest(
 
 def _read(root: Path, path: str) -> bytes:
     try:
-        return read_inside(root, path, MAX_BYTES + 1)
+        with open_inside(root, path) as stream:
+            return stream.read(MAX_BYTES + 1)
     except PathError as error:
-        is_missing = error.code == "SOURCE_NOT_FOUND"
+        if error.code != "SOURCE_NOT_FOUND":
+            raise ManifestError(
+                error.message,
+                code=error.code.lower(),
+                found=error.found,
+                expected=error.expected,
+                remedy=error.remedy,
+            ) from error
         raise ManifestError(
-            f'there is no manifest "{path}" in this folder' if is_missing else error.message,
-            code="manifest_missing" if is_missing else "unreadable",
+            f'there is no manifest "{path}" in this folder',
+            code="manifest_missing",
             found=error.found,
             expected=error.expected,
             remedy="brewslm init writes a starter manifest; --chdir names another folder",
