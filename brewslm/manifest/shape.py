@@ -274,10 +274,10 @@ class _Shaper:
             return
         near = closest(key, model.model_fields)
         elsewhere = sorted(_sections_with(key))
-        if near:
-            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
-        elif elsewhere:
+        if elsewhere:
             fix = f"move it to {elsewhere[0]}"
+        elif near:
+            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
         else:
             fix = "delete it"
         self._report(
@@ -368,7 +368,7 @@ class _Shaper:
             expected = _TYPES.get(kind, item["msg"])
             fix = f"write {expected}"
             if kind == "string_type":
-                fix = f'quote it: "{found}"'
+                fix = f'quote it: "{self._source.texts.get(path, found)}"'
         if special is not None:
             code = special
         self._report(code, path, message, fix, found, expected)
@@ -379,6 +379,8 @@ class _Shaper:
         path: Path = ()
         for step in location:
             if isinstance(value, dict) and isinstance(step, str):
+                if (*path, step) == _OBSERVED:
+                    continue
                 path = (*path, step)
                 if step not in value:
                     break
