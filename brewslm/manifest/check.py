@@ -6,6 +6,7 @@ Each check takes the typed file and yields findings; none stops at the first.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
@@ -32,10 +33,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def check_file(shaped: Shaped, source: YamlFile, bound: Mapping[str, str | None]) -> list[Finding]:
+def check_file(
+    shaped: Shaped, source: YamlFile, bound: Mapping[str, str | None], root: Path
+) -> list[Finding]:
     """Return everything that is wrong with a typed manifest across its fields.
 
-    bound: source name to the name of the adapter that serves it, None for introspection.
+    bound: source name to the name of the adapter that serves it, None for introspection;
+    root: the project folder, for packs that are files.
     """
     file = shaped.file
     if file is None:
@@ -56,7 +60,7 @@ def check_file(shaped: Shaped, source: YamlFile, bound: Mapping[str, str | None]
     ):
         findings += check(file, say)
     findings += check_blueprint(file, say)
-    findings += check_evaluation(file, shaped, bound, say)
+    findings += check_evaluation(file, shaped, bound, root, say)
     findings += _secrets(source, say)
     findings += _effects(file, shaped, say)
     findings += check_training(file, shaped, say)
@@ -318,8 +322,6 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 mix.source,
                 ", ".join(name for name, kind in names.items() if not kind.startswith("gold")),
             )
-    if isinstance(dataset.contract.json_schema, str):
-        yield from _relative(dataset.contract.json_schema, (*path, "contract", "json_schema"), say)
     profiles = {item.task_profile for item in file.spec.adapters if item.task_profile}
     if dataset.task_profile is None and len(profiles) > 1:
         yield say(

@@ -3,9 +3,11 @@ declares.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
+from brewslm.manifest.pack_file import read_pack
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
@@ -13,11 +15,12 @@ from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
 from brewslm.stages.adapter import AdapterSpec
+from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.tasks.builtin_packs import builtin_pack
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.gate_checks import GateProblem, gate_problems
 from brewslm.tasks.metrics import produced_metrics, resolve_metric
-from brewslm.tasks.packs import PackError, gates_of
+from brewslm.tasks.packs import Pack, PackError, gates_of
 from brewslm.tasks.task import TASKS
 
 ROLES = ("raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test")
@@ -28,7 +31,7 @@ _BY_NAME = ("per_class.", "per_field.", "precision_")
 
 
 def check_evaluation(
-    file: ManifestFile, shaped: Shaped, bound: Mapping[str, str | None], say: Say
+    file: ManifestFile, shaped: Shaped, bound: Mapping[str, str | None], root: Path, say: Say
 ) -> Iterator[Finding]:
     """Yield what is wrong with the evaluation and its gates."""
     yield from _rows(file, say)
@@ -36,7 +39,7 @@ def check_evaluation(
     contract = _contract(file, bound)
     if profile is not None and "spec.eval_pack.eval_types" in shaped.written:
         yield from _metrics(file, profile, contract, say)
-    yield from _gates(file, profile, contract, say)
+    yield from _gates(file, profile, contract, root, say)
 
 
 def _profile(file: ManifestFile, bound: Mapping[str, str | None]) -> str | None:
@@ -102,30 +105,23 @@ def _metrics(
 
 
 def _gates(
-    file: ManifestFile, profile: str | None, contract: Mapping[str, Any], say: Say
+    file: ManifestFile, profile: str | None, contract: Mapping[str, Any], root: Path, say: Say
 ) -> Iterator[Finding]:
     pack = file.spec.eval_pack
     gates: tuple[Gate, ...] = pack.gates
-    if pack.pack_id is not None and pack.path is None:
+    chosen, findings = _pack(pack, root, say)
+    yield from findings
+    if chosen is not None and profile is not None:
         try:
-            shipped = builtin_pack(pack.pack_id)
-            if profile is not None:
-                gates = gates_of(shipped, profile, contract, pack.gates)
+            gates = gates_of(chosen, profile, contract, pack.gates)
         except PackError as error:
-            yield say(
-                finding_code(error.code, FindingCode.UNKNOWN_EVAL_PACK),
-                (*_PACK, "pack_id"),
-                error.message,
-                error.remedy,
-                pack.pack_id,
-                error.expected,
-            )
+            yield _pack_finding(error, pack, say)
     written = {gate.name: index for index, gate in enumerate(pack.gates)}
     for problem in gate_problems(gates, profile or _ANY_PROFILE, contract):
         is_open = profile is None and problem.code != FindingCode.GATE_OPTIONS
         is_said_already = problem.code == FindingCode.DUPLICATE_GATE_ID
         if not (is_open or is_said_already or _is_known_from_rows(problem, gates, contract)):
-            yield _gate_finding(problem, gates, written, say)
+            yield _gate_finding(problem, gates, written, say, is_shipped=pack.path is None)
     if file.spec.deployment is not None and not gates and pack.path is None:
         yield say(
             FindingCode.NO_REQUIRED_GATE,
@@ -134,6 +130,28 @@ def _gates(
             "add a gate to eval_pack.gates, or a pack_id",
             severity=Severity.INFO,
         )
+
+
+def _pack(pack: EvalPackSpec, root: Path, say: Say) -> tuple[Pack | None, list[Finding]]:
+    if pack.path is not None:
+        return read_pack(root, pack.path, pack.pack_id, say)
+    if pack.pack_id is None:
+        return None, []
+    try:
+        return builtin_pack(pack.pack_id), []
+    except PackError as error:
+        return None, [_pack_finding(error, pack, say)]
+
+
+def _pack_finding(error: PackError, pack: EvalPackSpec, say: Say) -> Finding:
+    return say(
+        finding_code(error.code, FindingCode.EVAL_PACK_FILE),
+        (*_PACK, "pack_id" if pack.pack_id is not None else "path"),
+        error.message,
+        error.remedy,
+        pack.pack_id or "",
+        error.expected,
+    )
 
 
 _ANY_PROFILE = "instruction_sft"
@@ -149,7 +167,12 @@ def _is_known_from_rows(
 
 
 def _gate_finding(
-    problem: GateProblem, gates: tuple[Gate, ...], written: Mapping[str, int], say: Say
+    problem: GateProblem,
+    gates: tuple[Gate, ...],
+    written: Mapping[str, int],
+    say: Say,
+    *,
+    is_shipped: bool,
 ) -> Finding:
     path: YamlPath = (*_PACK, "gates")
     remedy = problem.remedy
@@ -161,7 +184,7 @@ def _gate_finding(
         if gate.name in written:
             path = (*path, written[gate.name], problem.field)
         else:
-            path = (*_PACK, "pack_id")
+            path = (*_PACK, "pack_id" if is_shipped else "path")
             remedy = f"choose another pack, or write a gate of your own with gate_id: {gate.name}"
     return say(
         finding_code(problem.code, FindingCode.GATE_OPTIONS),

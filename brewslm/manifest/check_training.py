@@ -43,7 +43,7 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
         if not fits:
             yield say(
                 FindingCode.MODE_TASK_MISMATCH,
-                ("spec", "training_plan", "training_mode"),
+                (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode"),
                 f"mode {mode} can't learn from {profile} rows",
                 "write training_mode: dpo" if is_preference else "write training_mode: sft",
                 mode,
@@ -235,6 +235,16 @@ def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Findi
     wants_best = config.load_best_model_at_end is True or (
         config.load_best_model_at_end == "auto" and config.eval_strategy != "no"
     )
+    strategies_differ = config.save_strategy not in (config.eval_strategy, "best")
+    if wants_best and {"eval_strategy", "save_strategy"} <= written and strategies_differ:
+        yield say(
+            FindingCode.BEST_MODEL_STEPS,
+            (*_CONFIG, "save_strategy"),
+            "the best model can only be kept where it is both evaluated and saved",
+            f"write save_strategy: {config.eval_strategy}, or load_best_model_at_end: false",
+            config.save_strategy,
+            config.eval_strategy,
+        )
     both = {"eval_steps", "save_steps"} <= written
     by_steps = config.eval_strategy == "steps" and config.save_strategy == "steps"
     if wants_best and both and by_steps and config.save_steps % config.eval_steps:

@@ -69,7 +69,7 @@ def check_manifest(
     findings += binding_findings
     shaped.file, schema_findings = with_schemas(shaped.file, root, source)
     findings += schema_findings
-    findings += check_file(shaped, source, bound)
+    findings += check_file(shaped, source, bound, root)
     resources, resolved_findings = _resources(shaped, source, bound, host or HostFacts())
     findings += resolved_findings
     ordered = sorted_findings(findings)

@@ -85,7 +85,7 @@ def test_one_wrong_value_of_a_union_is_one_finding(tmp_path: Path) -> None:
         (config("§lora_rnk: 8"), "lora_r: 8"),
         (config("§lora_bias: non"), "write none"),
         ("metadata: {§name: 1.10}\n", 'quote it: "1.10"'),
-        (config("§target_profile_id: cpu_local"), "spec.workflow.target_profile_id"),
+        (config("§target_profile_id: cpu_local"), "move it to spec.deployment.target_profile_id"),
         (spec("workflow: {§target_profile_id: cpu_locla}"), "write cpu_local"),
     ],
 )
