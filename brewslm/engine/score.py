@@ -133,7 +133,7 @@ def _load_rows(
 def _load_predictions(
     job: Job, name: str, rows: list[dict[str, Any]], files: dict[str, str]
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return role to row_id to predictions by epoch; every row has to be there, and no other."""
+    """Return role to row_id to predictions by epoch; every row has to be there."""
     loaded: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for role in job.options["roles"]:
         key = f"predictions.{role}.{name}"
@@ -142,7 +142,7 @@ def _load_predictions(
         by_row: dict[str, list[dict[str, Any]]] = {}
         for line in _read_lines(path):
             by_row.setdefault(line["row_id"], []).append(line)
-        if by_row.keys() != {row["row_id"] for row in rows}:
+        if not by_row.keys() >= {row["row_id"] for row in rows}:
             raise WorkerError(
                 f"predictions of {role} on {name} are not those of its rows",
                 code="eval_evidence_mismatch",
@@ -152,7 +152,7 @@ def _load_predictions(
             )
         for epochs in by_row.values():
             epochs.sort(key=lambda line: int(line.get("epoch", 0)))
-        loaded[role] = by_row
+        loaded[role] = {row["row_id"]: by_row[row["row_id"]] for row in rows}
     return loaded
 
 

@@ -79,6 +79,7 @@ def metrics_part(
     profile: str,
     profile_version: int,
     options: Mapping[str, Any],
+    sets: Mapping[str, tuple[str, ...] | None],
 ) -> Part:
     """Return the metrics of all roles and sets.
 
@@ -96,6 +97,7 @@ def metrics_part(
         "rows": dict(rows),
         "contract": dict(contract),
         "options": dict(options),
+        "sets": {name: list(names) if names else None for name, names in sorted(sets.items())},
     }
     return Part("metrics", Tier.METRICS, facts)
 

@@ -403,6 +403,7 @@ class SqliteSession(SqliteReader):
                     held = _lease(self._connection)
                     if held is not None and held.fence == self.fence:
                         self._connection.execute("DELETE FROM lease")
+                self._connection.execute("PRAGMA busy_timeout = 0")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.OperationalError as error:
                 raise _unwritable(error) from error

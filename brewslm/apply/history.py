@@ -1,0 +1,83 @@
+"""What an apply writes into the append-only history of runs."""
+
+import uuid
+from typing import Any
+
+from brewslm.apply.clock import Clock
+from brewslm.errors import BrewError
+from brewslm.state.records import RunEvent
+from brewslm.state.store import StateSession
+
+_STAGES = {
+    "data_source": "ingestion",
+    "adapter": "adapter",
+    "dataset": "cleaning",
+    "training_plan": "training",
+    "eval_pack": "eval",
+    "export": "export",
+    "deployment": "deployment",
+}
+_STAGE_ERRORS = {
+    "ingestion": "ingest_io_error",
+    "adapter": "adapter_schema_mismatch",
+    "training": "training_runtime_error",
+    "eval": "eval_runtime_error",
+    "export": "export_run_failed",
+    "deployment": "deployment_promote_blocked",
+}
+_ANY_STAGE = frozenset(
+    {
+        "input_changed",
+        "artifact_missing",
+        "artifact_corrupt",
+        "disk_full",
+        "permission_denied",
+        "interrupted",
+        "worker_start_failed",
+        "worker_killed",
+        "worker_protocol_error",
+        "missing_extra",
+        "secret_missing",
+        "network_refused",
+    }
+)
+
+
+class History:
+    """Adds run events of one apply."""
+
+    def __init__(self, session: StateSession, run_id: str, actor: str, clock: Clock) -> None:
+        """run_id: the apply's id; actor: user@host."""
+        self._session = session
+        self._run_id = run_id
+        self._actor = actor
+        self._clock = clock
+
+    def add(
+        self, kind: str, severity: str, reason_code: str, summary: str, payload: dict[str, Any]
+    ) -> None:
+        """Add an event of the stage that a resource kind belongs to; `system` for the rest."""
+        self._session.add_run_event(
+            RunEvent(
+                sequence=0,
+                event_id=uuid.uuid4().hex,
+                run_id=self._run_id,
+                stage=_STAGES.get(kind, "system"),
+                severity=severity,
+                reason_code=reason_code,
+                actor=self._actor,
+                summary=summary,
+                payload=payload,
+                at=self._clock.now(),
+            )
+        )
+
+    def add_error(self, kind: str, error: BrewError) -> None:
+        """Add the event of a failed action; a code that the stage does not know is kept in the
+        payload.
+        """
+        stage = _STAGES.get(kind, "system")
+        belongs = error.code in _ANY_STAGE or error.code.startswith(f"{stage}_")
+        code = error.code if belongs else _STAGE_ERRORS.get(stage, "system_db_error")
+        payload = {"reason_code": error.code, "remedy": error.remedy}
+        self.add(kind, "error", code, error.message, payload)

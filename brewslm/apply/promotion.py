@@ -1,0 +1,136 @@
+"""Move the promoted pointer: only on evidence that every required gate passed on exactly this
+candidate.
+
+Order: the candidate's folder is laid out, then the row that promotes it, then the link that people
+follow. The row is the truth; a link that names something else is put back by the next apply.
+"""
+
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+from brewslm.address import Address
+from brewslm.apply.desk import Desk, Done
+from brewslm.contracts import Output, spec_values
+from brewslm.errors import RefusedError
+from brewslm.files import make_private_folder, swap_folder, sync_folder
+from brewslm.plan.action import Action
+from brewslm.stages.deployment import DeploymentSpec
+from brewslm.state.records import DeploymentRecord
+
+_TRAINING = Address("training_plan")
+_EVAL_PACK = Address("eval_pack")
+_MODEL = Address("model")
+
+
+def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
+    """Check the evidence and return the deployment that the action's End records.
+
+    Raises: RefusedError with code eval_evidence_mismatch or deployment_promote_blocked.
+    """
+    spec = desk.specs[action.parsed_address]
+    if not isinstance(spec, DeploymentSpec):
+        raise TypeError(f"{action.address} is no deployment")
+    candidate = desk.output(_TRAINING, "lora_adapter")
+    evidence = desk.output(_EVAL_PACK, "verdict")
+    check_evidence(desk, candidate, evidence)
+    lay_out(desk, candidate)
+    record = DeploymentRecord(
+        alias=spec.alias,
+        sequence=0,
+        digest=candidate.digest,
+        base_digest=desk.output(_MODEL, "base").digest,
+        fingerprint=fingerprint,
+        evidence_digest=evidence.digest,
+        revision=0,
+        promoted_at=desk.clock.now(),
+        details={
+            "extra": spec_values(spec).get("extra", {}),
+            "exports": {
+                str(address): outputs["files"].digest
+                for address, outputs in sorted(desk.outputs.items())
+                if address.kind == "export" and "files" in outputs
+            },
+        },
+    )
+    values = {"alias": spec.alias, "digest": candidate.digest, "evidence": evidence.digest}
+    return Done(outputs={"promoted": candidate}, values=values, deployment=record)
+
+
+def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
+    """Refuse unless the verdict is PASS and was decided on exactly this candidate.
+
+    Raises: RefusedError.
+    """
+    verdict = json.loads(desk.artifacts.read_bytes(evidence.digest))
+    if verdict.get("candidate_digest") != candidate.digest:
+        raise RefusedError(
+            "the verdict belongs to another candidate",
+            code="eval_evidence_mismatch",
+            found=str(verdict.get("candidate_digest")),
+            expected=candidate.digest,
+            remedy="brewslm apply evaluates the candidate again",
+        )
+    if verdict.get("verdict") != "PASS":
+        raise RefusedError(
+            "a required gate did not pass, so nothing is promoted",
+            code="deployment_promote_blocked",
+            found=str(verdict.get("verdict")),
+            expected="PASS",
+            remedy="read the decision note: brewslm show eval_pack",
+        )
+
+
+def lay_out(desk: Desk, candidate: Output) -> Path:
+    """Make sure that the candidate's folder lies below .brewslm/models and return it."""
+    folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)
+    if not folder.exists():
+        built = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+        desk.artifacts.materialise(candidate, built)
+        built.rename(folder)
+        sync_folder(folder.parent)
+    return folder
+
+
+def point(home: Path, alias: str, digest: str) -> bool:
+    """Make the link `.brewslm/promoted/<alias>` name the promoted folder; return whether it
+    moved.
+    """
+    links = make_private_folder(home / "promoted")
+    link = links / alias
+    target = Path("..") / "models" / short_name(digest)
+    if link.is_symlink() and link.readlink() == target:
+        return False
+    if link.exists() and not link.is_symlink():
+        link.rename(links / f".{alias}.{secrets.token_hex(4)}.found")
+    fresh = links / f".{alias}.{secrets.token_hex(4)}.tmp"
+    fresh.symlink_to(target)
+    fresh.replace(link)
+    sync_folder(links)
+    return True
+
+
+def unpoint(home: Path, alias: str) -> None:
+    """Remove the link of an alias whose deployment was deleted."""
+    link = home / "promoted" / alias
+    if link.is_symlink():
+        link.unlink()
+        sync_folder(link.parent)
+
+
+def place_export(desk: Desk, format_name: str, files: Output) -> Path:
+    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename."""
+    folder = make_private_folder(desk.home / "exports")
+    built = folder / f".{format_name}.{secrets.token_hex(4)}.tmp"
+    try:
+        desk.artifacts.materialise(files, built)
+        swap_folder(built, folder / format_name)
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+    return folder / format_name
+
+
+def short_name(digest: str) -> str:
+    """Return the folder name of a digest: its first 16 hex digits."""
+    return digest.removeprefix("sha256:")[:16]

@@ -1,0 +1,102 @@
+"""Carry out training_plan and export actions: one job of the worker each."""
+
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.apply.desk import Desk, Done, Running
+from brewslm.apply.evaluation import loading_values
+from brewslm.contracts import Job, Kind, Output, spec_values
+from brewslm.errors import ApplyError
+from brewslm.files import make_private_folder
+from brewslm.plan.action import Action
+
+_DATASET = Address("dataset")
+_TRAINING = Address("training_plan")
+
+
+def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from: str) -> Done:
+    """Train a candidate LoRA adapter, going on from a verified checkpoint folder if one is named.
+
+    Raises: WorkerError, ArtifactError.
+    """
+    job = Job(
+        job_id=running.operation_id,
+        door=_door(kind),
+        address=action.address,
+        fingerprint=running.fingerprint,
+        spec=spec_values(desk.specs[action.parsed_address]),
+        inputs=_inputs(desk, running),
+        options={
+            "host": action.host,
+            "origins": action.origins,
+            "predicted": action.estimate.model_dump(mode="json"),
+            "resume_from": resume_from,
+        },
+        folder=str(running.folder),
+    )
+    result = desk.run_job(job, running, phase="training")
+    outputs = desk.keep(running, result, kind.name)
+    return Done(outputs=outputs, values=result.values, actual=_actual(result.values, outputs))
+
+
+def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
+    """Write one export format, verified against the trained model.
+
+    Raises: WorkerError, ArtifactError.
+    """
+    inputs = _inputs(desk, running)
+    lora_adapter = desk.output(_TRAINING, "lora_adapter")
+    inputs["lora_adapter"] = str(desk.input_folder(running, "lora_adapter", lora_adapter))
+    job = Job(
+        job_id=running.operation_id,
+        door=f"brewslm.engine.formats.{action.name}:run",
+        address=action.address,
+        fingerprint=running.fingerprint,
+        spec=spec_values(desk.specs[action.parsed_address]),
+        inputs=inputs,
+        options={
+            "host": action.host,
+            "loading": loading_values(desk),
+            "card": card_facts(desk),
+        },
+        folder=str(make_private_folder(running.folder)),
+    )
+    result = desk.run_job(job, running, phase="exporting")
+    outputs = desk.keep(running, result, kind.name)
+    return Done(outputs=outputs, values=result.values, actual=_actual(result.values, outputs))
+
+
+def card_facts(desk: Desk) -> dict[str, Any]:
+    """Return what a model card says about where the model comes from."""
+    facts: dict[str, Any] = {}
+    for kind in ("project", "model", "training_plan"):
+        spec = desk.specs.get(Address(kind))
+        if spec is not None:
+            facts[kind] = spec_values(spec)
+    for kind in ("dataset", "training_plan"):
+        facts[f"{kind}_values"] = desk.values.get(Address(kind), {})
+    return facts
+
+
+def _inputs(desk: Desk, running: Running) -> dict[str, str]:
+    if desk.base_folder is None:
+        raise ApplyError(
+            "the base model's files are not here",
+            code="artifact_missing",
+            remedy="put the model into the local cache, then: brewslm plan",
+        )
+    prepared = desk.input_folder(running, "prepared", desk.output(_DATASET, "prepared"))
+    return {"model": str(desk.base_folder), "prepared": str(prepared)}
+
+
+def _door(kind: Kind) -> str:
+    if kind.door is None:
+        raise ValueError(f"{kind.name} has no door")
+    return kind.door
+
+
+def _actual(values: dict[str, Any], outputs: dict[str, Output]) -> dict[str, Any]:
+    return {
+        "memory_bytes": values.get("peak_bytes"),
+        "disk_bytes": sum(output.size_bytes for output in outputs.values()),
+    }

@@ -1,0 +1,234 @@
+"""The child process that opens doors, seen from the parent.
+
+One process serves a whole apply. It gets JSON lines on its standard input and answers on its
+standard output; what libraries print goes to a log file. A process that dies, breaks the protocol
+or says nothing useful becomes a WorkerError with a reason code.
+"""
+
+import contextlib
+import json
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from pydantic import ValidationError
+
+from brewslm.apply.interruption import Stop
+from brewslm.contracts import Job, Result
+from brewslm.errors import WorkerError
+
+_MAX_LINE_BYTES = 1 << 20
+_POLL_S = 0.2
+_END_S = 10.0
+_TAIL_BYTES = 4096
+
+_PASSED_ON = (
+    "CUDA_DEVICE_ORDER",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "PATH",
+    "PYTHONPATH",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+)
+
+Message = dict[str, Any]
+
+
+class Worker(Protocol):
+    """Something that does jobs."""
+
+    def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
+        """Do a job; progress, logs and checkpoints go to `on_message`.
+
+        Raises: WorkerError; its code is `interrupted` when the job stopped because of `stop`.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        ...
+
+    def close(self) -> None:
+        """End the worker in order; doing so twice is harmless."""
+        ...
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables a worker gets: a short list, no secrets, offline, threads that wait
+    passively.
+    """
+    passed = {name: environment[name] for name in _PASSED_ON if name in environment}
+    return passed | {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+
+
+class ProcessWorker:
+    """A worker in a child process, started with its first job."""
+
+    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
+        """log_path: where what libraries print is kept; environment: the parent's."""
+        self._log_path = log_path
+        self._environment = worker_environment(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
+        """Do a job in the child process."""
+        process = self._started()
+        self._send(process, {"type": "job", "job": job.model_dump(mode="json")})
+        has_asked_to_stop = False
+        while True:
+            if stop.is_requested and not has_asked_to_stop:
+                self._send(process, {"type": "stop"})
+                has_asked_to_stop = True
+            try:
+                line = self._lines.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if line is None:
+                raise self._death(process)
+            message = self._parsed(line)
+            if message.get("job_id", job.job_id) != job.job_id:
+                continue
+            match message["type"]:
+                case "result":
+                    return self._result(message)
+                case "error":
+                    raise WorkerError(
+                        str(message.get("message", "the worker reported an error")),
+                        code=str(message.get("reason_code", "worker_protocol_error")),
+                        remedy=str(message.get("remedy", f"read {self._log_path.name}")),
+                    )
+                case _:
+                    on_message(message)
+
+    def kill(self) -> None:
+        """End the child at once."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Close the child's input, which ends it; kill it when it does not end in time."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        try:
+            process.wait(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = queue.SimpleQueue()
+        try:
+            with self._log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "brewslm.engine.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=self._environment,
+                )
+        except OSError as error:
+            raise WorkerError(
+                f"the worker process could not be started: {error.strerror}",
+                code="worker_start_failed",
+                remedy="free memory or process slots, then: brewslm apply",
+            ) from error
+        if self._process.stdout is None:
+            raise ValueError("the worker has no standard output")
+        threading.Thread(
+            target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
+        ).start()
+        return self._process
+
+    def _send(self, process: "subprocess.Popen[bytes]", message: Message) -> None:
+        if process.stdin is None:
+            raise ValueError("the worker has no standard input")
+        try:
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._death(process) from error
+
+    def _parsed(self, line: bytes) -> Message:
+        if len(line) > _MAX_LINE_BYTES:
+            self.kill()
+            raise self._protocol_error("a line over 1 MiB")
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            self.kill()
+            raise self._protocol_error("a line that is no JSON") from error
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            self.kill()
+            raise self._protocol_error("a line without a type")
+        return message
+
+    def _result(self, message: Message) -> Result:
+        try:
+            return Result.model_validate(message.get("result"))
+        except ValidationError as error:
+            raise self._protocol_error("a result of another shape") from error
+
+    def _protocol_error(self, found: str) -> WorkerError:
+        return WorkerError(
+            "the worker broke its protocol",
+            code="worker_protocol_error",
+            found=found,
+            expected="one JSON object a line, at most 1 MiB",
+            remedy=f"read {self._log_path.name} in the run folder, then: brewslm apply",
+        )
+
+    def _death(self, process: "subprocess.Popen[bytes]") -> WorkerError:
+        status = process.wait()
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return WorkerError(
+            f"the worker process ended without a result ({how})",
+            code="worker_killed",
+            found=_tail(self._log_path) or how,
+            expected="a result",
+            remedy="brewslm apply goes on from the last checkpoint",
+        )
+
+
+def _read_lines(stream: IO[bytes], lines: "queue.SimpleQueue[bytes | None]") -> None:
+    while line := stream.readline(_MAX_LINE_BYTES + 1):
+        lines.put(line)
+    lines.put(None)
+
+
+def _tail(path: Path) -> str:
+    try:
+        data = path.read_bytes()[-_TAIL_BYTES:]
+    except OSError:
+        return ""
+    return "\n".join(data.decode("utf-8", "replace").strip().splitlines()[-5:])

@@ -1,0 +1,106 @@
+"""Taking the lease for a command, waiting for it if asked to, and giving it back."""
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import click
+
+from brewslm.apply.clock import SystemClock
+from brewslm.apply.executor import ApplyFacts
+from brewslm.apply.interruption import Stop
+from brewslm.cli.session import Session
+from brewslm.errors import InterruptedRunError, StateLockedError
+from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
+from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
+from brewslm.state.store import StateSession
+from brewslm.state.stores.sqlite import SqliteStore
+
+_RETRY_S = 1.0
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Return the seconds of a duration such as `90`, `30s`, `10m` or `1h`.
+
+    Raises: click.UsageError.
+    """
+    match = re.fullmatch(r"(\d+)([smh]?)", text.strip())
+    if match is None:
+        raise click.UsageError(f'"{text}" is no duration. Write 30s, 10m or 1h.')
+    return float(int(match[1]) * _UNITS[match[2]])
+
+
+@contextmanager
+def hold_lease(
+    session: Session, facts: ApplyFacts, tell: Listener, stop: Stop, lock_timeout: str
+) -> Iterator[StateSession]:
+    """Lend a state session under a lease that is renewed until the block ends.
+
+    Raises: StateLockedError when somebody else holds it for longer than `lock_timeout`.
+    """
+    wait_s = seconds(lock_timeout)
+    store = session.store()
+    if not store.exists():
+        session.make_home()
+        store.create(str(uuid.uuid4()))
+    state = _acquired(store, facts, tell, stop, wait_s)
+    clock = SystemClock()
+    keeper = LeaseKeeper(state, lambda: (clock.now(), clock.after(LIFETIME_S)))
+    keeper.start()
+    try:
+        yield state
+    finally:
+        keeper.stop()
+        state.release()
+
+
+def _acquired(
+    store: SqliteStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+) -> StateSession:
+    clock = SystemClock()
+    begun_s = clock.steady_s()
+    while True:
+        wanted = wanted_lease(
+            facts.actor,
+            "apply",
+            clock.now(),
+            clock.after(LIFETIME_S),
+            {"host": facts.actor.rpartition("@")[2], "git_commit": facts.git_commit},
+        )
+        try:
+            state = store.acquire(wanted, clock.now())
+        except StateLockedError:
+            waited_s = clock.steady_s() - begun_s
+            if waited_s >= wait_s:
+                raise
+            _wait(store, tell, stop, waited_s)
+            continue
+        tell(
+            LeaseAcquiredEvent(lease_id=wanted.lease_id, fence=state.fence, expires_in_s=LIFETIME_S)
+        )
+        return state
+
+
+def _wait(store: SqliteStore, tell: Listener, stop: Stop, waited_s: float) -> None:
+    with closing(store.read()) as reader:
+        held = reader.lease()
+    if held is not None:
+        tell(
+            LeaseWaitEvent(
+                holder=held.holder,
+                operation=held.operation,
+                acquired_at=held.acquired_at,
+                expires_at=held.expires_at,
+                waited_s=round(waited_s, 1),
+            )
+        )
+    if stop.is_requested:
+        raise InterruptedRunError(
+            "interrupted while waiting for the lease",
+            code="interrupted",
+            remedy="brewslm apply",
+        )
+    time.sleep(_RETRY_S)

@@ -1,0 +1,61 @@
+"""`brewslm plan`: compare the manifest with the record and the real thing, and show what apply
+would do.
+"""
+
+from pathlib import Path
+
+import click
+
+from brewslm.cli.planning import make_plan, write_output
+from brewslm.cli.session import Session
+from brewslm.diagnostics import exit_code_of
+from brewslm.errors import ExitCode
+from brewslm.render.markdown import render_markdown
+from brewslm.render.text import TextStyle, render_plan
+
+
+@click.command("plan")
+@click.option("--out", type=click.Path(path_type=Path), help="Save the plan; apply takes it.")
+@click.option("--json", "is_json", is_flag=True, help="The plan as JSON on standard output.")
+@click.option("--json-into", type=click.Path(path_type=Path), help="The plan as JSON in a file.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="The plan as Markdown in a file.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
+@click.option(
+    "--refresh",
+    type=click.Choice(["auto", "none", "full"]),
+    default="auto",
+    show_default=True,
+    help="How hard to look at what is really there.",
+)
+@click.option("--show-unchanged", is_flag=True, help="List unchanged resources too.")
+@click.option("--explain", is_flag=True, help="Show every field with its origin.")
+@click.option("--max-deletes", type=int, default=3, show_default=True, help="Deletes allowed.")
+@click.pass_obj
+def command(
+    session: Session,
+    out: Path | None,
+    is_json: bool,
+    json_into: Path | None,
+    markdown: Path | None,
+    detailed_exitcode: bool,
+    refresh: str,
+    show_unchanged: bool,
+    explain: bool,
+    max_deletes: int,
+) -> int:
+    """Show what apply would do, why, and at what price; nothing is changed."""
+    plan = make_plan(session, refresh=refresh, max_deletes=max_deletes).plan
+    for path in (out, json_into):
+        if path is not None:
+            write_output(path, plan.to_bytes())
+    if markdown is not None:
+        write_output(markdown, render_markdown(plan).encode())
+    if is_json:
+        session.put(plan.to_bytes().decode())
+    else:
+        style = TextStyle(session.has_color, session.is_ascii, show_unchanged, explain)
+        session.put(render_plan(plan, style, saved_as=str(out) if out else ""))
+    code = exit_code_of(plan.finding_values)
+    if code is ExitCode.DONE and detailed_exitcode and plan.has_changes:
+        return ExitCode.CHANGES_PENDING
+    return code

@@ -1,0 +1,179 @@
+"""Making a plan for a command: manifest, state, artifacts and digest cache brought together."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+
+from brewslm.address import Address
+from brewslm.cli.provenance import git_commit
+from brewslm.cli.session import Session
+from brewslm.contracts import Spec, Work
+from brewslm.errors import ApplyError, MissingExtraError
+from brewslm.files import make_private_folder, write_atomic
+from brewslm.manifest.host import observe_host
+from brewslm.manifest.load import load_manifest
+from brewslm.plan.build import Built, PlanOptions, build
+from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.plan import Plan
+from brewslm.plan.saved import check_current, read_saved
+from brewslm.stages.kinds import KINDS
+from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.state.empty import EmptyState
+from brewslm.state.store import StateReader
+
+_TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what apply needs beside it."""
+
+    plan: Plan
+    specs: Mapping[Address, Spec]
+    base_folder: Path | None
+    prepare: Callable[[], Path]
+
+
+def make_plan(
+    session: Session, *, refresh: str = "auto", max_deletes: int = 3, saves_cache: bool = True
+) -> Planned:
+    """Return the plan of the project as it is.
+
+    Raises: FindingsError, PlanError, StateError.
+    """
+    with open_state(session) as state:
+        return _planned(_built(session, state, refresh, max_deletes, saves_cache))
+
+
+def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> Planned:
+    """Return a saved plan that still fits the project.
+
+    Raises: PlanError, StalePlanError, RefusedError.
+    """
+    saved = read_saved(path, expect_digest)
+    deletes = int(saved.options.get("max_deletes", 3))
+    with open_state(session) as state:
+        built = _built(session, state, "auto", deletes, saves_cache=True)
+        check_current(saved, state, built.plan)
+    fresh = _planned(built)
+    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare)
+
+
+@contextmanager
+def open_state(session: Session) -> Iterator[StateReader]:
+    """Lend the project's state for reading; a project without one has an empty state."""
+    store = session.store()
+    if not store.exists():
+        yield EmptyState()
+        return
+    with closing(store.read()) as reader:
+        yield reader
+
+
+def check_extras(planned: Planned) -> None:
+    """Refuse to begin work whose libraries are not installed.
+
+    Raises: MissingExtraError that says which extra to install.
+    """
+    needed = {
+        action.address
+        for action in planned.plan.actions
+        if action.is_work and KINDS[action.target].work is Work.DOOR and action.reuse is None
+    }
+    if not needed:
+        return
+    training = planned.specs.get(Address("training_plan"))
+    held = training.config.quantization if isinstance(training, TrainingPlanSpec) else "none"
+    check_libraries(", ".join(sorted(needed)), held)
+
+
+def check_libraries(what: str, quantization: str) -> None:
+    """Refuse work whose libraries are not installed; quantization: of the base model.
+
+    Raises: MissingExtraError.
+    """
+    libraries = [*_TRAIN_LIBRARIES, *(["bitsandbytes"] if quantization != "none" else [])]
+    missing = [name for name in libraries if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{what} cannot be carried out here",
+            code="missing_extra",
+            found="not installed: " + ", ".join(missing),
+            expected="the extra train",
+            remedy='pip install "brewslm[train]"',
+        )
+
+
+def write_output(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file that the user asked for.
+
+    Raises: ApplyError with permission_denied or disk_full.
+    """
+    try:
+        write_atomic(path.absolute(), data, mode=mode)
+    except OSError as error:
+        raise ApplyError(
+            f"{path} cannot be written",
+            code="permission_denied",
+            found=str(error.strerror),
+            expected="a folder that exists and can be written",
+            remedy="name another path",
+        ) from error
+
+
+def _built(
+    session: Session, state: StateReader, refresh: str, max_deletes: int, saves_cache: bool
+) -> Built:
+    host = observe_host()
+    manifest = load_manifest(session.root, session.manifest, host)
+    cache_path = session.cache / "digests.json"
+    digests = _load_cache(cache_path)
+    digests.trusts_stat = refresh != "full"
+    options = PlanOptions(
+        scratch=session.cache,
+        digests=digests,
+        environment=session.environment,
+        git_commit=git_commit(session.root),
+        refresh=refresh,
+        max_deletes=max_deletes,
+        memory_bytes=host.memory_bytes,
+    )
+    session.make_home()
+    make_private_folder(session.cache)
+    built = build(manifest, state, session.artifacts(), options)
+    if digests.is_changed and saves_cache:
+        write_atomic(cache_path, orjson.dumps(digests.to_json()))
+    return built
+
+
+def _planned(built: Built) -> Planned:
+    def prepare() -> Path:
+        if built.prepared_folder is None:
+            raise ApplyError(
+                "the prepared rows are gone from the cache",
+                code="artifact_missing",
+                remedy="brewslm apply",
+            )
+        return built.prepared_folder
+
+    return Planned(
+        plan=built.plan,
+        specs=built.specs,
+        base_folder=built.base.folder if built.base else None,
+        prepare=prepare,
+    )
+
+
+def _load_cache(path: Path) -> DigestCache:
+    now_ns = time.time_ns()
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        document = None
+    return DigestCache.from_json(document, now_ns)

@@ -1,0 +1,61 @@
+"""Who runs this, and at which commit."""
+
+import getpass
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+_GIT_FILE_BYTES = 4096
+
+
+def actor_of(environment: Mapping[str, str]) -> str:
+    """Return `user@host`; `BREWSLM_ACTOR` and the actor of a CI run go first."""
+    for name in ("BREWSLM_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+        if environment.get(name):
+            return environment[name]
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit of the work tree that a folder lies in, read from its files; None outside
+    of one.
+    """
+    for place in (folder, *folder.parents):
+        git = place / ".git"
+        if git.is_file():
+            pointed = _text(git).removeprefix("gitdir:").strip()
+            git = (place / pointed).resolve() if pointed else git
+        if git.is_dir():
+            return _head(git)
+    return None
+
+
+def _head(git: Path) -> str | None:
+    head = _text(git / "HEAD")
+    if not head.startswith("ref:"):
+        return head or None
+    name = head.removeprefix("ref:").strip()
+    common = _text(git / "commondir")
+    folders = [git, *([(git / common).resolve()] if common else [])]
+    for folder in folders:
+        if commit := _text(folder / name):
+            return commit
+    for folder in folders:
+        packed = folder / "packed-refs"
+        if packed.is_file():
+            for line in packed.read_text(encoding="utf-8", errors="replace").splitlines():
+                commit, _, ref = line.partition(" ")
+                if ref == name:
+                    return commit
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:_GIT_FILE_BYTES].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,22 @@
+"""`brewslm schema`: the JSON Schemas that others may rely on."""
+
+from pathlib import Path
+
+import click
+
+from brewslm.cli.session import Session
+from brewslm.render.schemas import NAMES, schema_bytes
+
+
+@click.command("schema")
+@click.argument("name", type=click.Choice(NAMES), default="manifest")
+@click.option("--write", type=click.Path(path_type=Path), help="Write all schemas into a folder.")
+@click.pass_obj
+def command(session: Session, name: str, write: Path | None) -> int:
+    """Print the JSON Schema of a format."""
+    if write is not None:
+        for item in NAMES:
+            (write / f"{item}.json").write_bytes(schema_bytes(item))
+        return 0
+    session.put(schema_bytes(name).decode())
+    return 0

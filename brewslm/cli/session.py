@@ -1,0 +1,72 @@
+"""What every command starts from: the project folder, where its state and artifacts are, and how to
+talk.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from brewslm.artifacts.local import LocalStore
+from brewslm.files import make_private_folder, write_atomic
+from brewslm.state.stores.sqlite import SqliteStore
+
+_IGNORE_ALL = b"*\n"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the program."""
+
+    root: Path
+    """The project folder, absolute."""
+    manifest: str = "brewslm.yaml"
+    """The manifest's path relative to it."""
+    is_quiet: bool = False
+    is_debug: bool = False
+    is_ascii: bool = False
+    has_color: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    """Results."""
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    """Talk: progress, warnings, errors."""
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds state, artifacts, runs and cache."""
+        return self.root / ".brewslm"
+
+    @property
+    def cache(self) -> Path:
+        """The folder whose content may be deleted at any time."""
+        return self.home / "cache"
+
+    def store(self) -> SqliteStore:
+        """Return the project's state store, which need not exist yet."""
+        return SqliteStore(self.home / "state.db")
+
+    def artifacts(self) -> LocalStore:
+        """Return the project's artifact store."""
+        return LocalStore(self.home / "store")
+
+    def make_home(self) -> Path:
+        """Make sure that .brewslm exists, private and ignored by git; return it."""
+        make_private_folder(self.home)
+        ignore = self.home / ".gitignore"
+        if not ignore.exists():
+            write_atomic(ignore, _IGNORE_ALL, mode=0o644)
+        return self.home
+
+    def say(self, text: str) -> None:
+        """Write a line of talk."""
+        if not self.is_quiet:
+            self.err.write(text + "\n")
+            self.err.flush()
+
+    def put(self, text: str) -> None:
+        """Write a result."""
+        self.out.write(text)
+        self.out.flush()

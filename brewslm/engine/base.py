@@ -1,0 +1,146 @@
+"""Loading a base model and its tokenizer from a local folder, the same way for every door."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from brewslm.engine.templates import TEMPLATES
+from brewslm.errors import WorkerError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_FOUR_BIT = ("nf4", "fp4")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the weights of a base model are held."""
+
+    quantization: str = "none"
+    dtype: str = "float32"
+    is_double_quantized: bool = True
+    compute_dtype: str = "auto"
+    attention: str = "sdpa"
+    chat_template: str = "llama3"
+    use_tokenizer_chat_template: bool = True
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], host: Mapping[str, Any]) -> "Loading":
+        """Return what a training config asks for, where the host's own values win."""
+        values = {**config, **host}
+        attention = str(values.get("attn_implementation", "auto"))
+        return cls(
+            quantization=str(values["quantization"]),
+            dtype=str(values["dtype"]),
+            is_double_quantized=bool(values["bnb_4bit_use_double_quant"]),
+            compute_dtype=str(values.get("bnb_4bit_compute_dtype", "auto")),
+            attention="sdpa" if attention == "auto" else attention,
+            chat_template=str(values["chat_template"]),
+            use_tokenizer_chat_template=bool(values["use_tokenizer_chat_template"]),
+        )
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether frozen weights are held in fewer than 16 bits."""
+        return self.quantization != "none"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype of weights that are not quantised, and of the computation."""
+        return DTYPES.get(self.dtype, torch.float32)
+
+
+def device() -> torch.device:
+    """Return the device that models of this process are on."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("cpu")
+
+
+def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
+    """Return the base model, in evaluation mode, from local safetensors files only.
+
+    Raises: WorkerError with training_runtime_error when the folder holds no loadable model.
+    """
+    quantization = _quantization(loading)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=loading.torch_dtype,
+            attn_implementation=loading.attention,
+            quantization_config=quantization,
+            device_map={"": device()} if quantization is not None else None,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise WorkerError(
+            "the base model cannot be loaded",
+            code="training_runtime_error",
+            found=f"{folder.name}: {str(error).strip().splitlines()[0][:300]}",
+            expected="a causal language model as safetensors with its config",
+            remedy="name another base_model, or complete its folder",
+        ) from error
+    if quantization is None:
+        model = model.to(device())
+    model.generation_config.max_length = None
+    model.eval()
+    return model
+
+
+def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:
+    """Return the tokenizer with the chat template that this run uses.
+
+    Raises: WorkerError with chat_template_missing.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
+    if not loading.use_tokenizer_chat_template:
+        tokenizer.chat_template = TEMPLATES[loading.chat_template]
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = TEMPLATES[loading.chat_template]
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def memory_peak_bytes() -> int:
+    """Return the largest memory use so far, of the accelerator where there is one."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  no folder of ours
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def threads() -> int:
+    """Return the number of threads that computations use."""
+    return torch.get_num_threads() or os.cpu_count() or 1
+
+
+def _quantization(loading: Loading) -> BitsAndBytesConfig | None:
+    if not loading.is_quantized:
+        return None
+    if loading.quantization in _FOUR_BIT:
+        compute = loading.dtype if loading.compute_dtype == "auto" else loading.compute_dtype
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=loading.quantization,
+            bnb_4bit_use_double_quant=loading.is_double_quantized,
+            bnb_4bit_compute_dtype=DTYPES.get(compute, torch.float32),
+        )
+    return BitsAndBytesConfig(load_in_8bit=True)

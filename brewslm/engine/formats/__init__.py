@@ -1,0 +1,1 @@
+"""Export formats, one door each: the module is named like the format."""

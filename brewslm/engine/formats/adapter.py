@@ -1,0 +1,52 @@
+"""Export format `adapter`: the LoRA adapter as a PEFT folder, with tokenizer, card, checksums."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from brewslm.contracts import Job, Reporter, Result
+from brewslm.engine.base import Loading, load_tokenizer
+from brewslm.engine.card import write_papers
+from brewslm.engine.models import answering_model, base_model
+from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
+from brewslm.engine.tokens import Renderer
+from brewslm.stages.export import ExportFormatSpec
+
+_BITS = 32
+_LOAD = """from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("PATH")"""
+
+
+def run(job: Job, report: Reporter) -> Result:
+    """Write files/ and prove that the base model with it answers like the candidate.
+
+    Raises: WorkerError with export_parity_failed or export_tokenizer_mismatch.
+    """
+    spec = ExportFormatSpec.model_validate(job.spec, strict=False)
+    folder = Path(job.folder) / "files"
+    shutil.rmtree(folder, ignore_errors=True)
+    source = Path(job.inputs["lora_adapter"])
+    shutil.copytree(source, folder)
+    loading = Loading.of(job.options["loading"], job.options.get("host", {}))
+    base_folder = Path(job.inputs["model"])
+    tokenizer = load_tokenizer(base_folder, loading)
+    tokenizer.save_pretrained(str(folder))
+    parity: dict[str, Any] = {}
+    if spec.verify.enabled:
+        model, _ = base_model(base_folder, loading)
+        prepared = Path(job.inputs["prepared"])
+        rows = rows_to_compare(prepared, Renderer(tokenizer), spec.verify.rows)
+        with answering_model(model, source) as trained:
+            ours = evidence(trained, tokenizer, rows)
+        report.progress("rows", len(rows), 2 * len(rows))
+        with answering_model(model, folder) as exported:
+            theirs = evidence(exported, tokenizer, rows)
+        report.progress("rows", 2 * len(rows), 2 * len(rows))
+        found = compare(ours, theirs, len(rows))
+        parity = asdict(found) | {"warning": check(found, spec.verify, _BITS)}
+        if spec.verify.tokenizer_parity:
+            saved = load_tokenizer(folder, loading)
+            check_tokenizer(tokenizer, saved, prepared, spec.verify.rows)
+    write_papers(folder, job.options.get("card", {}), parity, how_to_load=_LOAD)
+    return Result(outputs={"files": "files"}, values=parity)

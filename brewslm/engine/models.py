@@ -1,0 +1,40 @@
+"""The models that a worker keeps between jobs: one base model, adapters put on and taken off it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from brewslm.engine.base import Loading, load_model, load_tokenizer
+from brewslm.engine.lora import attach
+
+_held: dict[tuple[str, Loading], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+
+
+def base_model(folder: Path, loading: Loading) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a base model with its tokenizer, loaded once and kept until another is asked for."""
+    key = (str(folder), loading)
+    if key not in _held:
+        _held.clear()
+        _held[key] = (load_model(folder, loading), load_tokenizer(folder, loading))
+    return _held[key]
+
+
+def forget() -> None:
+    """Free the model that is held."""
+    _held.clear()
+
+
+@contextlib.contextmanager
+def answering_model(model: PreTrainedModel, lora_adapter: Path | None) -> Iterator[Any]:
+    """Lend the base model, with an adapter on it if given; afterwards it is the base again."""
+    if lora_adapter is None:
+        yield model
+        return
+    attached = attach(model, lora_adapter)
+    try:
+        yield attached
+    finally:
+        attached.unload()

@@ -1,0 +1,244 @@
+"""Supervised fine-tuning: TRL's trainer on our rows, with the loss taken at trained positions only.
+
+The loss is the sum of the negative log-likelihoods of an optimizer step over the number of its
+trained tokens, whatever the micro-batches. TRL's fused head would score every position where Triton
+is missing, so logits are computed here, for the positions that count.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch.utils.data import Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from brewslm.engine.base import device
+from brewslm.engine.batches import Flattening, RightPadding, RowOrder
+from brewslm.engine.lora import set_trained_state, trained_state
+from brewslm.engine.tokens import IGNORED
+from brewslm.stages.training_config import TrainingConfig
+
+Sequences = list[dict[str, list[int]]]
+_SCALED_HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+"""Config fields of models whose logits are more than hidden states times the head."""
+
+
+class CompletionTrainer(SFTTrainer):
+    """TRL's SFTTrainer with own order, loss, evaluation and checkpoints."""
+
+    def __init__(
+        self,
+        *,
+        order: RowOrder,
+        compute_dtype: torch.dtype,
+        on_checkpoint: Callable[[int, Path], None],
+        **given: Any,
+    ) -> None:
+        """on_checkpoint: called with the step and the folder once Trainer has written it."""
+        before = trained_state(given["model"])
+        super().__init__(**given)
+        set_trained_state(self.model, before)
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self.loss_is_scaled_for_ga = True
+        self._order = order
+        self._compute_dtype = compute_dtype
+        self._on_checkpoint = on_checkpoint
+        self.trained_tokens = 0
+        self.seen_tokens = 0
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the sum of the losses of this micro-batch over the tokens of the whole step."""
+        if return_outputs:
+            raise ValueError("outputs are not kept")
+        losses = token_losses(model, inputs, self._compute_dtype)
+        if self.model.training:
+            self.trained_tokens += losses.numel()
+            self.seen_tokens += inputs["input_ids"].numel()
+        count = losses.numel() if num_items_in_batch is None else num_items_in_batch
+        return losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,  # noqa: ARG002  the library's signature
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Return the loss a trained token of the validation rows."""
+        chosen = self.eval_dataset if eval_dataset is None else eval_dataset
+        loss = self.mean_loss(chosen)
+        metrics = {f"{metric_key_prefix}_loss": loss}
+        self.log(dict(metrics))
+        handler: Any = self.callback_handler
+        self.control: Any = handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def mean_loss(self, sequences: Any) -> float:
+        """Return the mean loss of a trained token, in evaluation mode."""
+        was_training = self.model.training
+        self.model.eval()
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for batch in self.get_eval_dataloader(sequences):
+                losses = token_losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
+                total += float(losses.double().sum())
+                count += losses.numel()
+        self.model.train(was_training)
+        return total / max(1, count)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
+        return self._order
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor | None:
+        counts = [batch["labels"][..., 1:].ne(IGNORED).sum() for batch in batch_samples]
+        return torch.stack(counts).sum().to(device) if counts else None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super(SFTTrainer, self)._save_checkpoint(model, trial)
+        step = self.state.global_step
+        self._on_checkpoint(step, Path(self.args.output_dir) / f"checkpoint-{step}")
+
+
+def token_losses(
+    model: Any, inputs: Mapping[str, torch.Tensor], compute_dtype: torch.dtype
+) -> torch.Tensor:
+    """Return the negative log-likelihood, in nats, of every trained token of a batch.
+
+    Shape (trained tokens,), in row order; logits are computed at those positions alone.
+    """
+    labels = inputs["labels"][:, 1:]
+    is_trained = labels != IGNORED
+    passed = {name: value for name, value in inputs.items() if name != "labels"}
+    inner: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
+    with _autocast(compute_dtype):
+        if any(getattr(inner.config, name, None) for name in _SCALED_HEADS):
+            logits = model(**passed, use_cache=False).logits[:, :-1][is_trained]
+        else:
+            hidden = inner.get_decoder()(**passed, use_cache=False).last_hidden_state
+            logits = inner.get_output_embeddings()(hidden[:, :-1][is_trained])
+    return torch.nn.functional.cross_entropy(logits.float(), labels[is_trained], reduction="none")
+
+
+def make_trainer(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: TrainingConfig,
+    train: Sequences,
+    validation: Sequences,
+    folder: Path,
+    callback: TrainerCallback,
+    on_checkpoint: Callable[[int, Path], None],
+) -> CompletionTrainer:
+    """Return a trainer that writes its checkpoints below `folder`."""
+    is_packed = "position_ids" in train[0]
+    rows_a_step = config.batch_size * config.gradient_accumulation_steps
+    order = RowOrder(
+        [len(item["input_ids"]) for item in train],
+        config.seed if config.data_seed is None else config.data_seed,
+        rows_a_step if config.group_by_length and not is_packed else 0,
+    )
+    trainer = CompletionTrainer(
+        order=order,
+        compute_dtype=_compute_dtype(config),
+        on_checkpoint=on_checkpoint,
+        model=model,
+        args=_arguments(config, folder, has_validation=bool(validation)),
+        data_collator=Flattening() if is_packed else RightPadding(tokenizer.pad_token_id),
+        train_dataset=_dataset(train),
+        eval_dataset=_dataset(validation) if validation else None,
+        processing_class=tokenizer,
+        callbacks=[callback],
+    )
+    for name in ("PrinterCallback", "ProgressCallback", "DefaultFlowCallback"):
+        for held in list(trainer.callback_handler.callbacks):
+            if type(held).__name__ == name and name != "DefaultFlowCallback":
+                trainer.remove_callback(type(held))
+    return trainer
+
+
+def _arguments(config: TrainingConfig, folder: Path, *, has_validation: bool) -> SFTConfig:
+    scheduler_options = config.lr_scheduler_kwargs.model_dump(exclude_none=True)
+    checkpointing = config.gradient_checkpointing
+    return SFTConfig(
+        output_dir=str(folder),
+        seed=config.seed,
+        data_seed=config.seed if config.data_seed is None else config.data_seed,
+        full_determinism=config.full_determinism,
+        num_train_epochs=config.num_epochs,
+        max_steps=config.max_steps,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.eval_batch_size or config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        learning_rate=config.learning_rate,
+        optim=config.optimizer,
+        adam_beta1=config.adam_beta1,
+        adam_beta2=config.adam_beta2,
+        adam_epsilon=config.adam_epsilon,
+        weight_decay=config.weight_decay,
+        lr_scheduler_type=config.lr_scheduler,
+        lr_scheduler_kwargs=scheduler_options,
+        warmup_steps=config.warmup_steps or config.warmup_ratio,
+        max_grad_norm=config.max_grad_norm,
+        neftune_noise_alpha=config.neftune_noise_alpha,
+        max_length=config.max_seq_length,
+        packing=False,
+        padding_free=False,
+        completion_only_loss=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
+        bf16=False,
+        fp16=config.dtype == "float16" and torch.cuda.is_available(),
+        use_cpu=device().type == "cpu",
+        eval_strategy=config.eval_strategy if has_validation else "no",
+        eval_steps=config.eval_steps,
+        save_strategy="no" if config.save_strategy == "best" else config.save_strategy,
+        save_steps=config.save_steps,
+        save_total_limit=config.save_total_limit,
+        load_best_model_at_end=False,
+        prediction_loss_only=True,
+        dataloader_num_workers=config.dataloader_num_workers,
+        dataloader_prefetch_factor=config.dataloader_prefetch_factor
+        if config.dataloader_num_workers
+        else None,
+        dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
+        dataloader_drop_last=config.dataloader_drop_last,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        use_liger_kernel=False,
+    )
+
+
+def _compute_dtype(config: TrainingConfig) -> torch.dtype:
+    names = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    return names.get(config.dtype, torch.float32)
+
+
+@contextlib.contextmanager
+def _autocast(dtype: torch.dtype) -> Iterator[None]:
+    if dtype is torch.float32:
+        yield
+        return
+    with torch.autocast(device().type, dtype=dtype):
+        yield
+
+
+def _dataset(sequences: Sequences) -> Dataset:
+    return Dataset.from_dict({name: [item[name] for item in sequences] for name in sequences[0]})

@@ -1,0 +1,204 @@
+"""What happens beside the steps of a training run: log, progress, stopping, the best adapter.
+
+The state of it all travels in each checkpoint, so that a resumed run stops where it would have
+stopped.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
+
+from brewslm.contracts import Reporter
+from brewslm.engine.base import memory_peak_bytes
+from brewslm.engine.lora import trained_state
+from brewslm.engine.train_log import LogLine, TrainLog
+from brewslm.errors import WorkerError
+from brewslm.stages.training_config import TrainingConfig
+
+STATE = "watch.json"
+BEST = "best.safetensors"
+_POINT_STEPS = 10
+
+
+@dataclass
+class WatchState:
+    """What a run remembers between its steps; plain JSON."""
+
+    elapsed_s: float = 0.0
+    """Seconds of training before this process."""
+    eval_s: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    """Loss of each optimizer step."""
+    trained_tokens: int = 0
+    seen_tokens: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+    evaluations_without_gain: int = 0
+    last_eval_loss: float | None = None
+    stop_reason: str = ""
+    """early_stopping, plateau or max_minutes; empty when all steps were done."""
+
+
+class Watch(TrainerCallback):
+    """Follows one run."""
+
+    def __init__(
+        self, config: TrainingConfig, report: Reporter, log: TrainLog, model: PeftModel
+    ) -> None:
+        """log: where points are written."""
+        self._config = config
+        self._report = report
+        self._log = log
+        self._model = model
+        self.state = WatchState()
+        self.best: dict[str, torch.Tensor] = {}
+        self.trainer: Any = None
+        self.is_interrupted = False
+        self._begun_s = time.monotonic()
+        self._window: list[float] = []
+        self._eval_begun_s = 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self.state.elapsed_s + time.monotonic() - self._begun_s
+
+    def begin(self) -> None:
+        """Start the clock of this process."""
+        self._begun_s = time.monotonic()
+
+    def save(self, folder: Path) -> None:
+        """Write the state into a checkpoint folder."""
+        document = asdict(self.state) | {"elapsed_s": self.elapsed_s}
+        (folder / STATE).write_text(json.dumps(document))
+        if self.best:
+            save_file(self.best, str(folder / BEST))
+
+    def restore(self, folder: Path) -> None:
+        """Take over the state of a checkpoint folder."""
+        self.state = WatchState(**json.loads((folder / STATE).read_text()))
+        self.best = load_file(str(folder / BEST)) if (folder / BEST).exists() else {}
+        self.trainer.trained_tokens = self.state.trained_tokens
+        self.trainer.seen_tokens = self.state.seen_tokens
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
+        """Take up the loss of an optimizer step; a loss that is no number ends the run."""
+        if not logs or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise WorkerError(
+                f"the training loss is {loss} at step {state.global_step}",
+                code="training_nonfinite_loss",
+                expected="a finite number",
+                remedy="lower learning_rate, raise warmup_ratio, or write dtype: float32",
+            )
+        watched = self.state
+        watched.losses.append(loss)
+        self._window.append(loss)
+        watched.trained_tokens = self.trainer.trained_tokens
+        watched.seen_tokens = self.trainer.seen_tokens
+        step = state.global_step
+        if step % self._config.logging_steps == 0 or step == state.max_steps or step == 1:
+            self._log.add(self._line(state, logs, sum(self._window) / len(self._window)))
+            self._window.clear()
+        self._report.progress(
+            "steps",
+            step,
+            state.max_steps,
+            {"loss": loss, "eval_loss": watched.last_eval_loss},
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Stop when asked to, when the time is over, or when the loss stays where it is."""
+        if self._report.is_stop_requested():
+            self.is_interrupted = True
+            control.should_save = True
+            control.should_evaluate = False
+            control.should_training_stop = True
+            return
+        minutes = self._config.max_minutes
+        if minutes is not None and self.elapsed_s >= minutes * 60:
+            self._stop(control, "max_minutes")
+        elif self._is_on_plateau(state.global_step):
+            self._stop(control, "plateau")
+
+    def on_evaluate(
+        self,
+        args: Any,  # noqa: ARG002  the library's signature
+        state: Any,
+        control: Any,
+        metrics: Any = None,
+        **_: Any,
+    ) -> None:
+        """Keep the best adapter; stop after too many evaluations without gain."""
+        loss = float(metrics["eval_loss"])
+        watched = self.state
+        watched.last_eval_loss = loss
+        self._log.add(self._line(state, {"eval_loss": loss}, None))
+        floor = self._config.early_stopping_threshold
+        if watched.best_loss is None or loss < watched.best_loss - floor:
+            watched.evaluations_without_gain = 0
+        else:
+            watched.evaluations_without_gain += 1
+        if watched.best_loss is None or loss < watched.best_loss:
+            watched.best_loss, watched.best_step = loss, state.global_step
+            self.best = trained_state(self._model)
+            control.should_save = control.should_save or self._config.save_strategy == "best"
+        patience = self._config.early_stopping_patience
+        if patience and watched.evaluations_without_gain >= patience:
+            self._stop(control, "early_stopping")
+
+    def _stop(self, control: Any, reason: str) -> None:
+        self.state.stop_reason = self.state.stop_reason or reason
+        control.should_training_stop = True
+
+    def _is_on_plateau(self, step: int) -> bool:
+        config = self._config
+        if not config.plateau_patience or step < config.plateau_min_steps or step % _POINT_STEPS:
+            return False
+        return is_plateau(
+            self.state.losses,
+            window=config.plateau_window,
+            patience=config.plateau_patience,
+            min_delta=config.plateau_min_delta,
+        )
+
+    def _line(self, state: Any, logs: dict[str, Any], loss: float | None) -> LogLine:
+        elapsed_s = self.elapsed_s
+        return LogLine(
+            step=state.global_step,
+            epoch=round(float(state.epoch or 0), 4),
+            loss=loss,
+            eval_loss=logs.get("eval_loss"),
+            learning_rate=logs.get("learning_rate"),
+            grad_norm=logs.get("grad_norm"),
+            tokens=self.state.seen_tokens,
+            tokens_per_s=round(self.state.seen_tokens / elapsed_s, 1) if elapsed_s else None,
+            peak_bytes=memory_peak_bytes(),
+            elapsed_s=round(elapsed_s, 3),
+        )
+
+
+def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: float) -> bool:
+    """Return whether the training loss has not gained `min_delta` for `patience` points.
+
+    A point is the mean of 10 optimizer steps; points are smoothed by a moving mean of `window`.
+    """
+    points = [
+        sum(losses[start : start + _POINT_STEPS]) / _POINT_STEPS
+        for start in range(0, len(losses) - _POINT_STEPS + 1, _POINT_STEPS)
+    ]
+    smooth = [sum(points[end - window : end]) / window for end in range(window, len(points) + 1)]
+    best, waited = math.inf, 0
+    for value in smooth:
+        best, waited = (value, 0) if value < best - min_delta else (best, waited + 1)
+    return waited >= patience

@@ -1,0 +1,269 @@
+"""What a plan knows about a base model without loading it: its files, config, modules and
+parameters.
+
+Everything is read from `config.json` and the safetensors header, which is 8 bytes of length and
+then JSON.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brewslm.errors import PlanError
+from brewslm.fingerprint import digest_value
+from brewslm.plan.digest_cache import DigestCache
+
+_MAX_HEADER_BYTES = 25 << 20
+_MAX_CONFIG_BYTES = 1 << 20
+_DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
+_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
+BUILTIN = Path(__file__).parent.parent / "builtin"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model's files and shape."""
+
+    folder: Path
+    digest: str
+    """Of `{file name: digest}` over config, tokenizer, template and weights."""
+    size_bytes: int
+    files: Mapping[str, str]
+    parameters: int
+    weight_bytes: int
+    dtype: str
+    hidden_size: int
+    layers: int
+    intermediate_size: int
+    vocab_size: int
+    context_tokens: int
+    modules: Mapping[str, tuple[int, int]]
+    """Linear module name (last part) and its largest (out, in)."""
+    module_count: Mapping[str, int]
+    template_digest: str | None
+
+    def values(self) -> dict[str, Any]:
+        """Return what is recorded about the model."""
+        return {
+            "parameters": self.parameters,
+            "weight_bytes": self.weight_bytes,
+            "dtype": self.dtype,
+            "hidden_size": self.hidden_size,
+            "layers": self.layers,
+            "intermediate_size": self.intermediate_size,
+            "vocab_size": self.vocab_size,
+            "context_tokens": self.context_tokens,
+            "modules": {name: list(shape) for name, shape in sorted(self.modules.items())},
+            "module_count": dict(sorted(self.module_count.items())),
+            "template_digest": self.template_digest,
+            "files": dict(sorted(self.files.items())),
+        }
+
+
+def locate(
+    base_model: str, revision: str | None, root: Path, environment: Mapping[str, str]
+) -> Path | None:
+    """Return the folder of a base model, None for a Hub model that is not in the local cache.
+
+    Raises: PlanError with code BASE_MODEL_FORM for a folder that is not there.
+    """
+    if base_model.startswith("builtin:"):
+        return BUILTIN / base_model.removeprefix("builtin:")
+    if base_model.startswith("./"):
+        folder = root / base_model
+        if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+            raise PlanError(
+                f'there is no model folder "{base_model}"',
+                code="BASE_MODEL_FORM",
+                found=base_model,
+                expected="a folder inside the project",
+                remedy="put the model's files there, or write builtin:nano",
+            )
+        return folder
+    return _in_hub_cache(base_model, revision, environment)
+
+
+def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
+    """Return a base model's facts.
+
+    key: prefix of the digest cache's keys. Raises: PlanError with code MODEL_NOT_SAFETENSORS or
+    BASE_REFUSED.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise PlanError(
+            "the base model has no config.json and safetensors weights",
+            code="MODEL_NOT_SAFETENSORS",
+            found=", ".join(sorted(path.name for path in folder.iterdir())[:8]),
+            expected="config.json, tokenizer files and *.safetensors",
+            remedy="take a revision with safetensors weights",
+        )
+    refused = [path.name for path in sorted(folder.iterdir()) if path.suffix in _REFUSED]
+    if any(name.endswith(".py") for name in refused):
+        raise PlanError(
+            "the base model brings code of its own, which is never run",
+            code="BASE_REFUSED",
+            found=", ".join(refused),
+            expected="no code beside the weights",
+            remedy="take a model that needs no code of its own",
+        )
+    names = [name for name in _FILES if (folder / name).is_file()]
+    files: dict[str, str] = {}
+    size_bytes = 0
+    for name in [*names, *(path.name for path in weights)]:
+        files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
+        size_bytes += file_bytes
+    config = _config(folder / "config.json")
+    tensors: dict[str, tuple[str, list[int]]] = {}
+    for path in weights:
+        tensors |= read_header(path)
+    modules, counts = _linear_modules(tensors)
+    return BaseModel(
+        folder=folder,
+        digest=digest_value(files),
+        size_bytes=size_bytes,
+        files=files,
+        parameters=sum(math.prod(shape) for _, shape in tensors.values()),
+        weight_bytes=sum(
+            math.prod(shape) * _DTYPE_BYTES.get(dtype, 4) for dtype, shape in tensors.values()
+        ),
+        dtype=next((dtype for dtype, _ in tensors.values()), "F32"),
+        hidden_size=int(config.get("hidden_size", 0)),
+        layers=int(config.get("num_hidden_layers", 0)),
+        intermediate_size=int(config.get("intermediate_size", 0)),
+        vocab_size=int(config.get("vocab_size", 0)),
+        context_tokens=int(config.get("max_position_embeddings", 0)),
+        modules=modules,
+        module_count=counts,
+        template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
+    )
+
+
+def read_header(path: Path) -> dict[str, tuple[str, list[int]]]:
+    """Return `{tensor: (dtype, shape)}` of a safetensors file, its header checked.
+
+    Raises: PlanError with code MODEL_NOT_SAFETENSORS.
+    """
+    size_bytes = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, size_bytes - 8):
+            raise _bad_header(path, "a header length outside the file")
+        raw = stream.read(length)
+    try:
+        header = json.loads(raw)
+        entries = {name: item for name, item in header.items() if name != "__metadata__"}
+        spans = sorted(tuple(item["data_offsets"]) for item in entries.values())
+        tensors = {
+            name: (str(item["dtype"]), [int(size) for size in item["shape"]])
+            for name, item in entries.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _bad_header(path, "no JSON header") from error
+    end = 0
+    for start, stop in spans:
+        if start != end or stop < start:
+            raise _bad_header(path, "tensors that overlap or leave holes")
+        end = stop
+    if 8 + length + end != size_bytes:
+        raise _bad_header(path, "bytes beyond the last tensor, or missing ones")
+    return tensors
+
+
+def target_names(target: object, model: BaseModel) -> tuple[str, ...]:
+    """Return the linear modules that a `target_modules` value means in this model."""
+    attention = ("q_proj", "k_proj", "v_proj", "o_proj")
+    mlp = ("gate_proj", "up_proj", "down_proj")
+    all_linear = tuple(sorted(name for name in model.modules if name not in ("lm_head",)))
+    if target == "attn":
+        return tuple(name for name in attention if name in model.modules)
+    if target == "attn_mlp":
+        return tuple(name for name in attention + mlp if name in model.modules)
+    if target == "auto":
+        named = tuple(name for name in attention + mlp if name in model.modules)
+        return named or all_linear
+    if target == "all-linear":
+        return all_linear
+    if isinstance(target, (list, tuple)):
+        return tuple(name for name in target if name in model.modules)
+    return ()
+
+
+def lora_parameters(names: tuple[str, ...], rank: int, model: BaseModel) -> int:
+    """Return the trained parameters: r · (in + out) for each targeted module."""
+    return sum(rank * sum(model.modules[name]) * model.module_count[name] for name in names)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    try:
+        config = json.loads(data) if len(data) <= _MAX_CONFIG_BYTES else None
+    except ValueError:
+        config = None
+    if not isinstance(config, dict) or "auto_map" in config:
+        raise PlanError(
+            "config.json is no config of a supported model",
+            code="BASE_REFUSED",
+            found="auto_map" if isinstance(config, dict) else "no JSON object",
+            expected="a JSON object that names no code",
+            remedy="take a model that needs no code of its own",
+        )
+    return config
+
+
+def _linear_modules(
+    tensors: Mapping[str, tuple[str, list[int]]],
+) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    modules: dict[str, tuple[int, int]] = {}
+    counts: dict[str, int] = {}
+    for name, (_, shape) in sorted(tensors.items()):
+        if len(shape) == 2 and name.endswith(".weight") and "embed" not in name:
+            short = name.removesuffix(".weight").rpartition(".")[2]
+            modules[short] = max(modules.get(short, (0, 0)), (shape[0], shape[1]))
+            counts[short] = counts.get(short, 0) + 1
+    return modules, counts
+
+
+def _in_hub_cache(
+    base_model: str, revision: str | None, environment: Mapping[str, str]
+) -> Path | None:
+    home = Path(
+        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
+    )
+    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
+    repository = hub / ("models--" + base_model.replace("/", "--"))
+    wanted = revision or "main"
+    snapshot = repository / "snapshots" / wanted
+    if snapshot.is_dir():
+        return snapshot
+    reference = repository / "refs" / wanted
+    if reference.is_file():
+        snapshot = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
+        return snapshot if snapshot.is_dir() else None
+    return None
+
+
+def _bad_header(path: Path, found: str) -> PlanError:
+    return PlanError(
+        f'"{path.name}" is no whole safetensors file',
+        code="MODEL_NOT_SAFETENSORS",
+        found=found,
+        expected="a safetensors file whose header covers its data exactly",
+        remedy="fetch the file again",
+    )

@@ -1,0 +1,259 @@
+"""Values of a recipe that follow from the model and the rows: they belong to the identity, and
+touch unwritten fields only; a written value that cannot work is an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.project import Wanted
+from brewslm.plan import price
+from brewslm.plan.base_model import BaseModel, lora_parameters, target_names
+from brewslm.stages.training_plan import TrainingPlanSpec
+
+_DEFAULT_TARGETS = ("q_proj", "v_proj")
+
+
+@dataclass
+class Fixed:
+    """A recipe that fits its model and rows, and what was changed or is wrong."""
+
+    spec: TrainingPlanSpec
+    origins: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def fixed_training(
+    spec: TrainingPlanSpec,
+    wanted: Wanted,
+    base: BaseModel,
+    prepared: Mapping[str, Any],
+    memory_bytes: int | None,
+) -> Fixed:
+    """Return the recipe with its content fixes.
+
+    memory_bytes: capacity of the device that trains, None when unknown.
+    """
+    fixer = _Fixer(spec, wanted)
+    fixer.length(base)
+    fixer.targets(base)
+    fixer.epochs(prepared)
+    fixer.validation(prepared)
+    fixer.evaluation_steps(prepared)
+    fixer.lengths(prepared)
+    fixer.memory(base, prepared, memory_bytes)
+    return fixer.result()
+
+
+class _Fixer:
+    def __init__(self, spec: TrainingPlanSpec, wanted: Wanted) -> None:
+        self._spec = spec
+        self._config = spec.config
+        self._wanted = wanted
+        self._fixed = Fixed(spec)
+
+    def result(self) -> Fixed:
+        self._fixed.spec = self._spec.model_copy(update={"config": self._config})
+        return self._fixed
+
+    def length(self, base: BaseModel) -> None:
+        limit = base.context_tokens
+        if not limit or self._config.max_seq_length <= limit:
+            return
+        if self._is_written("max_seq_length"):
+            self._error(
+                FindingCode.SEQ_LENGTH_EXCEEDS_MODEL,
+                "max_seq_length",
+                "longer than the model's context",
+                f"write max_seq_length: {limit}",
+                str(self._config.max_seq_length),
+                f"at most {limit}",
+            )
+        else:
+            self._fix(
+                "max_seq_length", limit, FindingCode.AUTOFIX_SEQ_LENGTH, "the model's context"
+            )
+
+    def targets(self, base: BaseModel) -> None:
+        target = self._config.target_modules
+        names = target_names(target, base)
+        known = ", ".join(sorted(base.modules))
+        if isinstance(target, tuple):
+            absent = [name for name in target if name not in base.modules]
+            if absent and not self._is_written("target_modules") and target == _DEFAULT_TARGETS:
+                self._fix(
+                    "target_modules",
+                    "auto",
+                    FindingCode.AUTOFIX_TARGET_MODULES,
+                    "the model has other module names",
+                )
+                return
+            if absent:
+                self._error(
+                    FindingCode.TARGET_MODULE_NOT_FOUND,
+                    "target_modules",
+                    f"the model has no linear module {absent[0]}",
+                    "write names that the model has, or auto",
+                    ", ".join(absent),
+                    known,
+                )
+        elif not names:
+            self._error(
+                FindingCode.TARGET_MODULE_NOT_FOUND,
+                "target_modules",
+                f"{target} matches no module of the model",
+                "write target_modules: auto",
+                str(target),
+                known,
+            )
+
+    def epochs(self, prepared: Mapping[str, Any]) -> None:
+        if not self._config.auto_epochs or self._is_written("num_epochs"):
+            return
+        rows = int(prepared.get("train_rows_effective") or prepared["splits"]["train"])
+        epochs = price.epochs_of(self._config, rows)
+        self._config = self._config.model_copy(update={"num_epochs": epochs, "auto_epochs": True})
+
+    def validation(self, prepared: Mapping[str, Any]) -> None:
+        if prepared["splits"].get("validation") or self._config.eval_strategy == "no":
+            return
+        if self._is_written("eval_strategy") or self._is_written("eval_steps"):
+            self._error(
+                FindingCode.EVAL_WITHOUT_ROWS,
+                "eval_strategy",
+                "validation loss is asked for, and the validation set is empty",
+                "give validation a share or a source, or write eval_strategy: no",
+            )
+            return
+        code = FindingCode.AUTOFIX_NO_VALIDATION
+        self._fix("eval_strategy", "no", code, "the validation set is empty")
+        self._fix("early_stopping_patience", 0, code, "")
+
+    def evaluation_steps(self, prepared: Mapping[str, Any]) -> None:
+        config = self._config
+        if config.eval_strategy != "steps":
+            self._saving()
+            return
+        steps = price.training_work(config, prepared).steps
+        if steps < config.eval_steps:
+            if self._is_written("eval_steps"):
+                self._say(
+                    FindingCode.AUTOFIX_EVAL_STEPS,
+                    "eval_steps",
+                    f"the run has {steps} steps, so validation loss is never taken",
+                    f"write eval_steps: {max(1, steps // 4)}",
+                    Severity.INFO,
+                )
+            else:
+                self._fix(
+                    "eval_strategy",
+                    "epoch",
+                    FindingCode.AUTOFIX_EVAL_STEPS,
+                    f"the run has {steps} steps",
+                )
+        self._saving()
+
+    def lengths(self, prepared: Mapping[str, Any]) -> None:
+        lengths = (prepared.get("lengths") or {}).get("train") or {}
+        tokens = lengths.get("tokens") or {}
+        limit = self._config.max_seq_length
+        if tokens.get("max") and tokens["max"] > limit:
+            self._say(
+                FindingCode.ROWS_TOO_LONG,
+                "max_seq_length",
+                (
+                    f"some rows are longer than {limit} tokens and are left out; "
+                    f"p50 {tokens['p50']}, p95 {tokens['p95']}, max {tokens['max']}"
+                ),
+                f"write max_seq_length: {tokens['max'] + 32}",
+                Severity.WARNING,
+            )
+
+    def memory(
+        self, base: BaseModel, prepared: Mapping[str, Any], memory_bytes: int | None
+    ) -> None:
+        if memory_bytes is None:
+            return
+        work = price.training_work(self._config, prepared)
+        trained = lora_parameters(
+            target_names(self._config.target_modules, base), self._config.lora_r, base
+        )
+        terms = price.memory_terms(self._config, work, base, trained)
+        needed = sum(terms.values())
+        if needed <= memory_bytes:
+            return
+        largest = max(terms, key=lambda name: terms[name])
+        fix = "write batch_size: 1 and raise gradient_accumulation_steps"
+        if self._config.batch_size == 1:
+            fix = "write quantization: nf4, a smaller max_seq_length, or a smaller base"
+        self._error(
+            FindingCode.DOES_NOT_FIT,
+            "batch_size",
+            f"training needs more memory than the device has; most of it is {largest}",
+            fix,
+            f"{needed / 2**30:.1f} GiB",
+            f"at most {memory_bytes / 2**30:.1f} GiB",
+        )
+
+    def _saving(self) -> None:
+        config = self._config
+        wants_best = config.load_best_model_at_end is True or (
+            config.load_best_model_at_end == "auto" and config.eval_strategy != "no"
+        )
+        if not wants_best or config.save_strategy == "best":
+            return
+        code = FindingCode.AUTOFIX_SAVE_STEPS
+        if config.save_strategy != config.eval_strategy and not self._is_written("save_strategy"):
+            self._fix("save_strategy", config.eval_strategy, code, "the best model is wanted")
+        config = self._config
+        if config.save_strategy == config.eval_strategy == "steps":
+            fit = -(-config.save_steps // config.eval_steps) * config.eval_steps
+            if fit != config.save_steps and not self._is_written("save_steps"):
+                self._fix("save_steps", fit, code, "the best model is wanted")
+
+    def _is_written(self, name: str) -> bool:
+        return f"config.{name}" in self._wanted.written
+
+    def _fix(self, name: str, value: Any, code: FindingCode, why: str) -> None:
+        before = getattr(self._config, name)
+        self._config = self._config.model_copy(update={name: value})
+        self._fixed.origins[f"config.{name}"] = f"auto-fix:{code}"
+        if why:
+            message = f"{name} is {value} instead of {before}: {why}"
+            self._say(code, name, message, "nothing, or write the value", Severity.INFO)
+
+    def _error(
+        self,
+        code: FindingCode,
+        name: str,
+        message: str,
+        fix: str,
+        found: str = "",
+        expected: str = "",
+    ) -> None:
+        self._say(code, name, message, fix, Severity.ERROR, found, expected)
+
+    def _say(
+        self,
+        code: FindingCode,
+        name: str,
+        message: str,
+        fix: str,
+        severity: Severity,
+        found: str = "",
+        expected: str = "",
+    ) -> None:
+        self._fixed.findings.append(
+            Finding(
+                code=code,
+                severity=severity,
+                message=message,
+                actionable_fix=fix,
+                field=f"spec.training_plan.config.{name}",
+                address="training_plan",
+                place=self._wanted.place(f"config.{name}"),
+                found=found,
+                expected=expected,
+            )
+        )

@@ -1,0 +1,284 @@
+"""The data kinds, computed for real: a changed source is read once, an unchanged one costs a stat
+call.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.contracts import Output, Spec, counting_values, spec_values
+from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.files import PathError, open_inside
+from brewslm.fingerprint import digest_folder, digest_value, listing_of
+from brewslm.plan.base_model import BaseModel
+from brewslm.plan.digest_cache import DigestCache
+from brewslm.stages.adapter import AdapterSpec
+from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.dataset import DatasetSpec
+from brewslm.stages.eval_pack import EvalPackSpec
+
+_DATASET = Address("dataset")
+_SETS = ("train", "validation", "test", "gold_dev", "gold_test")
+_FILES = {"validation": "val"}
+_EXTENSIONS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+
+
+@dataclass
+class DataOutcome:
+    """What the data of a project comes to."""
+
+    contents: dict[Address, str] = field(default_factory=dict)
+    """Digest of the bytes of each source that could be read."""
+    outputs: dict[Address, dict[str, Output]] = field(default_factory=dict)
+    values: dict[Address, dict[str, Any]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    folder: Path | None = None
+    """The prepared folder, when it was made by this plan."""
+
+
+def locator_of(source: DataSourceSpec) -> str:
+    """Return a source's locator as `scheme:path`; empty when it names no rows."""
+    if source.locator is not None:
+        scheme, _, path = source.locator.partition(":")
+        if scheme != "file":
+            return source.locator
+    else:
+        path = source.file_path or ""
+    scheme = _EXTENSIONS.get(Path(path).suffix.lower(), "")
+    return f"{scheme}:{path}" if scheme else ""
+
+
+def source_path(source: DataSourceSpec) -> str:
+    """Return the path of a local source relative to the project."""
+    return locator_of(source).partition(":")[2]
+
+
+def source_digests(
+    specs: Mapping[Address, Spec], root: Path, digests: DigestCache
+) -> tuple[dict[Address, tuple[str, int]], list[Finding]]:
+    """Return digest and size of every source's bytes, and findings for those that can't be read."""
+    found: dict[Address, tuple[str, int]] = {}
+    findings: list[Finding] = []
+    for address, source in sorted(specs.items()):
+        if not isinstance(source, DataSourceSpec) or not locator_of(source):
+            continue
+        path = source_path(source)
+        try:
+            open_inside(root, path).close()
+            found[address] = digests.digest(path, root / path)
+        except PathError as error:
+            findings.append(_unreadable(address, path, error))
+    return found, findings
+
+
+def prepare_data(
+    specs: Mapping[Address, Spec],
+    contents: Mapping[Address, tuple[str, int]],
+    root: Path,
+    scratch: Path,
+    base: BaseModel | None,
+    project: str,
+) -> DataOutcome:
+    """Read all sources and write the prepared folder below `scratch`.
+
+    The folder is named by everything that determines it, so a second call with the same data finds
+    it.
+    """
+    prepare = import_module("brewslm.rows.prepare")  # only changed data pays for the row room
+    request = _request(specs, base, project)
+    key = digest_value(
+        {
+            "specs": {
+                str(address): counting_values(spec)
+                for address, spec in sorted(specs.items())
+                if address.kind in ("data_source", "adapter", "dataset", "eval_pack")
+            },
+            "contents": {str(address): digest for address, (digest, _) in sorted(contents.items())},
+            "base": base.digest if base else None,
+        }
+    ).removeprefix("sha256:")[:16]
+    folder = scratch / "prepared" / key
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    compose = import_module("brewslm.tasks.compose").compose
+    counter = _token_counter(base)
+    preparation = prepare.prepare(request, root, folder, compose, counter)
+    outcome = DataOutcome(findings=list(preparation.findings), folder=folder)
+    for name, stats in preparation.sources.items():
+        address = Address("data_source", name)
+        outcome.outputs[address] = {"rows": Output(stats.digest, stats.size_bytes)}
+        outcome.values[address] = {
+            "rows_read": stats.rows_read,
+            "blank_lines": stats.blank_lines,
+            "columns": list(stats.columns),
+        }
+    for address, spec in specs.items():
+        if isinstance(spec, AdapterSpec):
+            _adapter_outcome(address, specs, preparation, outcome)
+    outputs = {name: preparation.files[f"{_FILES.get(name, name)}.jsonl"] for name in _SETS}
+    size_bytes = sum(int(item["size_bytes"]) for item in listing_of(folder).values())
+    outputs["prepared"] = Output(digest_folder(folder), size_bytes, is_folder=True)
+    contract = preparation.manifest["contract_digest"]
+    outputs["contract"] = Output(contract, 0)
+    outcome.outputs[_DATASET] = outputs
+    outcome.values[_DATASET] = {"manifest": preparation.manifest}
+    return outcome
+
+
+def _adapter_outcome(
+    address: Address, specs: Mapping[Address, Spec], preparation: Any, outcome: DataOutcome
+) -> None:
+    bound = [
+        name
+        for name in sorted(preparation.bindings)
+        if _source(specs, name).adapter == address.name
+    ]
+    stats = [preparation.bindings[name] for name in bound]
+    rejected: dict[str, int] = {}
+    for item in stats:
+        for code, amount in item.rejected.items():
+            rejected[str(code)] = rejected.get(str(code), 0) + amount
+    digest = digest_value({name: preparation.bindings[name].examples_digest for name in bound})
+    outcome.outputs[address] = {"examples": Output(digest, 0)}
+    outcome.values[address] = {
+        "mapped": sum(item.mapped for item in stats),
+        "rejected": dict(sorted(rejected.items())),
+        "mappers": {
+            name: {
+                "mapper_id": item.mapper_id,
+                "field_map": dict(sorted(item.field_map.items())),
+                "confidence": item.confidence,
+            }
+            for name, item in zip(bound, stats, strict=True)
+        },
+    }
+
+
+def _source(specs: Mapping[Address, Spec], name: str) -> DataSourceSpec:
+    spec = specs[Address("data_source", name)]
+    if not isinstance(spec, DataSourceSpec):
+        raise TypeError(f"{name} is no source")
+    return spec
+
+
+def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str) -> Any:
+    rows = import_module("brewslm.rows.request")
+    dataset = specs[_DATASET]
+    if not isinstance(dataset, DatasetSpec):
+        raise TypeError("no dataset")
+    adapters = {spec.name: spec for spec in specs.values() if isinstance(spec, AdapterSpec)}
+    sources = []
+    for address, spec in sorted(specs.items()):
+        if not isinstance(spec, DataSourceSpec) or not locator_of(spec):
+            continue
+        adapter = adapters.get(spec.adapter or "")
+        is_introspected = adapter is None or adapter.base_adapter_id == "default-canonical"
+        sources.append(
+            rows.SourceRequest(
+                name=address.name,
+                role=spec.type,
+                locator=locator_of(spec),
+                limit=spec.limit,
+                weight=spec.weight,
+                sha256=spec.sha256,
+                record_count=spec.record_count,
+                adapter=adapter.name if adapter else "",
+                mapper_id=None if is_introspected or adapter is None else adapter.base_adapter_id,
+                task_profile=adapter.task_profile if adapter else None,
+                field_mapping=adapter.field_mapping if adapter else {},
+                options=adapter.adapter_config if adapter else {},
+                contract=adapter.output_contract if adapter else {},
+            )
+        )
+    split, cleaning, leak = dataset.split, dataset.cleaning, dataset.leak_check
+    group_by = (split.group_by,) if isinstance(split.group_by, str) else split.group_by or ()
+    return rows.Request(
+        project=project,
+        sources=tuple(sources),
+        task_profile=dataset.task_profile,
+        system_prompt=dataset.system_prompt,
+        split=rows.SplitRequest(
+            split.train,
+            split.validation,
+            split.test,
+            split.seed,
+            split.method,
+            tuple(group_by),
+            split.stratify_by,
+        ),
+        cleaning=rows.CleaningRequest(
+            cleaning.dedupe,
+            cleaning.near_threshold,
+            cleaning.pii,
+            cleaning.min_chars,
+            cleaning.max_chars,
+            cleaning.normalize_unicode,
+        ),
+        contract=_contract(dataset),
+        leak_check=rows.LeakRequest(leak.exact, leak.ngram, leak.near, leak.group, leak.action),
+        mix_back_source=dataset.mix_back.source,
+        mix_back_fraction=dataset.mix_back.fraction,
+        max_examples=dataset.max_examples,
+        tag_columns=_tag_columns(specs),
+        chat_template=(
+            {"digest": base.template_digest, "origin": "tokenizer", "special_tokens_digest": None}
+            if base is not None
+            else None
+        ),
+        tokenizer_digest=base.files.get("tokenizer.json") if base else None,
+    )
+
+
+def _contract(dataset: DatasetSpec) -> dict[str, Any]:
+    values = spec_values(dataset.contract)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
+    """Return the columns that gates slice by."""
+    pack = specs.get(Address("eval_pack"))
+    if not isinstance(pack, EvalPackSpec):
+        return ()
+    columns = {gate.slice.partition("=")[0] for gate in pack.gates if gate.slice}
+    columns |= {gate.slice_name for gate in pack.gates if gate.slice_name}
+    return tuple(sorted(columns - {"source", "label", "length", "turns", "has_number"}))
+
+
+def _token_counter(base: BaseModel | None) -> Any:
+    """Return a counter by the base's own tokenizer, None where tokenizers is not installed."""
+    if base is None or "tokenizer.json" not in base.files:
+        return None
+    try:
+        tokenizers = import_module("tokenizers")
+    except ImportError:
+        return None
+    tokenizer = tokenizers.Tokenizer.from_file(str(base.folder / "tokenizer.json"))
+
+    def count(texts: list[str]) -> list[int]:
+        return [len(item.ids) for item in tokenizer.encode_batch(texts)]
+
+    return count
+
+
+def _unreadable(address: Address, path: str, error: PathError) -> Finding:
+    return Finding(
+        code=FindingCode(error.code),
+        severity=Severity.ERROR,
+        message=error.message,
+        actionable_fix=error.remedy,
+        field="spec.data_sources[].locator",
+        address=str(address),
+        found=path,
+        expected=error.expected,
+    )

@@ -1,0 +1,64 @@
+"""Digests of files that were read before, each with the stat result that proves them still good.
+
+The cache is a value: whoever calls the plan loads it and saves it. Losing it costs time and nothing
+else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brewslm.files import StatProof
+from brewslm.fingerprint import digest_file
+
+
+@dataclass
+class DigestCache:
+    """Digests by a key of the caller's, such as a path relative to the project."""
+
+    now_ns: int
+    """Wall clock before the first file is read; a file that changed within two seconds is read
+    again.
+    """
+    entries: dict[str, tuple[StatProof, str]] = field(default_factory=dict)
+    trusts_stat: bool = True
+    """False reads every file whatever its stat result says."""
+    is_changed: bool = False
+    hashed: int = 0
+    """Files that were read to the end."""
+
+    @classmethod
+    def from_json(cls, document: Any, now_ns: int) -> "DigestCache":
+        """Read back what `to_json` wrote; anything odd is an empty cache."""
+        entries: dict[str, tuple[StatProof, str]] = {}
+        if isinstance(document, Mapping):
+            for key, item in document.items():
+                try:
+                    digest = item["digest"]
+                    entries[str(key)] = (StatProof(**item["proof"]), str(digest))
+                except (TypeError, KeyError):
+                    continue
+        return cls(now_ns, entries)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cache as JSON values."""
+        return {
+            key: {"digest": digest, "proof": asdict(proof)}
+            for key, (proof, digest) in sorted(self.entries.items())
+        }
+
+    def digest(self, key: str, path: Path) -> tuple[str, int]:
+        """Return digest and size of a file, reading it only when its stat result proves nothing.
+
+        Raises: OSError.
+        """
+        found = path.stat()
+        held = self.entries.get(key)
+        if self.trusts_stat and held is not None and held[0].holds_for(found):
+            return held[1], found.st_size
+        digest = digest_file(path)
+        self.hashed += 1
+        self.is_changed = True
+        self.entries[key] = (StatProof.of(found, self.now_ns), digest)
+        return digest, found.st_size

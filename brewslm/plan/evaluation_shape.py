@@ -1,0 +1,171 @@
+"""What an evaluation looks like: roles, prepared sets, the set that decides, gates and policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.contracts import Output, Spec
+from brewslm.plan.evaluation import Answering, Part, metrics_part, predictions_part
+from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.stages.workflow import WorkflowSpec
+from brewslm.tasks.builtin_packs import builtin_pack
+from brewslm.tasks.gate import Gate
+from brewslm.tasks.packs import gates_of
+from brewslm.tasks.task import TASKS
+
+SETS = ("gold_test", "gold_dev", "test", "validation", "train")
+"""Prepared sets in the order in which they may decide."""
+_SET_FILES = {"validation": "val"}
+
+
+@dataclass(frozen=True)
+class EvaluationShape:
+    """An evaluation as the manifest and the prepared data mean it."""
+
+    profile: str
+    contract: Mapping[str, Any]
+    """Effective contract of the prepared data, with `labels` and `scoring_mode`."""
+    sets: Mapping[str, tuple[str, ...] | None]
+    """Set name to the sources that are evaluated; None is all of them."""
+    decisive: str
+    """The set whose rows decide; empty when there are no rows to evaluate."""
+    roles: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    policy: Mapping[str, Any]
+    answering: Answering
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How outputs are read, as the pack says."""
+    rows: Mapping[str, str] = field(default_factory=dict)
+    """Set name to the digest of its file."""
+    promoted_digest: str | None = None
+
+    def prediction_parts(self, candidate_digest: str | None) -> dict[tuple[str, str], Part]:
+        """Return the predictions that are needed, by role and set."""
+        digests = {"candidate": candidate_digest, "promoted": self.promoted_digest}
+        return {
+            (role, name): predictions_part(
+                role, name, self.answering, digests.get(role), self.rows.get(name)
+            )
+            for role in self.roles
+            for name in self.sets
+        }
+
+    def metrics(self, predictions: Mapping[str, str | None]) -> Part:
+        """Return the metrics of predictions given by part name and digest."""
+        return metrics_part(
+            predictions,
+            self.rows,
+            self.contract,
+            self.profile,
+            TASKS.load(self.profile).version,
+            self.options,
+            self.sets,
+        )
+
+
+def shape_of(
+    specs: Mapping[Address, Spec],
+    prepared: Mapping[str, Any],
+    outputs: Mapping[Address, Mapping[str, Output]],
+) -> EvaluationShape:
+    """Return the evaluation that the project asks for.
+
+    prepared: the prepared manifest; outputs: known outputs, of which `model`, `dataset` and
+    `deployment` are read.
+    """
+    spec = specs[Address("eval_pack")]
+    training = specs[Address("training_plan")]
+    workflow = specs[Address("workflow")]
+    if not (
+        isinstance(spec, EvalPackSpec)
+        and isinstance(training, TrainingPlanSpec)
+        and isinstance(workflow, WorkflowSpec)
+    ):
+        raise TypeError("specs of other kinds")
+    profile = str(prepared["task_profile"])
+    contract = prepared["contract"]
+    sets = evaluated_sets(spec, specs, prepared)
+    pack = builtin_pack(spec.pack_id) if spec.pack_id is not None else None
+    gates = gates_of(pack, profile, contract, spec.gates)
+    promoted = outputs.get(Address("deployment"), {}).get("promoted")
+    wants_champion = spec.compare_to == "champion" or any(
+        gate.baseline == "champion" for gate in gates
+    )
+    roles = ["baseline", "candidate"]
+    if wants_champion and promoted is not None:
+        roles.append("promoted")
+    dataset = outputs.get(Address("dataset"), {})
+    return EvaluationShape(
+        profile=profile,
+        contract=contract,
+        sets=sets,
+        decisive=next((name for name in SETS if name in sets), ""),
+        roles=tuple(roles),
+        gates=gates,
+        policy={
+            "on_inconclusive": workflow.gate_policy.on_inconclusive,
+            "compare_to": spec.compare_to,
+            "pack_id": spec.pack_id,
+        },
+        answering=Answering(
+            base_digest=outputs[Address("model")]["base"].digest,
+            load={
+                name: getattr(training.config, name)
+                for name in (
+                    "quantization",
+                    "bnb_4bit_use_double_quant",
+                    "dtype",
+                    "chat_template",
+                    "use_tokenizer_chat_template",
+                )
+            },
+            generation={
+                "max_new_tokens": spec.generation.max_new_tokens,
+                "temperature": spec.generation.temperature,
+                "top_p": spec.generation.top_p,
+                "stop": list(spec.generation.stop),
+                "epochs": spec.epochs,
+                "seeds": list(spec.seeds),
+            },
+        ),
+        rows={name: dataset[name].digest for name in sets if name in dataset},
+        promoted_digest=promoted.digest if promoted else None,
+    )
+
+
+def evaluated_sets(
+    spec: EvalPackSpec, specs: Mapping[Address, Spec], prepared: Mapping[str, Any]
+) -> dict[str, tuple[str, ...] | None]:
+    """Return the prepared sets with rows that `eval_pack.datasets` names, as sources or as
+    roles.
+    """
+    counts = prepared.get("splits") or {}
+    roles = {
+        address.name: source.type
+        for address, source in specs.items()
+        if isinstance(source, DataSourceSpec)
+    }
+    chosen: dict[str, tuple[str, ...] | None] = {}
+    for name in spec.datasets:
+        if name in roles and roles[name] in SETS:
+            held = chosen.get(roles[name], ())
+            chosen[roles[name]] = None if held is None else (*held, name)
+        elif name in SETS:
+            chosen[name] = None
+    for role, names in chosen.items():
+        if names is not None and set(names) == {
+            name for name, kind in roles.items() if kind == role
+        }:
+            chosen[role] = None
+    with_rows = {name: names for name, names in chosen.items() if counts.get(name, 0)}
+    if not with_rows and counts.get("test", 0):
+        return {"test": None}
+    return {name: with_rows[name] for name in SETS if name in with_rows}
+
+
+def set_file(name: str) -> str:
+    """Return the file of a prepared set below the prepared folder."""
+    return f"{_SET_FILES.get(name, name)}.jsonl"

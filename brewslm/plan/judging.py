@@ -1,0 +1,238 @@
+"""The evaluation as a plan sees it: what has to be generated, what the gates will need, and, when
+metrics are stored already, the verdict itself.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.artifacts.store import ArtifactReader
+from brewslm.contracts import Output, Spec
+from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
+from brewslm.errors import ArtifactError, BrewError
+from brewslm.plan.action import GateChange
+from brewslm.plan.evaluation import Part
+from brewslm.plan.evaluation_shape import EvaluationShape, shape_of
+from brewslm.state.records import ResourceRecord
+from brewslm.tasks.deciding import decide
+from brewslm.tasks.gate import Gate
+from brewslm.tasks.gate_checks import GateProblem, gate_problems
+from brewslm.tasks.weakening import weakenings
+
+_EVAL_PACK = Address("eval_pack")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a plan says about the evaluation."""
+
+    findings: tuple[Finding, ...] = ()
+    changes: tuple[GateChange, ...] = ()
+    part_names: tuple[str, ...] = ()
+    """Names of the predictions and scores that the evaluation yields."""
+    rows_to_generate: dict[str, int] = field(default_factory=dict)
+    """Prediction parts that are not there yet, with their rows."""
+    verdict: str | None = None
+    """Decided at plan time from stored metrics; None when that is not possible."""
+    known: dict[str, Output] = field(default_factory=dict)
+    """Pieces that are there already: predictions, and scores and metrics when all of them are."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def judge(
+    specs: Mapping[Address, Spec],
+    prepared: Mapping[str, Any],
+    outputs: Mapping[Address, Mapping[str, Output]],
+    record: ResourceRecord | None,
+    workflow: ResourceRecord | None,
+    artifacts: ArtifactReader,
+    *,
+    candidate_is_known: bool,
+) -> Judgement:
+    """Return what can be said about the evaluation before anything runs.
+
+    candidate_is_known: whether the candidate and all rows are known by digest.
+    """
+    try:
+        shape = shape_of(specs, prepared, outputs)
+    except BrewError as error:
+        code = finding_code(error.code, FindingCode.EVAL_PACK_FILE)
+        return Judgement(findings=(_error(code, error),))
+    rows = {name: int(prepared["splits"].get(name, 0)) for name in shape.sets}
+    findings = [
+        _finding(problem)
+        for problem in gate_problems(
+            shape.gates,
+            shape.profile,
+            shape.contract,
+            rows=rows.get(shape.decisive),
+            has_deployment=Address("deployment") in specs,
+        )
+    ]
+    changes = _changes(shape, record)
+    findings += _weakened(changes, workflow)
+    missing, names, known = _parts(shape, outputs, artifacts, rows)
+    verdict = _verdict(shape, record, artifacts) if candidate_is_known and not missing else None
+    facts: dict[str, Any] = {
+        "tiers": {
+            "predictions": "reused" if not missing else "generated",
+            "rows": sum(missing.values()) or None,
+        },
+        "gates": {
+            "required": sum(gate.required for gate in shape.gates),
+            "optional": sum(not gate.required for gate in shape.gates) or None,
+            "decide on": f"{shape.decisive}, {rows.get(shape.decisive, 0)} rows",
+        },
+    }
+    if verdict is not None:
+        facts["predicted"] = {
+            "verdict": verdict["verdict"],
+            **{gate["gate_id"]: gate["verdict"] for gate in verdict["gates"]},
+        }
+    return Judgement(
+        findings=tuple(findings),
+        changes=changes,
+        part_names=names,
+        known=known,
+        rows_to_generate=missing,
+        verdict=verdict["verdict"] if verdict else None,
+        facts=facts,
+    )
+
+
+def _parts(
+    shape: EvaluationShape,
+    outputs: Mapping[Address, Mapping[str, Output]],
+    artifacts: ArtifactReader,
+    rows: Mapping[str, int],
+) -> tuple[dict[str, int], tuple[str, ...], dict[str, Output]]:
+    """Return the prediction parts that have to be generated, the names of all parts, and the parts
+    that are there.
+    """
+    candidate = outputs.get(Address("training_plan"), {}).get("lora_adapter")
+    missing: dict[str, int] = {}
+    names: list[str] = []
+    known: dict[str, Output] = {}
+    parts = shape.prediction_parts(candidate.digest if candidate else None)
+    for (_, name), part in parts.items():
+        names += [part.name, part.name.replace("predictions", "scores", 1)]
+        kept = _kept(part, artifacts)
+        if kept:
+            known[part.name] = next(iter(kept.values()))
+        else:
+            missing[part.name] = rows[name]
+    if not missing:
+        metrics = shape.metrics({name: output.digest for name, output in known.items()})
+        known |= _kept(metrics, artifacts)
+    return missing, tuple(sorted(names)), known
+
+
+def _kept(part: Part, artifacts: ArtifactReader) -> dict[str, Output]:
+    """Return what a piece yielded before, nothing when it has to be made."""
+    identity = part.fingerprint
+    produced = artifacts.find_produced(identity) if identity else None
+    if produced is None or not all(map(artifacts.is_present, produced.outputs.values())):
+        return {}
+    return produced.outputs
+
+
+def _verdict(
+    shape: EvaluationShape, record: ResourceRecord | None, artifacts: ArtifactReader
+) -> dict[str, Any] | None:
+    """Return the verdict of the new gates on stored metrics, when they are those of this
+    candidate.
+    """
+    metrics = record.outputs.get("metrics") if record else None
+    if metrics is None or record is None:
+        return None
+    predictions = {
+        name: output.digest
+        for name, output in record.outputs.items()
+        if name.startswith("predictions.")
+    }
+    expected = {f"predictions.{role}.{name}" for role in shape.roles for name in shape.sets}
+    if set(predictions) != expected:
+        return None
+    recorded = (record.parts.get("metrics") or {}).get("fingerprint")
+    if recorded != shape.metrics(predictions).fingerprint:
+        return None
+    try:
+        document = json.loads(artifacts.read_bytes(metrics.digest))
+    except (ArtifactError, ValueError):
+        return None
+    return decide(
+        shape.gates,
+        document,
+        on_inconclusive=str(shape.policy["on_inconclusive"]),
+        dataset=shape.decisive,
+        was_ever_promoted=shape.promoted_digest is not None,
+    )
+
+
+def _changes(shape: EvaluationShape, record: ResourceRecord | None) -> tuple[GateChange, ...]:
+    recorded = record.values.get("contract_of_gates") if record else None
+    if not recorded:
+        return ()
+    before = [Gate.model_validate(item, strict=False) for item in recorded["gates"]]
+    changes = weakenings(before, recorded["policy"], shape.gates, shape.policy)
+    return tuple(
+        GateChange(
+            kind=item.kind,
+            address=str(_EVAL_PACK),
+            path=item.path,
+            before=item.before,
+            after=item.after,
+            weakened=item.weakened,
+        )
+        for item in changes
+    )
+
+
+def _weakened(changes: Sequence[GateChange], workflow: ResourceRecord | None) -> list[Finding]:
+    """Refuse weakenings unless the policy of the last apply allows them."""
+    policy = (workflow.spec.get("gate_policy") or {}) if workflow else {}
+    weakened = [change for change in changes if change.weakened]
+    if not weakened or policy.get("allow_weakening"):
+        return []
+    return [
+        Finding(
+            code=FindingCode.GATE_WEAKENED,
+            severity=Severity.ERROR,
+            message=f"a gate became weaker: {change.kind.replace('_', ' ')}",
+            actionable_fix="apply gate_policy.allow_weakening: true by itself first",
+            field=change.path,
+            address=str(_EVAL_PACK),
+            found=str(change.after),
+            expected=str(change.before),
+        )
+        for change in weakened
+    ]
+
+
+def _finding(problem: GateProblem) -> Finding:
+    at = f"gates[{problem.gate_index}]." if problem.gate_index >= 0 else ""
+    return Finding(
+        code=problem.code,
+        severity=Severity(problem.severity),
+        message=problem.message,
+        actionable_fix=problem.remedy,
+        field=f"{at}{problem.field}",
+        address=str(_EVAL_PACK),
+        expected=problem.expected,
+        suggestions=problem.suggestions,
+    )
+
+
+def _error(code: FindingCode, error: BrewError) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.ERROR,
+        message=error.message,
+        actionable_fix=error.remedy,
+        field="pack_id",
+        address=str(_EVAL_PACK),
+        found=error.found,
+        expected=error.expected,
+    )

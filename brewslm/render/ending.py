@@ -1,0 +1,48 @@
+"""The end of an apply: gates, six counts, and the one command to go on with."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from brewslm.errors import ExitCode
+from brewslm.events import SummaryEvent
+from brewslm.render import words
+from brewslm.render.gates import gate_table
+from brewslm.render.text import to_ascii
+
+_NEXT = {
+    ExitCode.INTERRUPTED: "Interrupted; what was done is recorded. To go on: brewslm apply",
+    ExitCode.GATE_NOT_PASSED: (
+        "A required gate did not pass: the candidate is kept aside, what was promoted stays. "
+        "Why: brewslm show eval_pack"
+    ),
+    ExitCode.ERROR: "Something failed; what succeeded is recorded. To try the rest: brewslm apply",
+    ExitCode.REFUSED: "Refused; nothing was promoted. To see what is left: brewslm plan",
+}
+
+
+def render_ending(
+    summary: SummaryEvent, gates: Iterable[Mapping[str, Any]], *, is_ascii: bool = False
+) -> str:
+    """Return the closing text of an apply."""
+    gates = list(gates)
+    lines = []
+    if gates:
+        lines += ["", "Gates", *(f"  {line}" for line in gate_table(gates).splitlines())]
+    lines += ["", _counts(summary)]
+    exit_code = ExitCode(summary.exit_code)
+    if exit_code in _NEXT:
+        lines.append(_NEXT[exit_code])
+    elif summary.revision is None:
+        lines.append("Nothing had to be done.")
+    else:
+        lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
+    text = "\n".join(lines) + "\n"
+    return to_ascii(text) if is_ascii else text
+
+
+def _counts(summary: SummaryEvent) -> str:
+    return (
+        f"Apply: {len(summary.applied)} applied, {len(summary.reused)} reused, "
+        f"{len(summary.failed)} failed, {len(summary.skipped)} skipped, "
+        f"{len(summary.pending)} pending, {len(summary.unchanged)} unchanged."
+    )

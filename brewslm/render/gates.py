@@ -1,0 +1,87 @@
+"""Gates and metrics as text: verdict first, one line each, base beside candidate."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from brewslm.render import words
+
+_SIGNS = {
+    "gte": "≥",
+    "lte": "≤",
+    "worst_slice_gte": "worst slice ≥",
+    "worst_slice_lte": "worst slice ≤",
+}
+
+
+def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
+    """Return one aligned line a gate: verdict, name, value and bar, counts, interval, base,
+    risk.
+    """
+    rows = [_cells(gate) for gate in gates]
+    if not rows:
+        return "no gates\n"
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
+    optional = "" if gate.get("required", True) else " (optional)"
+    return (
+        str(gate.get("verdict") or "-"),
+        f"{gate['gate_id']}{optional}",
+        _comparison(gate),
+        _counts(gate),
+        _interval(gate),
+        _baseline(gate),
+        _risk(gate),
+    )
+
+
+def _comparison(gate: Mapping[str, Any]) -> str:
+    actual = gate.get("actual")
+    value = "undefined" if actual is None else f"{actual:.4f}"
+    where = f" [{words.visible(str(gate['slice']))}]" if gate.get("slice") else ""
+    threshold = gate.get("threshold")
+    bar = "" if threshold is None else f" {_SIGNS[gate['operator']]} {threshold:g}"
+    reason = gate.get("reason")
+    why = f" ({reason})" if reason not in (None, "ok") else ""
+    return f"{gate['metric_id']}{where} {value}{bar}{why}"
+
+
+def _counts(gate: Mapping[str, Any]) -> str:
+    n, k = gate.get("n"), gate.get("k")
+    if n is None:
+        return ""
+    return f"{k:g}/{n:g}" if k is not None else f"n {n:g}"
+
+
+def _interval(gate: Mapping[str, Any]) -> str:
+    interval = gate.get("interval")
+    if not interval or interval[0] is None:
+        return ""
+    level = 100 * float(gate.get("confidence", 0.95))
+    return f"{level:g} % {interval[0]:.3f}…{interval[1]:.3f}"
+
+
+def _baseline(gate: Mapping[str, Any]) -> str:
+    """Return what the candidate is held against, and else the base model's own value."""
+    baseline = gate.get("baseline")
+    if isinstance(baseline, Mapping) and baseline.get("actual") is not None:
+        delta = baseline.get("delta")
+        change = f" ({delta:+.4f})" if delta is not None else ""
+        name = "base" if baseline.get("role") in ("baseline", "base_model") else "champion"
+        return f"{name} {baseline['actual']:.4f}{change}"
+    value, actual = gate.get("base_actual"), gate.get("actual")
+    if value is None:
+        return ""
+    change = f" ({actual - value:+.4f})" if actual is not None else ""
+    return f"base {value:.4f}{change}"
+
+
+def _risk(gate: Mapping[str, Any]) -> str:
+    chance = gate.get("chance_wrong")
+    return f"chance wrong {100 * chance:.0f} %" if chance is not None else ""

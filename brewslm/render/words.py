@@ -1,0 +1,66 @@
+"""How numbers, times, sizes and digests are written for people; once, for every face."""
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+
+def count(value: float) -> str:
+    """Return a whole number with commas: 4,932."""
+    return f"{value:,.0f}"
+
+
+def number(value: object) -> str:
+    """Return any plain value in its shortest exact form."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, int):
+        return count(value) if abs(value) >= 10_000 else str(value)
+    return str(value)
+
+
+def size(size_bytes: float) -> str:
+    """Return bytes as MiB or GiB with one decimal; small ones as bytes or KiB."""
+    if size_bytes >= _GIB:
+        return f"{size_bytes / _GIB:.1f} GiB"
+    if size_bytes >= _MIB / 10:
+        return f"{size_bytes / _MIB:.1f} MiB"
+    if size_bytes >= 1024:
+        return f"{size_bytes / 1024:.1f} KiB"
+    return f"{size_bytes:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `11 min 40 s`; under a second as that."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def short_digest(digest: str | None) -> str:
+    """Return `sha256:` and six hex digits; (none) for null."""
+    if not digest:
+        return "(none)"
+    algorithm, colon, digits = digest.partition(":")
+    return f"{algorithm}:{digits[:6]}" if colon else digest[:6]
+
+
+def plural(amount: int, noun: str) -> str:
+    """Return `1 row`, `2 rows`."""
+    return f"{count(amount)} {noun}" if amount == 1 else f"{count(amount)} {noun}s"
+
+
+def visible(text: str) -> str:
+    """Return text from outside with control, bidirectional and invisible characters escaped."""
+    return "".join(
+        char if char.isprintable() or char == " " else f"\\u{{{ord(char):X}}}" for char in text
+    )
