@@ -1,5 +1,6 @@
 """Evaluation packs that are files of the project: read in the strict dialect, with positions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
@@ -28,7 +29,7 @@ def read_pack(
         ]
     source = read_yaml(data, relative)
     if source.findings:
-        return None, source.findings
+        return None, [_as_of_pack(finding) for finding in source.findings]
     loaded = pack_from(source.value)
     findings = [
         _finding(source, problem.path, problem.message, problem.remedy)
@@ -46,6 +47,13 @@ def read_pack(
             )
         )
     return None if findings else loaded.pack, findings
+
+
+def _as_of_pack(finding: Finding) -> Finding:
+    if finding.code not in (FindingCode.MANIFEST_EMPTY, FindingCode.MANIFEST_NOT_A_MAPPING):
+        return finding
+    fix = "begin with contract_version, pack_id and task_specs"
+    return replace(finding, code=FindingCode.EVAL_PACK_FILE, actionable_fix=fix)
 
 
 def _finding(source: YamlFile, dotted: str, message: str, remedy: str) -> Finding:

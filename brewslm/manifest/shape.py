@@ -162,7 +162,7 @@ class _Shaper:
             return _ABSENT
         if pattern == "spec.export.quantization" and known.upper() != known:
             known = known.upper()
-        if pattern in _MODEL_FIELDS and value.startswith("hf:"):
+        if pattern in _MODEL_FIELDS and value.startswith("hf:") and value != "hf:":
             known = value.removeprefix("hf:")
         if pattern == "spec.data_sources[].locator" and value.startswith("file:"):
             known = _with_scheme(value)
@@ -188,7 +188,7 @@ class _Shaper:
             canonical = aliases.get(key)
             if canonical is None:
                 continue
-            if canonical in value:
+            if canonical in renamed:
                 self._report(
                     FindingCode.DUPLICATE_MEANING,
                     (*path, key),
@@ -329,6 +329,9 @@ class _Shaper:
     def _typed_error(self, item: dict[str, Any]) -> None:
         path = self._source_path(item["loc"])
         if any(path[: len(bad)] == bad for bad in self._bad):
+            return
+        if item.get("input", "") is None and item["type"] != "missing":
+            self._null_refused(path)
             return
         kind, context = item["type"], item.get("ctx") or {}
         found = _shown(item.get("input"))

@@ -51,6 +51,7 @@ CASES = [
     ("PATH_OUTSIDE_PROJECT", "error", spec("model: {§base_model: ./../base}")),
     ("PATH_OUTSIDE_PROJECT", "error", project("eval_pack: {§path: ../pack.json}")),
     ("BASE_MODEL_FORM", "error", spec("model: {§base_model: a/b/c}")),
+    ("BASE_MODEL_FORM", "error", spec("model: {§base_model: 'hf:'}")),
     ("BASE_MODEL_FORM", "error", spec("model: {§base_model: 'builtin:micro'}")),
     ("BASE_MODEL_FORM", "error", project("training_plan: {config: {§base_model: /abs/model}}")),
     (

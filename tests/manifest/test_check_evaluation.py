@@ -136,6 +136,7 @@ def test_a_pack_may_be_a_file_of_the_project(tmp_path: Path) -> None:
     ("text", "code", "place"),
     [
         ("pack_id: other", "EVAL_PACK_FILE", "brewslm.yaml:11:32"),
+        ("- pack_id: desk", "EVAL_PACK_FILE", "pack.yaml:1:1"),
         ("pack_id: [", "YAML_SYNTAX", "pack.yaml:2:1"),
         ("pack_id: desk\nowners: x", "EVAL_PACK_FILE", "pack.yaml:2:1"),
         ("pack_id: desk\ngates:\n  - {metric_id: 7}", "EVAL_PACK_FILE", "pack.yaml:3:6"),

@@ -82,7 +82,7 @@ def test_ranges_types_and_spellings(spec: dict[str, Any], is_valid: bool) -> Non
     assert VALIDATOR.is_valid(document) is is_valid
 
 
-def test_every_field_of_the_recipe_is_described() -> None:
+def test_every_field_is_described() -> None:
     for definition in manifest_schema()["$defs"].values():
         fields = definition.get("properties", {})
         assert [name for name, field in fields.items() if not field.get("description")] == []

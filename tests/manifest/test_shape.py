@@ -55,6 +55,7 @@ CASES = [
     ("NULL_NOT_ALLOWED", "error", spec("workflow: {§protect: ~}")),
     ("NULL_NOT_ALLOWED", "error", spec("data_sources: [§null]")),
     ("NULL_NOT_ALLOWED", "error", spec("eval_pack: {datasets: [test, §null]}")),
+    ("NULL_NOT_ALLOWED", "error", spec("adapters: [{name: a, field_mapping: {§text: null}}]")),
     ("VARIABLE_LITERAL", "warning", "metadata: {§name: '${NAME}'}\n"),
     ("PLACEHOLDER_VALUE", "warning", spec('model: {§cache_fingerprint: "sha256:..."}')),
     ("UNKNOWN_DATASET_TYPE", "error", spec("data_sources: [{name: a, §type: holdout}]")),

@@ -84,6 +84,7 @@ def test_every_alias_means_a_value_that_its_field_takes() -> None:
     "text",
     [
         config("§beta: 0.1\nalignment_beta: 0.1"),
+        config("teacher: ./a\n§kd_teacher: ./b"),
         spec("workflow: {budget_settings: {§auto-cancel: true, auto_cancel: true}}"),
     ],
 )
