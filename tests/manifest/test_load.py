@@ -221,7 +221,9 @@ VALID: list[tuple[str, str, Any]] = [
 ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20
+)
 @given(chosen=st.sets(st.integers(0, len(VALID) - 1)))
 def test_any_part_of_the_valid_fields_loads_and_comes_back(
     chosen: set[int], tmp_path: Path

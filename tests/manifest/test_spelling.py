@@ -151,12 +151,14 @@ def test_every_foreign_key_is_answered_with_a_name_that_exists(tmp_path: Path) -
         assert foreign.note if not foreign.name else _exists(foreign.name), foreign
 
 
+SCHEMA: dict[str, Any] = ManifestFile.model_json_schema()
+
+
 def _exists(name: str) -> bool:
     if not name.startswith("spec."):
         return name in TrainingConfig.model_fields
-    schema: dict[str, Any] = ManifestFile.model_json_schema()
-    definitions = schema["$defs"]
-    here = schema
+    definitions: dict[str, Any] = SCHEMA["$defs"]
+    here = SCHEMA
     for step in name.replace("[]", "").split("."):
         if step not in here["properties"]:
             return False

@@ -152,7 +152,9 @@ def test_key_order_comments_and_quotes_have_no_meaning(tmp_path: Path) -> None:
     assert load_manifest(tmp_path).digest == first
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+)
 @given(
     data=st.binary(max_size=120) | st.text(alphabet="abc:{}[]-&*!<>|'\"\n\t #?%@,~", max_size=80)
 )

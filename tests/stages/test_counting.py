@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.contracts import (
@@ -41,6 +41,7 @@ def test_no_metadata_field_counts(kind: Any) -> None:
     assert set(counting_values(spec)) == set(fields) - left_out
 
 
+@settings(deadline=None)
 @given(st.sampled_from(METADATA), st.integers(1, 9))
 def test_metadata_of_a_recipe_never_moves_its_fingerprint(name: str, value: int) -> None:
     plain = TrainingPlanSpec()
@@ -48,6 +49,7 @@ def test_metadata_of_a_recipe_never_moves_its_fingerprint(name: str, value: int)
     assert fingerprint(counting_values(changed)) == fingerprint(counting_values(plain))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(COUNTING))
 def test_every_other_field_of_a_recipe_does(name: str) -> None:
     plain = TrainingPlanSpec()
