@@ -5,30 +5,26 @@ Each check takes the typed file and yields findings; none stops at the first.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, check_relative
+from brewslm.manifest.check_adapters import check_adapters
+from brewslm.manifest.check_blueprint import READ_LIMITS, check_blueprint
+from brewslm.manifest.check_evaluation import check_evaluation
 from brewslm.manifest.check_training import check_training
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
+from brewslm.manifest.speaker import Say, speaker, unread
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.manifest.yaml_file import YamlFile, dotted
+from brewslm.manifest.yaml_file import YamlFile
 from brewslm.registry import closest
-from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
+from brewslm.stages.deployment import FORMATS_OF_TARGET
 
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "file", "hf", "https", "kaggle")
-_ROLES = (
-    "raw",
-    "cleaned",
-    "synthetic",
-    "train",
-    "validation",
-    "test",
-    "gold_dev",
-    "gold_test",
-)
+_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
 _SECRET = re.compile(
     r"(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s@]+@)"
@@ -36,49 +32,39 @@ _SECRET = re.compile(
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
-Say = Callable[..., Finding]
 
+def check_file(
+    shaped: Shaped, source: YamlFile, bound: Mapping[str, str | None], root: Path
+) -> list[Finding]:
+    """Return everything that is wrong with a typed manifest across its fields.
 
-def check_file(shaped: Shaped, source: YamlFile) -> list[Finding]:
-    """Return everything that is wrong with a typed manifest across its fields."""
+    bound: source name to the name of the adapter that serves it, None for introspection;
+    root: the project folder, for packs that are files.
+    """
     file = shaped.file
     if file is None:
         return []
-    say = _speaker(source)
+    say = speaker(source)
     findings: list[Finding] = []
-    for check in (_names, _sources, _adapters, _model, _dataset, _evaluation, _workflow):
+    for check in (
+        _names,
+        _sources,
+        check_adapters,
+        _model,
+        _dataset,
+        _workflow,
+        _exports,
+        _target,
+        _domain,
+        _open_maps,
+    ):
         findings += check(file, say)
-    findings += _blueprint(file, say)
+    findings += check_blueprint(file, say)
+    findings += check_evaluation(file, shaped, bound, root, say)
     findings += _secrets(source, say)
     findings += _effects(file, shaped, say)
     findings += check_training(file, shaped, say)
     return findings
-
-
-def _speaker(source: YamlFile) -> Say:
-    def say(
-        code: FindingCode,
-        path: YamlPath,
-        message: str,
-        fix: str,
-        found: str = "",
-        expected: str = "",
-        severity: Severity = Severity.ERROR,
-        suggestions: tuple[str, ...] = (),
-    ) -> Finding:
-        return Finding(
-            code=code,
-            severity=severity,
-            message=message,
-            actionable_fix=fix,
-            field=dotted(path),
-            place=source.place(path),
-            found=found,
-            expected=expected,
-            suggestions=suggestions,
-        )
-
-    return say
 
 
 def _names(file: ManifestFile, say: Say) -> Iterator[Finding]:
@@ -160,8 +146,6 @@ def _sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 "add locator: jsonl:data/FILE.jsonl",
                 severity=Severity.WARNING,
             )
-        if item.metadata:
-            yield _unread(tuple(item.metadata), (*path, "metadata"), say)
 
 
 def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Iterator[Finding]:
@@ -187,9 +171,18 @@ def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Ite
             suggestions=near,
         )
         return
-    if scheme not in ("hf", "kaggle"):
+    if scheme == "kaggle":
+        yield say(
+            FindingCode.VALUE_UNAVAILABLE,
+            path,
+            "rows are not fetched from there",
+            "export the rows as JSON lines and pin them with sha256",
+            locator,
+            severity=Severity.WARNING,
+        )
+    elif scheme != "hf":
         yield from _relative(rest, path, say)
-    elif scheme == "hf" and rest.count(":") < 2:
+    elif rest.count(":") < 2:
         yield say(
             FindingCode.HF_SOURCE_UNPINNED,
             path,
@@ -227,86 +220,16 @@ def _relative(text: str, path: YamlPath, say: Say) -> Iterator[Finding]:
         )
 
 
-def _adapters(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    names = [item.name for item in file.spec.data_sources]
-    for index, adapter in enumerate(file.spec.adapters):
-        path: YamlPath = ("spec", "adapters", index)
-        if adapter.source_ref is not None and adapter.source_ref not in names:
-            near = closest(adapter.source_ref, names)
-            yield say(
-                FindingCode.INVALID_VALUE,
-                (*path, "source_ref"),
-                f'there is no source "{adapter.source_ref}"',
-                f"write source_ref: {near[0]}" if near else "name a source",
-                adapter.source_ref,
-                ", ".join(names),
-                suggestions=near,
-            )
-        if adapter.base_adapter_id == DEFAULT_MAPPER_ID:
-            continue
-        mapper = MAPPERS.load(adapter.base_adapter_id)
-        fields = {item.name for item in mapper.fields} | {"id"}
-        mapping = adapter.field_mapping
-        unknown = [name for name in mapping if name not in fields]
-        if unknown and len(unknown) == len(mapping) and set(mapping.values()) <= fields:
-            turned = ", ".join(f"{value}: {key}" for key, value in mapping.items())
-            yield say(
-                FindingCode.FIELD_MAPPING_REVERSED,
-                (*path, "field_mapping"),
-                "the wanted field stands on the left, the column on the right",
-                f"write field_mapping: {{{turned}}}",
-            )
-            continue
-        for name in unknown:
-            near = closest(name, fields)
-            yield say(
-                FindingCode.MAPPER_OPTION,
-                (*path, "field_mapping", name),
-                f'{adapter.base_adapter_id} has no field "{name}"',
-                f"write {near[0]}: {mapping[name]}" if near else "delete the line",
-                name,
-                ", ".join(sorted(fields)),
-                suggestions=near,
-            )
-        options = set(mapper.options.model_fields)
-        for name in adapter.adapter_config:
-            if name not in options:
-                near = closest(name, options)
-                yield say(
-                    FindingCode.MAPPER_OPTION,
-                    (*path, "adapter_config", name),
-                    f'{adapter.base_adapter_id} has no option "{name}"',
-                    f"write {near[0]}" if near else "delete the line",
-                    name,
-                    ", ".join(sorted(options)) or "no options",
-                    suggestions=near,
-                )
-
-
 def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
     model = file.spec.model
-    name = model.base_model
     path: YamlPath = ("spec", "model")
-    if name and not name.startswith("builtin:") and not name.startswith("./"):
-        if not _HUB_ID.fullmatch(name):
-            yield say(
-                FindingCode.BASE_MODEL_FORM,
-                (*path, "base_model"),
-                f'"{name}" names no base model',
-                "write org/name, ./folder or builtin:nano",
-                name,
-            )
-    elif name.startswith("builtin:") and name != "builtin:nano":
-        yield say(
-            FindingCode.BASE_MODEL_FORM,
-            (*path, "base_model"),
-            f'there is no built-in model "{name}"',
-            "write builtin:nano",
-            name,
-            "builtin:nano",
-        )
-    elif name.startswith("./"):
-        yield from _relative(name, (*path, "base_model"), say)
+    config = file.spec.training_plan.config
+    yield from _base_model(model.base_model, (*path, "base_model"), say)
+    in_config: YamlPath = ("spec", "training_plan", "config")
+    yield from _base_model(config.base_model, (*in_config, "base_model"), say)
+    teacher = config.distillation_teacher_model
+    yield from _base_model(teacher, (*in_config, "distillation_teacher_model"), say)
+    name = model.base_model
     is_local = name.startswith(("builtin:", "./"))
     if model.revision is not None and is_local:
         yield say(
@@ -331,6 +254,29 @@ def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "write sha256: and 64 hex digits",
             model.cache_fingerprint[:80],
         )
+
+
+def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
+    if name and not name.startswith("builtin:") and not name.startswith("./"):
+        if not _HUB_ID.fullmatch(name):
+            yield say(
+                FindingCode.BASE_MODEL_FORM,
+                path,
+                f'"{name}" names no base model',
+                "write org/name, ./folder or builtin:nano",
+                name,
+            )
+    elif name.startswith("builtin:") and name != "builtin:nano":
+        yield say(
+            FindingCode.BASE_MODEL_FORM,
+            path,
+            f'there is no built-in model "{name}"',
+            "write builtin:nano",
+            name,
+            "builtin:nano",
+        )
+    elif name.startswith("./"):
+        yield from _relative(name, path, say)
 
 
 def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
@@ -376,8 +322,6 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 mix.source,
                 ", ".join(name for name, kind in names.items() if not kind.startswith("gold")),
             )
-    if isinstance(dataset.contract.json_schema, str):
-        yield from _relative(dataset.contract.json_schema, (*path, "contract", "json_schema"), say)
     profiles = {item.task_profile for item in file.spec.adapters if item.task_profile}
     if dataset.task_profile is None and len(profiles) > 1:
         yield say(
@@ -387,59 +331,6 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "write dataset.task_profile",
             ", ".join(sorted(profiles)),
         )
-
-
-def _evaluation(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    pack = file.spec.eval_pack
-    path: YamlPath = ("spec", "eval_pack")
-    names = {item.name: item.type for item in file.spec.data_sources}
-    for index, name in enumerate(pack.datasets):
-        if name not in names and name not in _ROLES:
-            near = closest(name, [*names, *_ROLES])
-            yield say(
-                FindingCode.UNKNOWN_EVAL_DATASET,
-                (*path, "datasets", index),
-                f'"{name}" is neither a source nor a role',
-                f"write {near[0]}" if near else "name a gold source",
-                name,
-                ", ".join([*names, *_ROLES]),
-                suggestions=near,
-            )
-        elif names.get(name, name) in ("train", "raw", "cleaned", "synthetic"):
-            yield say(
-                FindingCode.EVAL_ON_TRAIN_ROWS,
-                (*path, "datasets", index),
-                "these rows are trained on",
-                "name a gold source, or test",
-                name,
-                severity=Severity.WARNING,
-            )
-    if pack.compare_to == "none" and file.spec.workflow.gate_policy.require_baseline:
-        yield say(
-            FindingCode.BASELINE_REQUIRED,
-            (*path, "compare_to"),
-            "the gate policy asks for a comparison",
-            "write compare_to: base_model",
-        )
-    if pack.epochs > 1 and pack.generation.temperature == 0:
-        yield say(
-            FindingCode.REPEATS_ARE_EQUAL,
-            (*path, "epochs"),
-            "greedy answers are the same every time",
-            "write a temperature, or epochs: 1",
-            severity=Severity.INFO,
-        )
-    if pack.seeds and len(pack.seeds) != pack.epochs:
-        yield say(
-            FindingCode.OUT_OF_RANGE,
-            (*path, "seeds"),
-            "there have to be as many seeds as epochs",
-            f"write {pack.epochs} seeds, or none",
-            str(len(pack.seeds)),
-            str(pack.epochs),
-        )
-    if pack.extra:
-        yield _unread(tuple(pack.extra), (*path, "extra"), say)
 
 
 def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
@@ -471,6 +362,9 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 "this is no store",
                 "write postgresql://, s3://, or secret://NAME",
             )
+
+
+def _exports(file: ManifestFile, say: Say) -> Iterator[Finding]:
     quantization = file.spec.export.quantization
     if quantization is not None and not {"gguf", "onnx", "ollama"} & set(file.spec.export.formats):
         yield say(
@@ -479,67 +373,6 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "no exported format uses it; they keep the base dtype",
             "delete it, or export a format that does",
             quantization,
-            severity=Severity.WARNING,
-        )
-
-
-def _blueprint(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    blueprint = file.spec.blueprint
-    if blueprint is None:
-        return
-    path: YamlPath = ("spec", "blueprint")
-    texts = (
-        ("domain_name", FindingCode.BLUEPRINT_DOMAIN_NAME_REQUIRED),
-        ("problem_statement", FindingCode.BLUEPRINT_PROBLEM_STATEMENT_REQUIRED),
-        ("target_user_persona", FindingCode.BLUEPRINT_TARGET_PERSONA_REQUIRED),
-    )
-    for name, code in texts:
-        if not getattr(blueprint, name).strip():
-            yield say(code, (*path, name), "a text is needed here", "write one sentence")
-    family = re.sub(r"[\s-]+", "_", blueprint.task_family.strip().lower())
-    if family in ("classification", "structured_extraction", "extraction"):
-        if not blueprint.expected_output_schema:
-            yield say(
-                FindingCode.BLUEPRINT_OUTPUT_SCHEMA_REQUIRED,
-                (*path, "expected_output_schema"),
-                "this kind of task needs the shape of its answers",
-                "write the labels or the fields",
-            )
-    limits = blueprint.deployment_target_constraints
-    if limits.get("offline_required") is True and limits.get("requires_cloud_inference") is True:
-        yield say(
-            FindingCode.BLUEPRINT_DEPLOYMENT_CONSTRAINT_CONFLICT,
-            (*path, "deployment_target_constraints"),
-            "offline and cloud inference are both required",
-            "keep one of the two",
-        )
-    if blueprint.confidence_score < 0.45:
-        yield say(
-            FindingCode.BLUEPRINT_LOW_CONFIDENCE_BLUEPRINT,
-            (*path, "confidence_score"),
-            "there is little trust in this blueprint",
-            "settle its open questions",
-            f"{blueprint.confidence_score:g}",
-            "0.45 or more",
-            severity=Severity.WARNING,
-        )
-    if blueprint.unresolved_assumptions:
-        yield say(
-            FindingCode.BLUEPRINT_UNRESOLVED_ASSUMPTIONS,
-            (*path, "unresolved_assumptions"),
-            f"{len(blueprint.unresolved_assumptions)} assumptions are open",
-            "settle them",
-            severity=Severity.WARNING,
-        )
-    task = file.spec.dataset.task_profile
-    if task is not None and family not in (task, "span_set", "extraction"):
-        yield say(
-            FindingCode.TASK_FAMILY_MISMATCH,
-            (*path, "task_family"),
-            "the blueprint speaks of another task than the dataset",
-            f"write task_family: {task}",
-            family,
-            task,
             severity=Severity.WARNING,
         )
 
@@ -570,6 +403,25 @@ def _secrets(source: YamlFile, say: Say) -> Iterator[Finding]:
                 )
 
 
+def _target(file: ManifestFile, say: Say) -> Iterator[Finding]:
+    deployment, formats = file.spec.deployment, file.spec.export.formats
+    if deployment is None:
+        return
+    target = deployment.target_profile_id or file.spec.workflow.target_profile_id
+    runs = FORMATS_OF_TARGET.get(target or "", ())
+    promoted = formats or ("adapter",)
+    if runs and not {*promoted} & {*runs}:
+        yield say(
+            FindingCode.TARGET_FORMAT_MISMATCH,
+            ("spec", "deployment"),
+            f"{target} runs none of the exported formats",
+            f"add {runs[0]} to export.formats",
+            ", ".join(promoted),
+            ", ".join(runs),
+            severity=Severity.WARNING,
+        )
+
+
 def _effects(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
     sections = file.spec
     has_model = bool(sections.model.base_model or sections.training_plan.config.base_model)
@@ -592,11 +444,45 @@ def _effects(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
             )
 
 
-def _unread(keys: tuple[str, ...], path: YamlPath, say: Say) -> Finding:
-    return say(
-        FindingCode.OPEN_KEY_UNREAD,
-        path,
-        "nothing reads these keys: " + ", ".join(sorted(keys)),
-        "nothing, or use a typed field",
-        severity=Severity.INFO,
+def _domain(file: ManifestFile, say: Say) -> Iterator[Finding]:
+    known = (
+        ("pack_id", FindingCode.UNKNOWN_DOMAIN_PACK, "general-pack-v1"),
+        ("profile_id", FindingCode.UNKNOWN_DOMAIN_PROFILE, "generic-domain-v1"),
     )
+    for name, code, shipped in known:
+        value = getattr(file.spec.domain, name)
+        if value not in (None, shipped):
+            yield say(
+                code,
+                ("spec", "domain", name),
+                f'"{value}" is not known here and is only recorded',
+                "nothing, or delete the line",
+                value,
+                shipped,
+                severity=Severity.INFO,
+            )
+
+
+def _open_maps(file: ManifestFile, say: Say) -> Iterator[Finding]:
+    sections = file.spec
+    maps: list[tuple[YamlPath, Mapping[str, Any]]] = [
+        (("metadata", "labels"), file.metadata.labels),
+        (("spec", "eval_pack", "extra"), sections.eval_pack.extra),
+        (("spec", "export", "extra"), sections.export.extra),
+    ]
+    maps += [
+        (("spec", "data_sources", index, "metadata"), item.metadata)
+        for index, item in enumerate(sections.data_sources)
+    ]
+    if sections.deployment is not None:
+        maps.append((("spec", "deployment", "extra"), sections.deployment.extra))
+    if sections.blueprint is not None:
+        path: YamlPath = ("spec", "blueprint")
+        schema = sections.blueprint.expected_output_schema
+        limits = sections.blueprint.deployment_target_constraints
+        maps.append(((*path, "expected_output_schema"), schema))
+        rest = {key: value for key, value in limits.items() if key not in READ_LIMITS}
+        maps.append(((*path, "deployment_target_constraints"), rest))
+    for place, values in maps:
+        if values:
+            yield unread(tuple(values), place, say)

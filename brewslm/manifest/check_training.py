@@ -1,12 +1,13 @@
 """Checks of the recipe: written fields against each other and against the mode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
+from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.stages.training_config import DPO_LOSSES, FULL_MATRIX_OPTIMIZERS, KTO_LOSSES
+from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES
 
 _PREFERENCE = ("dpo", "orpo", "kto")
 _CONFIG: YamlPath = ("spec", "training_plan", "config")
@@ -18,8 +19,6 @@ _TASKS_OF_MODE = {
     "kto": ("preference",),
     "cpt": ("language_modeling",),
 }
-
-Say = Callable[..., Finding]
 
 
 def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
@@ -35,6 +34,7 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
     yield from _losses(file, mode, written, say)
     yield from _stopping(file, written, say)
     yield from _idle(file, mode, written, say)
+    yield from _unavailable(file, say)
     tasks = _TASKS_OF_MODE[mode]
     profile = file.spec.dataset.task_profile
     if profile is not None:
@@ -43,7 +43,7 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
         if not fits:
             yield say(
                 FindingCode.MODE_TASK_MISMATCH,
-                ("spec", "training_plan", "training_mode"),
+                (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode"),
                 f"mode {mode} can't learn from {profile} rows",
                 "write training_mode: dpo" if is_preference else "write training_mode: sft",
                 mode,
@@ -73,15 +73,16 @@ def _conflicts(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding
                 config.training_mode,
                 plan.training_mode,
             )
-    for name in FULL_MATRIX_OPTIMIZERS:
-        if config.optimizer.startswith(name):
-            yield say(
-                FindingCode.OPTIMIZER_NOT_FOR_LORA,
-                (*_CONFIG, "optimizer"),
-                "this optimizer works on full weight matrices",
-                "write optimizer: adamw_torch",
-                config.optimizer,
-            )
+    runtime = plan.preferred_runtime_id
+    if runtime not in (None, "auto") and config.training_runtime_id not in ("auto", runtime):
+        yield say(
+            FindingCode.CONFIG_CONFLICT,
+            (*_CONFIG, "training_runtime_id"),
+            "the config names another runtime than the training plan",
+            "delete it in config",
+            config.training_runtime_id,
+            str(runtime),
+        )
     starts_from_base = isinstance(config.init_lora_weights, str) and (
         config.init_lora_weights == "olora" or config.init_lora_weights.startswith("pissa")
     )
@@ -234,6 +235,16 @@ def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Findi
     wants_best = config.load_best_model_at_end is True or (
         config.load_best_model_at_end == "auto" and config.eval_strategy != "no"
     )
+    strategies_differ = config.save_strategy not in (config.eval_strategy, "best")
+    if wants_best and {"eval_strategy", "save_strategy"} <= written and strategies_differ:
+        yield say(
+            FindingCode.BEST_MODEL_STEPS,
+            (*_CONFIG, "save_strategy"),
+            "the best model can only be kept where it is both evaluated and saved",
+            f"write save_strategy: {config.eval_strategy}, or load_best_model_at_end: false",
+            config.save_strategy,
+            config.eval_strategy,
+        )
     both = {"eval_steps", "save_steps"} <= written
     by_steps = config.eval_strategy == "steps" and config.save_strategy == "steps"
     if wants_best and both and by_steps and config.save_steps % config.eval_steps:
@@ -267,3 +278,33 @@ def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterato
             "delete it, or change the mode",
             severity=Severity.WARNING,
         )
+
+
+def _unavailable(file: ManifestFile, say: Say) -> Iterator[Finding]:
+    config = file.spec.training_plan.config
+    rules = [
+        ("use_lora", not config.use_lora, "train an adapter and export safetensors"),
+        (
+            "recommended_starting_checkpoint",
+            bool(config.recommended_starting_checkpoint),
+            "name that model in base_model",
+        ),
+        *(
+            (name, getattr(config, name), "delete the line; rows are text only")
+            for name in (
+                "multimodal_require_media",
+                "multimodal_native_beta",
+                "multimodal_media_loading",
+            )
+        ),
+    ]
+    for name, is_asked, fix in rules:
+        if is_asked:
+            yield say(
+                FindingCode.VALUE_UNAVAILABLE,
+                (*_CONFIG, name),
+                "this is understood, but nothing stands behind it here",
+                fix,
+                str(getattr(config, name)).lower(),
+                severity=Severity.WARNING,
+            )

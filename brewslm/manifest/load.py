@@ -8,10 +8,11 @@ from brewslm.address import Address
 from brewslm.contracts import Spec, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError
-from brewslm.files import PathError, read_inside
+from brewslm.files import PathError, open_inside
 from brewslm.fingerprint import digest_value
 from brewslm.manifest.binding import bind_adapters
 from brewslm.manifest.check import check_file
+from brewslm.manifest.contract_schema import with_schemas
 from brewslm.manifest.host import HostFacts
 from brewslm.manifest.project import Manifest, Wanted
 from brewslm.manifest.resolve import resolve_training
@@ -66,7 +67,9 @@ def check_manifest(
         return None, sorted_findings(findings)
     bound, binding_findings = bind_adapters(shaped.file.spec, source)
     findings += binding_findings
-    findings += check_file(shaped, source)
+    shaped.file, schema_findings = with_schemas(shaped.file, root, source)
+    findings += schema_findings
+    findings += check_file(shaped, source, bound, root)
     resources, resolved_findings = _resources(shaped, source, bound, host or HostFacts())
     findings += resolved_findings
     ordered = sorted_findings(findings)
@@ -89,12 +92,20 @@ def check_manifest(
 
 def _read(root: Path, path: str) -> bytes:
     try:
-        return read_inside(root, path, MAX_BYTES + 1)
+        with open_inside(root, path) as stream:
+            return stream.read(MAX_BYTES + 1)
     except PathError as error:
-        is_missing = error.code == "SOURCE_NOT_FOUND"
+        if error.code != "SOURCE_NOT_FOUND":
+            raise ManifestError(
+                error.message,
+                code=error.code.lower(),
+                found=error.found,
+                expected=error.expected,
+                remedy=error.remedy,
+            ) from error
         raise ManifestError(
-            f'there is no manifest "{path}" in this folder' if is_missing else error.message,
-            code="manifest_missing" if is_missing else "unreadable",
+            f'there is no manifest "{path}" in this folder',
+            code="manifest_missing",
             found=error.found,
             expected=error.expected,
             remedy="brewslm init writes a starter manifest; --chdir names another folder",

@@ -152,9 +152,12 @@ def _host_fixes(
         host.has_cuda and host.has_bitsandbytes
     ):
         swap("optimizer", "adamw_torch", FindingCode.AUTOFIX_OPTIMIZER)
+    if config.bf16 and config.fp16:
+        swap("fp16" if host.has_bf16 else "bf16", False, FindingCode.AUTOFIX_TWO_PRECISIONS)
     is_native = host.has_cuda and (config.dtype != "bfloat16" or host.has_bf16)
     if config.dtype in ("bfloat16", "float16") and not is_native:
-        swap("dtype", "float32", FindingCode.AUTOFIX_PRECISION)
+        half = "float16" if host.has_cuda and config.fp16 else "float32"
+        swap("dtype", half, FindingCode.AUTOFIX_PRECISION)
     wants_flash = config.flash_attention or config.attn_implementation.startswith("flash")
     if wants_flash and not (host.has_cuda and host.has_flash_attention):
         swap("attn_implementation", "sdpa", FindingCode.AUTOFIX_ATTENTION)
@@ -191,6 +194,7 @@ def _overridden(
 
 _REASONS = {
     FindingCode.AUTOFIX_OPTIMIZER: "this optimizer needs bitsandbytes and CUDA",
+    FindingCode.AUTOFIX_TWO_PRECISIONS: "only one of bf16 and fp16 can be used",
     FindingCode.AUTOFIX_PRECISION: "this host does not compute that precision natively",
     FindingCode.AUTOFIX_ATTENTION: "flash attention is not available here",
     FindingCode.AUTOFIX_PACKING: "the attention here can't keep packed rows apart",

@@ -22,8 +22,16 @@ from brewslm.manifest.spelling import (
 )
 from brewslm.manifest.yaml_file import Path, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
+from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
 
 _CONFIG = "spec.training_plan.config"
+_MODEL_FIELDS = (
+    "spec.model.base_model",
+    f"{_CONFIG}.base_model",
+    f"{_CONFIG}.distillation_teacher_model",
+)
+_SCHEMES = {"ndjson": "jsonl"} | {name: name for name in ("jsonl", "json", "csv", "tsv", "parquet")}
+"""Extension of a file to the scheme of its locator."""
 _OBSERVED = ("spec", "training_plan", "config", "observability")
 """Holds the `observability_*` keys; no key of the manifest itself."""
 _ABSENT = object()
@@ -154,10 +162,10 @@ class _Shaper:
             return _ABSENT
         if pattern == "spec.export.quantization" and known.upper() != known:
             known = known.upper()
-        if pattern in ("spec.model.base_model", f"{_CONFIG}.base_model") and value.startswith(
-            "hf:"
-        ):
+        if pattern in _MODEL_FIELDS and value.startswith("hf:") and value != "hf:":
             known = value.removeprefix("hf:")
+        if pattern == "spec.data_sources[].locator" and value.startswith("file:"):
+            known = _with_scheme(value)
         if pattern == f"{_CONFIG}.training_mode" or pattern.endswith("plan.training_mode"):
             lowered = value.strip().lower()
             known = VALUE_ALIASES["spec.training_plan.training_mode"].get(lowered, lowered) or "sft"
@@ -180,7 +188,7 @@ class _Shaper:
             canonical = aliases.get(key)
             if canonical is None:
                 continue
-            if canonical in value:
+            if canonical in renamed:
                 self._report(
                     FindingCode.DUPLICATE_MEANING,
                     (*path, key),
@@ -266,10 +274,10 @@ class _Shaper:
             return
         near = closest(key, model.model_fields)
         elsewhere = sorted(_sections_with(key))
-        if near:
-            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
-        elif elsewhere:
+        if elsewhere:
             fix = f"move it to {elsewhere[0]}"
+        elif near:
+            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
         else:
             fix = "delete it"
         self._report(
@@ -322,6 +330,9 @@ class _Shaper:
         path = self._source_path(item["loc"])
         if any(path[: len(bad)] == bad for bad in self._bad):
             return
+        if item.get("input", "") is None and item["type"] != "missing":
+            self._null_refused(path)
+            return
         kind, context = item["type"], item.get("ctx") or {}
         found = _shown(item.get("input"))
         pattern = _pattern(path)
@@ -338,6 +349,10 @@ class _Shaper:
             near = closest(str(item.get("input")), names)
             message = f"{found} is no known value" if is_text else f"{found} has the wrong type"
             fix = f"write {near[0]}" if near else f"write one of {expected}"
+            if pattern == f"{_CONFIG}.optimizer" and found.startswith(FULL_MATRIX_OPTIMIZERS):
+                code = FindingCode.OPTIMIZER_NOT_FOR_LORA
+                message = f"{found} works on full weight matrices, which LoRA does not train"
+                fix = "write optimizer: adamw_torch"
         elif kind in _RANGES:
             code, message = FindingCode.OUT_OF_RANGE, f"{found} is outside the range"
             bounds = " and ".join(
@@ -356,7 +371,7 @@ class _Shaper:
             expected = _TYPES.get(kind, item["msg"])
             fix = f"write {expected}"
             if kind == "string_type":
-                fix = f'quote it: "{found}"'
+                fix = f'quote it: "{self._source.texts.get(path, found)}"'
         if special is not None:
             code = special
         self._report(code, path, message, fix, found, expected)
@@ -367,6 +382,8 @@ class _Shaper:
         path: Path = ()
         for step in location:
             if isinstance(value, dict) and isinstance(step, str):
+                if (*path, step) == _OBSERVED:
+                    continue
                 path = (*path, step)
                 if step not in value:
                     break
@@ -449,6 +466,12 @@ _SPECIAL = {
     ("spec.workflow.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
     ("spec.deployment.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
 }
+
+
+def _with_scheme(locator: str) -> str:
+    path = locator.removeprefix("file:")
+    scheme = _SCHEMES.get(path.rpartition(".")[2].lower())
+    return f"{scheme}:{path}" if scheme else locator
 
 
 def _pattern(path: Path) -> str:

@@ -59,6 +59,8 @@ class YamlFile:
     value: Any = None
     places: dict[Path, Place] = field(default_factory=dict)
     """Position of each value; of its key where it has one."""
+    texts: dict[Path, str] = field(default_factory=dict)
+    """What was written where a plain scalar is no text."""
     findings: list[Finding] = field(default_factory=list)
 
     def place(self, path: Path) -> Place:
@@ -259,7 +261,10 @@ class _Reader:
             self._take_key(event)
             return
         value = self._resolved(event)
-        self._remember_place(self._next_path(), event)
+        path = self._next_path()
+        self._remember_place(path, event)
+        if not isinstance(value, str):
+            self.result.texts[path] = event.value
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)
         if self._stack:

@@ -9,6 +9,15 @@ from brewslm.address import Address
 from brewslm.contracts import Category, InputRef, Kind, Spec, Work
 from brewslm.stages.workflow import TargetProfile
 
+FORMATS_OF_TARGET = {
+    "vllm_server": ("vllm", "safetensors", "adapter"),
+    "edge_gpu": ("onnx", "safetensors", "gguf"),
+    "mobile_cpu": ("gguf", "ollama"),
+    "browser_webgpu": ("onnx",),
+    "cpu_local": ("gguf", "ollama", "onnx", "safetensors", "adapter"),
+}
+"""Export formats that each target runs."""
+
 
 class DeploymentSpec(Spec):
     """The manifest's `spec.deployment`."""

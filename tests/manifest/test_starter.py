@@ -144,7 +144,9 @@ def test_below_the_rule_candidates_stand_in_comments(tmp_path: Path) -> None:
     assert adapter.base_adapter_id == "qa_pair_passthrough"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
+)
 @given(name=st.text(), column=st.text(min_size=1), label=st.text(min_size=1))
 def test_no_text_of_a_file_breaks_the_manifest(
     name: str, column: str, label: str, tmp_path: Path

@@ -1,6 +1,5 @@
-"""Manifests of the tests: whole samples, small ones with one section, and their findings."""
+"""Manifests of the tests: small ones with one section, the place of a finding marked with §."""
 
-import re
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -8,10 +7,19 @@ from brewslm.diagnostics import Finding, Severity
 from brewslm.manifest.load import check_manifest
 
 HEAD = "api_version: brewslm/v1\nkind: Project\nmetadata: {name: small}\n"
+MARK = "§"
+BASE = """\
+model: {base_model: builtin:nano}
+data_sources:
+  - name: pairs
+    type: raw
+    locator: "jsonl:data/pairs.jsonl"
+"""
+"""A base model and a source below `spec`."""
 
 
 def write(folder: Path, text: str | bytes) -> None:
-    data = text if isinstance(text, bytes) else dedent(text).encode()
+    data = text if isinstance(text, bytes) else text.encode()
     (folder / "brewslm.yaml").write_bytes(data)
 
 
@@ -21,28 +29,38 @@ def findings_of(folder: Path, text: str | bytes) -> tuple[Finding, ...]:
 
 
 def spec(text: str) -> str:
-    """Return a manifest whose `spec` begins on line 5 with the given text, two blanks in."""
+    """Return a manifest with these lines below `spec`."""
     return f"{HEAD}spec:\n{indent(dedent(text).strip(), '  ')}\n"
 
 
-def config(text: str) -> str:
-    """Return a manifest whose training config begins on line 12, six blanks in."""
-    return spec(BASE + "training_plan:\n  config:\n" + indent(dedent(text).strip(), "    "))
+def project(text: str = "") -> str:
+    """Return a manifest with a base model, a source, and these lines below `spec`."""
+    return spec(BASE + dedent(text))
 
 
-BASE = """\
-model: {base_model: builtin:nano}
-data_sources:
-  - name: pairs
-    type: raw
-    locator: "jsonl:data/pairs.jsonl"
-"""
-"""A base model and a source, five lines of `spec`."""
+def config(text: str, more: str = "") -> str:
+    """Return a manifest with these lines in `training_plan.config`, and more below `spec`."""
+    recipe = "training_plan:\n  config:\n" + indent(dedent(text).strip(), "    ")
+    return project(f"{recipe}\n{dedent(more)}")
 
 
 def errors(findings: tuple[Finding, ...]) -> list[str]:
     return [item.code for item in findings if item.severity is Severity.ERROR]
 
 
-def without_positions(findings: tuple[Finding, ...]) -> set[tuple[str, str]]:
-    return {(str(item.code), re.sub(r"\[\d+\]", "[]", item.field)) for item in findings}
+def assert_found(folder: Path, code: str, severity: str, marked: str) -> Finding:
+    """Check that the text has the finding at its mark, with something to do, and return it."""
+    before, mark, _ = marked.partition(MARK)
+    assert mark, "no mark in this text"
+    place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    found = findings_of(folder, marked.replace(MARK, ""))
+    shown = [(str(item.code), str(item.severity), str(item.place), item.message) for item in found]
+    matching = [item for item in found if item.code == code]
+    assert matching, shown
+    here = [item for item in matching if (item.place.line, item.place.column) == place]
+    assert here, (place, shown)
+    assert here[0].severity == severity, shown
+    assert here[0].place.file == "brewslm.yaml"
+    assert here[0].message
+    assert here[0].actionable_fix
+    return here[0]

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from brewslm.manifest.carried_out import unavailable
+from brewslm.manifest.load import load_manifest
+from brewslm.manifest.starter import starter_text
+from tests.manifest.writing import MARK, config, project, spec, write
+
+CASES = [
+    spec("data_sources: [{name: a, type: raw, §locator: 'hf:org/rows:train:0123'}]"),
+    project("adapters: [{name: x, §task_profile: rag_qa}]"),
+    project("dataset: {§task_profile: summarization}"),
+    project("dataset: {§curriculum: length}"),
+    project("training_plan: {§training_mode: orpo}"),
+    project("training_plan: {§pin_environment: device}"),
+    project("training_plan: {§preferred_runtime_id: cluster}"),
+    config("§kl_lambda: 0.1"),
+    config("§use_lora: false"),
+    config("§trainer_backend: hf_trainer"),
+    config("§torch_compile: true"),
+    config("§report_to: [wandb]"),
+    config("§recommended_starting_checkpoint: earlier"),
+    config("§multimodal_native_beta: true"),
+    config("§packing_strategy: wrapped"),
+    project("eval_pack: {§epochs: 2, generation: {temperature: 1}}"),
+    project("export: {§formats: [gguf]}"),
+    project("export: {formats: [adapter], verify: {§rerun_gates: true}}"),
+    project("workflow: {backend: {§state: 'secret://STATE'}}"),
+]
+
+
+@pytest.mark.parametrize("marked", CASES)
+def test_what_is_not_carried_out_is_refused_at_its_place(marked: str, tmp_path: Path) -> None:
+    write(tmp_path, marked.replace(MARK, ""))
+    before = marked.partition(MARK)[0]
+    place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+    found = [item for item in unavailable(load_manifest(tmp_path)) if item.severity == "error"]
+    assert place in [(item.place.line, item.place.column) for item in found], found
+    assert {item.code for item in found} == {"VALUE_UNAVAILABLE"}
+    assert all(item.actionable_fix and item.address for item in found)
+
+
+def test_a_source_without_rows_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, spec("data_sources: [{name: a, type: raw}]"))
+    (finding,) = unavailable(load_manifest(tmp_path))
+    assert (finding.code, finding.place.line) == ("SOURCE_LOCATOR_MISSING", 5)
+
+
+def test_the_starter_is_carried_out_whole(tmp_path: Path) -> None:
+    write(tmp_path, starter_text(name="n"))
+    assert unavailable(load_manifest(tmp_path)) == ()
