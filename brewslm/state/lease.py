@@ -103,10 +103,16 @@ def locked_error(held: LeaseRecord) -> StateLockedError:
 class LeaseKeeper:
     """Renews a lease in the background; `lost` holds the error once the lease is gone."""
 
-    def __init__(self, session: StateSession, times: Callable[[], tuple[str, str]]) -> None:
-        """times: returns now and the new expiry as RFC 3339 text."""
+    def __init__(
+        self,
+        session: StateSession,
+        times: Callable[[], tuple[str, str]],
+        renewal_s: float = RENEWAL_S,
+    ) -> None:
+        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals."""
         self._session = session
         self._times = times
+        self._renewal_s = renewal_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self.lost: LeaseLostError | None = None
@@ -121,7 +127,7 @@ class LeaseKeeper:
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._ended.wait(RENEWAL_S):
+        while not self._ended.wait(self._renewal_s):
             try:
                 self._session.renew(*self._times())
             except LeaseLostError as error:

@@ -412,7 +412,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(STEPS)
 def test_fence_and_serial_only_rise(steps: list[tuple[str, int]]) -> None:
     store = MemoryStore()

@@ -6,7 +6,6 @@ from contextlib import closing
 import pytest
 
 from brewslm.errors import LeaseLostError, StateError
-from brewslm.state import lease as lease_room
 from brewslm.state.lease import LeaseKeeper, may_take_over, process_start
 from brewslm.state.records import LeaseRecord
 from brewslm.state.stores.memory import MemorySession, MemoryStore
@@ -75,8 +74,7 @@ class Watched(MemorySession):
 
 
 @pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> MemorySession:
-    monkeypatch.setattr(lease_room, "RENEWAL_S", 0.001)
+def session() -> MemorySession:
     store = MemoryStore()
     store.create(LINEAGE)
     return store.acquire(lease(), NOW)
@@ -85,7 +83,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> MemorySession:
 def test_keeper_renews_again_and_again(session: MemorySession) -> None:
     passing = StateError("busy", code="state_write_failed", remedy="wait")
     watched = Watched(session, [passing])
-    keeper = LeaseKeeper(watched, lambda: (SOON, "2026-03-01T10:05:00Z"))
+    keeper = LeaseKeeper(watched, lambda: (SOON, "2026-03-01T10:05:00Z"), renewal_s=0.001)
     keeper.start()
     for _ in range(4):
         assert watched.renewals.acquire(timeout=10)
@@ -98,7 +96,7 @@ def test_keeper_renews_again_and_again(session: MemorySession) -> None:
 
 def test_keeper_tells_that_the_lease_is_gone_and_stops(session: MemorySession) -> None:
     with closing(session._store.acquire(lease(), AFTER_EXPIRY)):
-        keeper = LeaseKeeper(session, lambda: (SOON, EXPIRY))
+        keeper = LeaseKeeper(session, lambda: (SOON, EXPIRY), renewal_s=0.001)
         keeper.start()
         keeper._thread.join(timeout=10)
         assert not keeper._thread.is_alive()

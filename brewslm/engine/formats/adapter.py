@@ -8,8 +8,8 @@ from typing import Any
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.card import write_papers
-from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
 from brewslm.engine.models import answering_model, base_model
+from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
 from brewslm.engine.tokens import Renderer
 from brewslm.stages.export import ExportFormatSpec
 

@@ -14,9 +14,9 @@ from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import models
 from brewslm.engine.base import DTYPES, Loading, load_model, load_tokenizer
 from brewslm.engine.card import write_papers
-from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
 from brewslm.engine.lora import attach
 from brewslm.engine.models import answering_model
+from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
 from brewslm.engine.tokens import Renderer
 from brewslm.stages.export import ExportFormatSpec
 
