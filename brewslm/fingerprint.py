@@ -1,11 +1,12 @@
 """Canonical JSON, SHA-256 digests, and the fingerprint of a set of facts.
 
-Canonical form is RFC 8785. Values whose keys are ASCII and whose leaves are text, booleans, null
-and integers within ±(2^53 - 1) take a fast encoder whose bytes are identical; everything else takes
-the general one.
+Canonical form is RFC 8785. Values whose keys are ASCII and whose leaves are text, booleans, null,
+floats and integers within ±(2^53 - 1) take a fast encoder whose bytes are identical; everything
+else takes the general one.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def canonical_json(value: Any) -> bytes:
     """
     if _is_simple(value):
         try:
-            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+            return orjson.dumps(_with_exact_floats(value), option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError as error:
             raise ValueError(f"no canonical JSON: {error}") from error
     try:
@@ -58,10 +59,24 @@ def fingerprint(facts: Mapping[str, Any]) -> str:
     return digest_value(dict(facts))
 
 
+def _with_exact_floats(value: Any) -> Any:
+    """Return the value with each float as the text that ECMAScript gives it."""
+    kind = type(value)
+    if kind is float:
+        return orjson.Fragment(rfc8785.dumps(value))
+    if kind is dict:
+        return {key: _with_exact_floats(item) for key, item in value.items()}
+    if kind is list:
+        return [_with_exact_floats(item) for item in value]
+    return value
+
+
 def _is_simple(value: Any) -> bool:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return True
+    if kind is float:
+        return math.isfinite(value)
     if kind is int:
         return bool(-_MAX_EXACT_INTEGER <= value <= _MAX_EXACT_INTEGER)
     if kind is dict:

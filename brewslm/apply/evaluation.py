@@ -29,7 +29,7 @@ _DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
 _SCORE_DOOR = "brewslm.engine.score:run"
 _CANDIDATE = "candidate"
-_LOADING = (
+LOADING = (
     "quantization",
     "bnb_4bit_use_double_quant",
     "bnb_4bit_compute_dtype",
@@ -38,6 +38,7 @@ _LOADING = (
     "chat_template",
     "use_tokenizer_chat_template",
 )
+"""Fields of a training config that say how the base model is held."""
 
 
 def evaluate(desk: Desk, action: Action, kind: Kind, running: Running, looks: int) -> Done:
@@ -71,7 +72,7 @@ def loading_values(desk: Desk) -> dict[str, Any]:
     if not isinstance(spec, TrainingPlanSpec):
         raise TypeError("training_plan has another spec")
     values = spec_values(spec)["config"]
-    return {name: values[name] for name in _LOADING}
+    return {name: values[name] for name in LOADING}
 
 
 class _Evaluation:

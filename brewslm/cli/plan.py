@@ -45,13 +45,11 @@ def command(
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
     plan = make_plan(session, refresh=refresh, max_deletes=max_deletes).plan
-    for path, data in (
-        (out, plan.to_bytes()),
-        (json_into, plan.to_bytes()),
-        (markdown, render_markdown(plan).encode()),
-    ):
+    for path in (out, json_into):
         if path is not None:
-            write_output(path, data)
+            write_output(path, plan.to_bytes())
+    if markdown is not None:
+        write_output(markdown, render_markdown(plan).encode())
     if is_json:
         session.put(plan.to_bytes().decode())
     else:

@@ -88,14 +88,21 @@ def check_extras(planned: Planned) -> None:
     }
     if not needed:
         return
-    libraries = list(_TRAIN_LIBRARIES)
     training = planned.specs.get(Address("training_plan"))
-    if isinstance(training, TrainingPlanSpec) and training.config.quantization != "none":
-        libraries.append("bitsandbytes")
+    held = training.config.quantization if isinstance(training, TrainingPlanSpec) else "none"
+    check_libraries(", ".join(sorted(needed)), held)
+
+
+def check_libraries(what: str, quantization: str) -> None:
+    """Refuse work whose libraries are not installed; quantization: of the base model.
+
+    Raises: MissingExtraError.
+    """
+    libraries = [*_TRAIN_LIBRARIES, *(["bitsandbytes"] if quantization != "none" else [])]
     missing = [name for name in libraries if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"{', '.join(sorted(needed))} cannot be carried out here",
+            f"{what} cannot be carried out here",
             code="missing_extra",
             found="not installed: " + ", ".join(missing),
             expected="the extra train",

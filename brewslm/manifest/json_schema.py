@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from brewslm.field_docs import field_docs
 from brewslm.manifest.annotations import element_in, model_in, takes_null
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.spelling import (
@@ -72,7 +73,7 @@ def _describe(schema: dict[str, Any], model: type[BaseModel], pattern: str) -> N
         if element_in(info.annotation) is not None and "items" in field:
             field["items"] = _widened(field["items"], f"{path}[]")
         described = {key: field.pop(key) for key in ("default", "description") if key in field}
-        described["description"] = info.description
+        described["description"] = field_docs(model).get(name)
         field = _widened(field, path)
         if not info.is_required() and _null_means_absent(info.annotation, pattern):
             field = _or(field, {"type": "null"})

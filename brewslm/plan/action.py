@@ -13,9 +13,7 @@ Label = Literal["exact", "estimated", "unknown"]
 class PlanValue(BaseModel):
     """Base of the values in a plan: frozen; readers ignore fields of newer minor versions."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Estimate(PlanValue):

@@ -416,6 +416,7 @@ class _Builder:
             name=draft.address.name,
             operation=Operation.NOOP,
             reason=reason,
+            host=self._host(draft.address),
             before=snapshot,
             after=snapshot,
             fingerprint=record.fingerprint,

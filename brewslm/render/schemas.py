@@ -6,9 +6,10 @@ Refresh the stored ones with `brewslm schema --write schemas`.
 import json
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from brewslm import events
+from brewslm.field_docs import with_field_docs
 from brewslm.manifest.json_schema import manifest_schema
 from brewslm.plan import plan as plan_values
 
@@ -24,18 +25,23 @@ def schema_bytes(name: str) -> bytes:
 
 
 def _plan_schema() -> dict[str, Any]:
-    schema = plan_values.Plan.model_json_schema(mode="serialization")
+    models = _models_below(plan_values.Plan.__mro__[1])
+    schema = with_field_docs(plan_values.Plan.model_json_schema(mode="serialization"), models)
     return {"$schema": _DIALECT, "x-format-version": plan_values.FORMAT_VERSION, **schema}
 
 
 def _event_schema() -> dict[str, Any]:
     adapter: TypeAdapter[events.Event] = TypeAdapter(events.AnyEvent)
-    schema = adapter.json_schema(mode="serialization")
+    schema = with_field_docs(adapter.json_schema(mode="serialization"), _models_below(events.Event))
     schema["properties"] = {
         "seq": {"type": "integer", "minimum": 1, "description": "From 1, without gaps."},
         "ts": {"type": "string", "description": "RFC 3339, UTC; for people."},
     }
     return {"$schema": _DIALECT, "x-format-version": events.FORMAT_VERSION, **schema}
+
+
+def _models_below(model: type[BaseModel]) -> list[type[BaseModel]]:
+    return [model, *(inner for child in model.__subclasses__() for inner in _models_below(child))]
 
 
 _DOCUMENTS = {"manifest": manifest_schema, "plan": _plan_schema, "event": _event_schema}

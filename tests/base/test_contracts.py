@@ -12,6 +12,7 @@ from brewslm.contracts import (
     counting_values,
     spec_values,
 )
+from brewslm.field_docs import with_field_docs
 
 
 class Inner(Spec):
@@ -58,7 +59,8 @@ def test_specs_are_frozen_strict_and_closed() -> None:
 
 
 def test_docstrings_become_descriptions() -> None:
-    assert Outer.model_json_schema()["properties"]["size"]["description"].startswith("Unmarked")
+    schema = with_field_docs(Outer.model_json_schema(), [Outer])
+    assert schema["properties"]["size"]["description"].startswith("Unmarked")
 
 
 def test_categories_are_ordered_from_heavy_to_light() -> None:

@@ -1,0 +1,114 @@
+"""`brewslm try`: answer a text with the promoted model, the candidate or the base."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from brewslm.apply.evaluation import LOADING
+from brewslm.apply.interruption import Stop
+from brewslm.apply.worker import ProcessWorker
+from brewslm.cli.planning import Planned, check_libraries, make_plan, open_state
+from brewslm.cli.session import Session
+from brewslm.contracts import Job, Output
+from brewslm.errors import ApplyError, PlanError
+from brewslm.state.records import ResourceRecord
+from brewslm.tasks.asking import asked
+
+
+@click.command("try")
+@click.argument("text")
+@click.option("--base", "role", flag_value="base", help="Ask the base model.")
+@click.option("--candidate", "role", flag_value="candidate", help="Ask the newest candidate.")
+@click.option("--promoted", "role", flag_value="promoted", default=True, help="The default.")
+@click.option("--max-new-tokens", type=click.IntRange(1), default=128, show_default=True)
+@click.pass_obj
+def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
+    """Answer TEXT, put into the prompt that the project's task is trained on."""
+    with open_state(session) as state:
+        records = state.resources()
+    training, dataset = records.get("training_plan"), records.get("dataset")
+    if training is None or dataset is None:
+        raise PlanError(
+            "nothing was applied here yet",
+            code="nothing_applied",
+            expected="a project with a trained model",
+            remedy="brewslm apply",
+        )
+    check_libraries("brewslm try", training.spec["config"]["quantization"])
+    planned = make_plan(session)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
+        worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)
+        stack.callback(worker.close)
+        inputs = _inputs(session, planned, role, records, folder)
+        options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}
+        job = Job(
+            job_id="try",
+            door="brewslm.engine.answer:run",
+            address="training_plan",
+            spec={},
+            inputs=inputs,
+            options=options,
+            folder=str(folder),
+        )
+        result = worker.run(job, lambda _message: None, Stop())
+    session.put(f"{result.values['text']}\n")
+    return 0
+
+
+def _inputs(
+    session: Session,
+    planned: Planned,
+    role: str,
+    records: Mapping[str, ResourceRecord],
+    folder: Path,
+) -> dict[str, str]:
+    if planned.base_folder is None:
+        raise ApplyError(
+            "the base model's files are not here",
+            code="artifact_missing",
+            remedy="put the model into the local cache, then: brewslm plan",
+        )
+    inputs = {"model": str(planned.base_folder)}
+    if role != "base":
+        output = _adapter(role, records)
+        inputs["lora_adapter"] = str(session.artifacts().materialise(output, folder / "adapter"))
+    return inputs
+
+
+def _adapter(role: str, records: Mapping[str, ResourceRecord]) -> Output:
+    address, name = (
+        ("training_plan", "lora_adapter") if role == "candidate" else ("deployment", "promoted")
+    )
+    record = records.get(address)
+    if record is None or name not in record.outputs:
+        raise PlanError(
+            f"there is no {role} model yet",
+            code="nothing_promoted",
+            found=f"no {name} of {address}",
+            expected="a model whose required gates passed",
+            remedy="brewslm apply, or brewslm try --candidate, or --base",
+        )
+    return record.outputs[name]
+
+
+def _options(
+    planned: Planned, training: ResourceRecord, dataset: ResourceRecord, text: str
+) -> dict[str, Any]:
+    prepared = dataset.values["manifest"]
+    config = training.spec["config"]
+    host = next((item.host for item in planned.plan.actions if item.target == "training_plan"), {})
+    return {
+        "messages": asked(
+            str(prepared["task_profile"]),
+            text,
+            prepared["contract"],
+            str(dataset.spec.get("system_prompt") or ""),
+        ),
+        "loading": {name: config[name] for name in LOADING},
+        "host": {name: host[name] for name in ("dtype", "attn_implementation") if name in host},
+    }

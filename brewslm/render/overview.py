@@ -1,0 +1,139 @@
+"""What the state remembers, as text: the project, a resource, the history."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from brewslm.render import words
+from brewslm.render.gates import gate_table
+from brewslm.render.text import flat
+from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord, RunEvent
+
+_VALUE_WIDTH = 100
+
+
+def render_project(
+    name: str,
+    meta: Meta,
+    records: Mapping[str, ResourceRecord],
+    deployments: Iterable[DeploymentRecord],
+    revisions: Iterable[RevisionRecord],
+) -> str:
+    """Return the project at a glance: where it stands, what is promoted, all resources."""
+    newest = next(iter(revisions), None)
+    lines = [f"{words.visible(name)}    lineage {meta.lineage[:6]} · serial {meta.serial}"]
+    if newest is not None:
+        lines.append(f"  revision  {newest.revision} by {newest.actor}, {newest.finished_at}")
+    promoted: dict[str, DeploymentRecord] = {}
+    for deployment in deployments:
+        promoted.setdefault(deployment.alias, deployment)
+    for alias, deployment in sorted(promoted.items()):
+        digest = words.short_digest(deployment.digest)
+        lines.append(f"  promoted  {alias} {digest} since {deployment.promoted_at}")
+    if not promoted:
+        lines.append("  promoted  nothing yet")
+    gates = (records["eval_pack"].values if "eval_pack" in records else {}).get("gates", [])
+    if gates:
+        lines += ["", *(f"  {line}" for line in gate_table(gates).splitlines())]
+    lines += ["", render_addresses(records).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def render_addresses(records: Mapping[str, ResourceRecord]) -> str:
+    """Return one line a resource: address, status, revision, outputs."""
+    rows = [
+        (
+            address,
+            str(record.status),
+            f"revision {record.revision}",
+            _outputs(record),
+        )
+        for address, record in sorted(records.items())
+    ]
+    if not rows:
+        return "Nothing is recorded yet.\n"
+    widths = [max(len(row[index]) for row in rows) for index in range(3)]
+    return "".join(
+        "  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]).rstrip() + "\n"
+        for row in rows
+    )
+
+
+def render_record(record: ResourceRecord, note: str = "") -> str:
+    """Return one resource: status, spec, outputs, small results; note: a text that goes with it."""
+    reason = f" ({words.visible(record.reason)})" if record.reason else ""
+    lines = [f"{record.address}    {record.status}{reason} · revision {record.revision}"]
+    gates = record.values.get("gates")
+    if gates:
+        lines += ["", *(f"  {line}" for line in gate_table(gates).splitlines())]
+    lines += _section("spec", flat(record.spec))
+    outputs = {name: item.digest for name, item in sorted(record.outputs.items())}
+    lines += _section("outputs", outputs)
+    hidden = ("gates", "contract_of_gates")
+    values = {name: value for name, value in record.values.items() if name not in hidden}
+    lines += _section("values", flat(values))
+    lines += ["", f"  fingerprint  {record.fingerprint}"]
+    if note:
+        lines += ["", note.rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def render_revisions(revisions: Iterable[RevisionRecord]) -> str:
+    """Return one line a revision, newest first."""
+    lines = [
+        f"{item.revision:>4}  {item.finished_at}  {item.actor}  "
+        f"{item.verdicts.get('verdict') or '-'}  "
+        f"{'partial  ' if item.is_partial else ''}"
+        + ", ".join(f"{action['operation']} {action['address']}" for action in item.actions)
+        for item in revisions
+    ]
+    return "\n".join(lines) + "\n" if lines else "No revision yet.\n"
+
+
+def render_events(events: Iterable[RunEvent]) -> str:
+    """Return one line a run event, newest first."""
+    lines = [
+        f"{item.sequence:>5}  {item.at}  {item.severity:<8}  {item.stage:<10}  "
+        f"{item.reason_code or '-'}  {words.visible(item.summary)}"
+        for item in events
+    ]
+    return "\n".join(lines) + "\n" if lines else "No event yet.\n"
+
+
+def render_rejects(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rejected rows, one block each: place, code, what was found."""
+    blocks = []
+    for row in rows:
+        place = f"{row.get('source', '')}:{row.get('line', '')}"
+        detail = " ".join(str(row[name]) for name in ("field_path", "detail") if row.get(name))
+        blocks.append(
+            f"{words.visible(place)}: {row.get('reason_code')}: {words.visible(detail)}\n"
+            f"  row: {_short(row.get('row'))}"
+        )
+    return "\n".join(blocks) + "\n" if blocks else "No rejected row.\n"
+
+
+def _section(title: str, values: Mapping[str, Any]) -> list[str]:
+    if not values:
+        return []
+    width = max(map(len, values))
+    return [
+        "",
+        f"  {title}",
+        *(f"    {name:<{width}}  {_short(value)}" for name, value in values.items()),
+    ]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = words.visible(text)
+    return text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 1] + "…"
+
+
+def _outputs(record: ResourceRecord) -> str:
+    shown = [
+        f"{name} {words.short_digest(output.digest)}"
+        for name, output in sorted(record.outputs.items())
+        if not name.startswith(("predictions.", "scores."))
+    ]
+    return " · ".join(shown)

@@ -1,0 +1,31 @@
+"""Turn a text that somebody typed into the prompt that a task profile was trained on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from brewslm.tasks.task import TASKS, Message
+
+_INPUT = {
+    "classification": "text",
+    "structured_extraction": "text",
+    "qa": "question",
+    "instruction_sft": "instruction",
+}
+
+
+def asked(
+    profile: str, text: str, contract: Mapping[str, Any], system_prompt: str
+) -> list[Message]:
+    """Return the turns up to where the answer begins.
+
+    Raises: UnknownNameError for a profile that does not exist.
+    """
+    task = TASKS.load(profile)
+    name = _INPUT.get(profile)
+    inputs: dict[str, Any] = (
+        {name: text} if name else {"messages": [{"role": "user", "content": text}]}
+    )
+    prompt = task.prompt(inputs, contract)
+    if system_prompt and (not prompt or prompt[0]["role"] != "system"):
+        prompt = [{"role": "system", "content": system_prompt}, *prompt]
+    return prompt

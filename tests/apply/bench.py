@@ -1,0 +1,257 @@
+"""A whole project in a folder, with everything real but the model: state, artifacts, data, plan,
+executor, scoring and gates.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.apply.clock import SystemClock
+from brewslm.apply.desk import Desk
+from brewslm.apply.executor import ApplyFacts, apply_plan
+from brewslm.apply.interruption import Stop
+from brewslm.apply.outcome import Outcome
+from brewslm.apply.scripted import ScriptedWorker
+from brewslm.artifacts.local import LocalStore
+from brewslm.contracts import Job, Result
+from brewslm.engine import score
+from brewslm.events import Event
+from brewslm.fingerprint import digest_value
+from brewslm.manifest.load import load_manifest
+from brewslm.plan.build import Built, PlanOptions, build
+from brewslm.plan.digest_cache import DigestCache
+from brewslm.state.empty import EmptyState
+from brewslm.state.lease import LIFETIME_S, wanted_lease
+from brewslm.state.records import ResourceRecord
+from brewslm.state.stores.sqlite import SqliteStore
+
+_NOUNS = ("lamp", "chair", "table", "sofa", "shelf", "stool")
+_FAULTS = {"late": "came late", "torn": "is torn", "lost": "was lost"}
+
+MANIFEST = """\
+api_version: brewslm/v1
+kind: Project
+metadata: {name: parcels, description: sorts complaints}
+spec:
+  model: {base_model: builtin:nano}
+  data_sources:
+    - {name: rows, type: raw, file_path: data/rows.jsonl}
+    - {name: gold, type: gold_test, file_path: data/gold.jsonl}
+  dataset: {leak_check: {near: null, ngram: 0}}
+  training_plan:
+    config:
+      learning_rate: 2.0e-3
+      num_epochs: 2
+      max_seq_length: 256
+      dtype: float32
+      optimizer: adamw_torch
+  eval_pack:
+    gates:
+      - {gate_id: right, metric_id: accuracy, threshold: 0.8, operator: gte}
+  export: {formats: [adapter, safetensors]}
+  deployment: {target_profile_id: cpu_local}
+"""
+
+
+class NoReport:
+    """A reporter that nobody listens to."""
+
+    def progress(self, *_: Any) -> None:
+        """Take it and say nothing."""
+
+    def log(self, text: str) -> None:
+        """Take it and say nothing."""
+
+    def checkpoint(self, step: int, path: str) -> None:
+        """Take it and say nothing."""
+
+    def is_stop_requested(self) -> bool:
+        """Nobody asks."""
+        return False
+
+
+@dataclass
+class Bench:
+    """The project and the doubles around it."""
+
+    root: Path
+    skill: Callable[[int], bool] = lambda _index: True
+    """Whether the candidate gets the row of this index right."""
+    deaths: dict[int, str] = field(default_factory=dict)
+    jobs: list[Job] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, root: Path) -> "Bench":
+        """Write manifest and data into an empty folder."""
+        (root / "data").mkdir(parents=True)
+        (root / "brewslm.yaml").write_text(MANIFEST)
+        bench = cls(root)
+        bench.write_rows("rows", range(60))
+        bench.write_rows("gold", range(100, 130))
+        return bench
+
+    @property
+    def home(self) -> Path:
+        """The folder of state and artifacts."""
+        return self.root / ".brewslm"
+
+    def write_rows(self, name: str, numbers: Any) -> None:
+        """Write rows that differ in their numbers."""
+        lines = [json.dumps(row(number)) for number in numbers]
+        (self.root / "data" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+    def edit(self, before: str, after: str) -> None:
+        """Replace a text of the manifest, which has to be there."""
+        path = self.root / "brewslm.yaml"
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+    def store(self) -> SqliteStore:
+        """Return the state store."""
+        return SqliteStore(self.home / "state.db")
+
+    def records(self) -> dict[str, ResourceRecord]:
+        """Return what the state remembers."""
+        reader = self.store().read()
+        try:
+            return reader.resources()
+        finally:
+            reader.close()
+
+    def built(self) -> Built:
+        """Plan the project."""
+        manifest = load_manifest(self.root)
+        cache = self.home / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        options = PlanOptions(scratch=cache, digests=DigestCache(time.time_ns()))
+        store = self.store()
+        if not store.exists():
+            return build(manifest, EmptyState(), LocalStore(self.home / "store"), options)
+        reader = store.read()
+        try:
+            return build(manifest, reader, LocalStore(self.home / "store"), options)
+        finally:
+            reader.close()
+
+    def apply(self, built: Built | None = None, stop: Stop | None = None) -> Outcome:
+        """Carry out a plan; `jobs` and `events` hold those of this call."""
+        built = built or self.built()
+        store = self.store()
+        if not store.exists():
+            store.create("0aa2b4c6-0000-4000-8000-000000000001")
+        clock = SystemClock()
+        worker = ScriptedWorker(self._answer, self.deaths)
+        self.events = []
+        wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
+        session = store.acquire(wanted, clock.now())
+        desk = Desk(
+            root=self.root,
+            home=self.home,
+            artifacts=LocalStore(self.home / "store"),
+            worker=worker,
+            tell=self.events.append,
+            clock=clock,
+            stop=stop or Stop(),
+            specs=built.specs,
+            outputs={},
+            values={},
+            base_folder=built.base.folder if built.base else None,
+            prepare=lambda: built.prepared_folder or Path(),
+        )
+        try:
+            facts = ApplyFacts(apply_id="a1", actor="ana@desk", git_commit="")
+            return apply_plan(built.plan, desk, session, facts)
+        finally:
+            session.release()
+            self.jobs = worker.jobs
+
+    def doors(self) -> list[str]:
+        """Return the doors that the last apply opened, roles and formats included."""
+        return [
+            job.door.removeprefix("brewslm.engine.").removesuffix(":run")
+            + (f" {job.options['role']}" if "role" in job.options else "")
+            for job in self.jobs
+        ]
+
+    def promoted(self) -> str | None:
+        """Return what the promoted link names."""
+        link = self.home / "promoted" / "champion"
+        return link.readlink().name if link.is_symlink() else None
+
+    def _answer(self, job: Job, folder: Path) -> Result:
+        if job.door.startswith("brewslm.engine.train"):
+            return _train(job, folder)
+        if job.door.startswith("brewslm.engine.generate"):
+            return self._generate(job, folder)
+        if job.door.startswith("brewslm.engine.score"):
+            return score.run(job, NoReport())
+        return _export(job, folder)
+
+    def _generate(self, job: Job, folder: Path) -> Result:
+        role = job.options["role"]
+        outputs = {}
+        for name in job.options["sets"]:
+            path = Path(job.inputs["prepared"]) / f"{name}.jsonl"
+            rows = sorted(map(json.loads, path.read_text().splitlines()), key=_row_id)
+            lines = [self._prediction(role, index, item) for index, item in enumerate(rows)]
+            output = f"predictions.{role}.{name}"
+            (folder / f"{output}.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+            outputs[output] = f"{output}.jsonl"
+        return Result(outputs=outputs, values={"tokens_per_s": 100.0})
+
+    def _prediction(self, role: str, index: int, item: dict[str, Any]) -> dict[str, Any]:
+        is_right = role != "baseline" and self.skill(index)
+        return {
+            "row_id": item["row_id"],
+            "role": role,
+            "epoch": 0,
+            "prompt_digest": "sha256:0",
+            "prompt_tokens": 12,
+            "output": item["reference"]["label"] if is_right else "no idea",
+            "new_tokens": 3,
+            "finish": "stop",
+            "nll_sum": 1.0,
+            "nll_tokens": 3,
+            "error_code": None,
+            "attempts": 1,
+        }
+
+
+def row(number: int) -> dict[str, str]:
+    """Return one row, made from its number."""
+    label = sorted(_FAULTS)[number % 3]
+    noun = _NOUNS[number // 3 % len(_NOUNS)]
+    return {"text": f"the {noun} of order {number} {_FAULTS[label]}", "label": label}
+
+
+def _row_id(item: dict[str, Any]) -> str:
+    return str(item["row_id"])
+
+
+def _train(job: Job, folder: Path) -> Result:
+    identity = digest_value({"spec": job.spec["config"], "prepared": _listing(job)})
+    for name in ("lora_adapter", "run"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "content").write_text(f"{name} {identity}")
+    values = {"steps": 10, "train_loss": 0.5, "wall_s": 1.0, "peak_bytes": 1 << 20}
+    return Result(outputs={"lora_adapter": "lora_adapter", "run": "run"}, values=values)
+
+
+def _export(job: Job, folder: Path) -> Result:
+    (folder / "files").mkdir()
+    content = (Path(job.inputs["lora_adapter"]) / "content").read_text()
+    (folder / "files" / "model").write_text(f"{job.address} {content}")
+    return Result(outputs={"files": "files"}, values={"mean_kl": 0.0})
+
+
+def _listing(job: Job) -> str:
+    return (Path(job.inputs["prepared"]) / "train.jsonl").read_text()
+
+
+DEPLOYMENT = Address("deployment")
