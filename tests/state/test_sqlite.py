@@ -410,7 +410,7 @@ def test_flipped_bits_give_the_content_or_a_coded_error(path: Path) -> None:
     fill(path)
     data, addresses = path.read_bytes(), set(content(path)["resources"])
     outcomes: set[str | bool] = set()
-    for position in range(100, len(data), 397):
+    for position in range(100, len(data), 797):
         path.write_bytes(data[:position] + bytes([data[position] ^ 0x41]) + data[position + 1 :])
         try:
             outcomes.add(len(addresses) == len(content(path)["resources"]))
