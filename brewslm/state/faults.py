@@ -18,7 +18,7 @@ _GREW = frozenset(
 _REMEDIES = {
     "disk_full": "free disk space, then: brewslm apply",
     "permission_denied": "correct owner and permissions of .brewslm, then: brewslm apply",
-    "state_write_failed": "brewslm doctor, then: brewslm apply",
+    "state_write_failed": "end the program that has the state open, then: brewslm apply",
 }
 
 
