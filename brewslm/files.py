@@ -70,10 +70,11 @@ def sync_file(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Create a folder and its parents with mode 0700 where they are missing; return it."""
+    """Create a folder and its parents with mode 0700 where they are missing, durably; return it."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     for parent in reversed(missing):
         parent.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(parent.parent)
     return folder
 
 

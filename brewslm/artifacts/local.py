@@ -1,17 +1,26 @@
 """The artifact store of one machine: a folder of files named by their SHA-256.
 
 `objects/ab/cdef…` holds bytes, folders are listings among them, `produced/` remembers which
-fingerprint yielded what, `aside/` holds objects that were found corrupt. Nothing is ever written in
-place.
+fingerprint yielded what, `aside/` holds objects that were found corrupt, `incoming/` copies that
+are not complete yet. Nothing is ever written in place, and no link is followed out of the store.
 """
 
+import errno
 import hashlib
-import json
 import os
 import secrets
-from dataclasses import asdict
+import shutil
+import stat
+from io import BufferedReader
 from pathlib import Path
 
+from brewslm.artifacts import faults
+from brewslm.artifacts.documents import (
+    hex_of,
+    listing_from,
+    produced_bytes,
+    produced_from,
+)
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
@@ -56,15 +65,10 @@ class LocalStore:
 
         Raises: ArtifactError.
         """
-        path = self._object(digest)
-        try:
-            if path.is_symlink():
-                raise _corrupt(digest, "a link")
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
+        with self._opened(digest) as stream:
+            data = stream.read()
         if digest_bytes(data) != digest:
-            raise _corrupt(digest, digest_bytes(data))
+            raise faults.corrupt(digest, digest_bytes(data))
         return data
 
     def listing(self, digest: str) -> dict[str, Output]:
@@ -72,41 +76,45 @@ class LocalStore:
 
         Raises: ArtifactError.
         """
-        try:
-            document = json.loads(self.read_bytes(digest))
-            return {name: Output.from_json(item) for name, item in sorted(document.items())}
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise _corrupt(digest, "no listing") from error
+        return listing_from(digest, self.read_bytes(digest))
 
     def find_produced(self, fingerprint: str) -> Produced | None:
-        """Return what the fingerprint yielded before."""
-        return _read_produced(self._root / "produced" / f"{_hex(fingerprint)}.json")
+        """Return what the fingerprint yielded before; a damaged memory is none."""
+        return self._remembered(f"{hex_of(fingerprint)}.json")
 
     def all_produced(self, kind: str) -> list[Produced]:
         """Return everything remembered about a kind, sorted by fingerprint."""
-        found = map(_read_produced, sorted((self._root / "produced").glob("*.json")))
+        names = sorted(path.name for path in (self._root / "produced").glob("*.json"))
+        found = map(self._remembered, names)
         return [item for item in found if item is not None and item.kind == kind]
 
     # Writing
 
     def put_bytes(self, data: bytes) -> Output:
-        """Keep bytes; equal bytes are kept once."""
-        digest = digest_bytes(data)
-        if not self._has_size(digest, len(data)):
-            path = self._object(digest)
-            make_private_folder(path.parent)
+        """Keep bytes; equal bytes are kept once.
+
+        Raises: ArtifactError when the store is a link, OSError of the step that failed.
+        """
+        output = Output(digest_bytes(data), len(data))
+        if not self._is_whole(output.digest):
+            path = self._object(output.digest)
+            self._make_folder(path.parent)
             write_atomic(path, data, mode=0o400)
-        return Output(digest, len(data))
+        return output
 
     def put_file(self, path: Path) -> Output:
-        """Keep a copy of a file."""
-        folder = make_private_folder(self._root / "incoming")
-        temporary = folder / secrets.token_hex(8)
+        """Keep a copy of a file.
+
+        Raises: ArtifactError when the store is a link, ValueError for what is no regular file,
+        OSError of the step that failed.
+        """
+        temporary = self._make_folder(self._root / "incoming") / secrets.token_hex(8)
         try:
-            digest, size_bytes = _copy(path, temporary)
-            if not self._has_size(digest, size_bytes):
+            with _opened_regular(path) as stream:
+                digest, size_bytes = _copy(stream, temporary)
+            if not self._is_whole(digest):
                 target = self._object(digest)
-                make_private_folder(target.parent)
+                self._make_folder(target.parent)
                 temporary.chmod(0o400)
                 temporary.replace(target)
                 sync_folder(target.parent)
@@ -123,88 +131,138 @@ class LocalStore:
         for name, entry in listing.items():
             kept = self.put_file(folder / name)
             if kept.digest != entry["digest"]:
-                raise _corrupt(str(entry["digest"]), f"{name} changed while it was kept")
+                raise faults.corrupt(str(entry["digest"]), f"{name} changed while it was kept")
         data = canonical_json(listing)
         size_bytes = sum(int(entry["size_bytes"]) for entry in listing.values())
         return Output(self.put_bytes(data).digest, size_bytes, is_folder=True)
 
     def materialise(self, output: Output, target: Path) -> Path:
-        """Lay verified bytes at `target`.
+        """Lay verified bytes at `target`, which is whole or absent at any time.
 
-        Raises: ArtifactError, FileExistsError when the target folder is there already.
+        Raises: ArtifactError, FileExistsError when the target is there already.
         """
-        if not output.is_folder:
-            self._lay(output.digest, target)
-            return target
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         make_private_folder(target.parent)
-        target.mkdir(mode=0o700)
-        for name, item in self.listing(output.digest).items():
-            path = target / name
-            if not path.resolve().is_relative_to(target.resolve()):
-                raise _corrupt(output.digest, f"a listing that leaves its folder: {name}")
-            make_private_folder(path.parent)
-            self._lay(item.digest, path)
+        built = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+        try:
+            if output.is_folder:
+                self._lay_folder(output.digest, built)
+            else:
+                self._lay(output.digest, built)
+            built.rename(target)
+        except BaseException:
+            shutil.rmtree(built, ignore_errors=True)
+            built.unlink(missing_ok=True)
+            raise
+        sync_folder(target.parent)
         return target
 
     def set_aside(self, digest: str) -> None:
         """Move a corrupt object out of the way."""
         path = self._object(digest)
-        if path.exists() or path.is_symlink():
-            aside = make_private_folder(self._root / "aside")
-            path.rename(aside / f"{_hex(digest)}.{secrets.token_hex(4)}")
-            sync_folder(path.parent)
+        if not (path.exists() or path.is_symlink()):
+            return
+        aside = self._make_folder(self._root / "aside")
+        try:
+            path.rename(aside / f"{hex_of(digest)}.{secrets.token_hex(4)}")
+        except FileNotFoundError:
+            return
+        sync_folder(aside)
+        sync_folder(path.parent)
 
     def record_produced(self, produced: Produced) -> None:
         """Remember what a fingerprint yielded."""
-        folder = make_private_folder(self._root / "produced")
-        document = canonical_json(asdict(produced))
-        write_atomic(folder / f"{_hex(produced.fingerprint)}.json", document)
+        folder = self._make_folder(self._root / "produced")
+        write_atomic(folder / f"{hex_of(produced.fingerprint)}.json", produced_bytes(produced))
 
     # Objects
 
     def _object(self, digest: str) -> Path:
-        name = _hex(digest)
+        name = hex_of(digest)
         return self._root / "objects" / name[:2] / name[2:]
+
+    def _make_folder(self, folder: Path) -> Path:
+        """Make a folder of the store; refuse to write through a link."""
+        for part in (self._root, *reversed(folder.parents), folder):
+            if part.is_relative_to(self._root) and part.is_symlink():
+                raise faults.linked(part.name)
+        return make_private_folder(folder)
 
     def _has_size(self, digest: str, size_bytes: int) -> bool:
         try:
-            found = os.lstat(self._object(digest))
-        except FileNotFoundError:
+            found = self._object(digest).lstat()
+        except (FileNotFoundError, NotADirectoryError):
             return False
-        is_regular = (found.st_mode & 0o170000) == 0o100000
-        return is_regular and found.st_size == size_bytes
+        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
+
+    def _is_whole(self, digest: str) -> bool:
+        """Whether the object is there and is what its digest says."""
+        try:
+            self._check_object(digest)
+        except ArtifactError:
+            return False
+        return True
 
     def _check_object(self, digest: str) -> None:
+        with self._opened(digest) as stream:
+            found = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        if found != digest:
+            raise faults.corrupt(digest, found)
+
+    def _opened(self, digest: str) -> BufferedReader:
+        """Open an object for reading; what is no regular file counts as corrupt."""
         path = self._object(digest)
-        if path.is_symlink():
-            raise _corrupt(digest, "a link")
-        sha256 = hashlib.sha256()
         try:
-            with path.open("rb") as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    sha256.update(chunk)
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
-        if sha256.hexdigest() != _hex(digest):
-            raise _corrupt(digest, f"sha256:{sha256.hexdigest()}")
+            return _opened_regular(path, os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise faults.missing(digest) from error
+        except ValueError as error:
+            raise faults.corrupt(digest, "no regular file") from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise faults.corrupt(digest, "a link") from error
+            raise faults.unreadable(digest, error) from error
+
+    def _lay_folder(self, digest: str, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        for name, item in self.listing(digest).items():
+            path = folder / name
+            make_private_folder(path.parent)
+            self._lay(item.digest, path)
 
     def _lay(self, digest: str, target: Path) -> None:
-        path = self._object(digest)
-        if path.is_symlink():
-            raise _corrupt(digest, "a link")
-        if not path.exists():
-            raise _missing(digest)
-        found, _ = _copy(path, target)
+        with self._opened(digest) as stream:
+            found, _ = _copy(stream, target)
         if found != digest:
-            target.unlink()
-            raise _corrupt(digest, found)
+            raise faults.corrupt(digest, found)
+
+    def _remembered(self, name: str) -> Produced | None:
+        try:
+            with _opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
+                produced = produced_from(stream.read())
+        except (OSError, ValueError):
+            return None
+        return produced if name == f"{hex_of(produced.fingerprint)}.json" else None
 
 
-def _copy(source: Path, target: Path) -> tuple[str, int]:
-    """Copy bytes durably and return their digest and number."""
+def _opened_regular(path: Path, flags: int = 0) -> BufferedReader:
+    """Open a regular file without ever waiting for a pipe or a device.
+
+    Raises: ValueError for anything else, OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.name} is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _copy(stream: BufferedReader, target: Path) -> tuple[str, int]:
+    """Copy bytes durably into a new file and return their digest and number."""
     sha256, size_bytes = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with source.open("rb") as stream, os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
+    with os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
         while chunk := stream.read(_CHUNK_BYTES):
             sha256.update(chunk)
             size_bytes += len(chunk)
@@ -212,44 +270,3 @@ def _copy(source: Path, target: Path) -> tuple[str, int]:
         copy.flush()
         os.fsync(copy.fileno())
     return f"sha256:{sha256.hexdigest()}", size_bytes
-
-
-def _read_produced(path: Path) -> Produced | None:
-    try:
-        document = json.loads(path.read_bytes())
-        return Produced(
-            fingerprint=document["fingerprint"],
-            kind=document["kind"],
-            facts=document["facts"],
-            outputs={name: Output.from_json(item) for name, item in document["outputs"].items()},
-            values=document["values"],
-        )
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-
-
-def _hex(digest: str) -> str:
-    name = digest.removeprefix("sha256:")
-    if len(name) != 64 or not set(name) <= set("0123456789abcdef"):
-        raise ValueError(f"no digest: {digest}")
-    return name
-
-
-def _missing(digest: str) -> ArtifactError:
-    return ArtifactError(
-        "kept bytes are gone",
-        code="artifact_missing",
-        found="nothing",
-        expected=digest,
-        remedy="brewslm apply makes them again",
-    )
-
-
-def _corrupt(digest: str, found: str) -> ArtifactError:
-    return ArtifactError(
-        "kept bytes are not what their digest says",
-        code="artifact_corrupt",
-        found=found,
-        expected=digest,
-        remedy="brewslm apply makes them again",
-    )

@@ -1,7 +1,8 @@
 """The protocols of an artifact store: bytes by digest, folders as listings, and what produced them.
 
 A folder is kept as a listing, the canonical JSON of `{relative path: {digest, size_bytes}}`; its
-digest names it. The size of a folder is the sum of its files.
+digest names it. The size of a folder is the sum of its files. Every store passes
+`tests/artifacts/test_every_store.py`.
 """
 
 from dataclasses import dataclass, field
@@ -58,7 +59,10 @@ class ArtifactReader(Protocol):
 
 
 class ArtifactStore(ArtifactReader, Protocol):
-    """Keeps bytes; what a call returns is durable."""
+    """Keeps bytes; what a call returns is durable, and takes the place of a corrupt object.
+
+    Raises from every put: ArtifactError, OSError of the step that failed.
+    """
 
     def put_bytes(self, data: bytes) -> Output:
         """Keep bytes; equal bytes are kept once."""
@@ -73,10 +77,9 @@ class ArtifactStore(ArtifactReader, Protocol):
         ...
 
     def materialise(self, output: Output, target: Path) -> Path:
-        """Lay verified bytes at `target` (a file, or a folder that must not exist yet) and return
-        it.
+        """Lay a verified file or folder at `target`, where nothing may be yet, and return it.
 
-        Raises: ArtifactError.
+        Raises: ArtifactError, FileExistsError.
         """
         ...
 

@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from brewslm.cli.planning import open_state
+from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.session import Session
 from brewslm.cli.show import command as show_command
 from brewslm.render.overview import render_addresses
 from brewslm.state.documents import to_document
+from brewslm.state.portable import pulled_bytes
 
 
 @click.group("state")
@@ -48,3 +50,17 @@ def list_resources(session: Session, kind: str | None, is_json: bool) -> int:
 def show_resource(ctx: click.Context, address: str, is_json: bool) -> int:
     """Show one record with its facts."""
     return int(ctx.invoke(show_command, what=address, is_json=is_json))
+
+
+@command.command("pull")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file.")
+@click.pass_obj
+def pull(session: Session, out: Path | None) -> int:
+    """Give the whole state as one JSON document that carries its digest."""
+    with open_state(session) as state:
+        data = pulled_bytes(state)
+    if out is None:
+        session.put(data.decode())
+    else:
+        write_output(out, data)
+    return 0

@@ -32,7 +32,7 @@ def render_finding(finding: Finding) -> str:
     """Return one finding: `file:line:column: severity[CODE]: message`, then its parts indented."""
     place = str(finding.place) or finding.address
     head = f"{visible(place)}: " if place else ""
-    field = f" {finding.field}:" if finding.field else ""
+    field = f" {visible(finding.field)}:" if finding.field else ""
     first = f"{head}{finding.severity}[{finding.code}]:{field} {visible(finding.message)}"
     return "\n".join([first, *_parts(finding.found, finding.expected, finding.actionable_fix)])
 

@@ -24,22 +24,22 @@ def number(value: object) -> str:
 
 def size(size_bytes: float) -> str:
     """Return bytes as MiB or GiB with one decimal; small ones as bytes or KiB."""
-    if size_bytes >= _GIB:
+    if round(size_bytes / _MIB, 1) >= 1024:
         return f"{size_bytes / _GIB:.1f} GiB"
     if size_bytes >= _MIB / 10:
         return f"{size_bytes / _MIB:.1f} MiB"
     if size_bytes >= 1024:
         return f"{size_bytes / 1024:.1f} KiB"
-    return f"{size_bytes:.0f} bytes"
+    return plural(round(size_bytes), "byte")
 
 
 def duration(seconds: float) -> str:
     """Return seconds as `11 min 40 s`; under a second as that."""
     if seconds < 1:
         return "under 1 s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)

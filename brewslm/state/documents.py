@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 from brewslm.contracts import Output
+from brewslm.state.faults import corrupt
 from brewslm.state.records import (
     OperationRecord,
     OperationStatus,
@@ -48,5 +49,19 @@ def from_document(kind: type[R], document: Mapping[str, Any]) -> R:
 
 
 def from_text(kind: type[R], text: str) -> R:
-    """Return a record from its JSON text."""
-    return from_document(kind, json.loads(text))
+    """Return a record from its JSON text.
+
+    Raises: StateError with code state_corrupt when the text is no such record.
+    """
+    try:
+        return from_document(kind, json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise corrupt(f"a {kind.__name__} that cannot be read") from error
+
+
+def differs(record: ResourceRecord, stored: ResourceRecord | None) -> bool:
+    """Return whether content differs; serial and revision are bookkeeping."""
+    if stored is None:
+        return True
+    same = replace(record, serial=stored.serial, revision=stored.revision)
+    return to_document(same) != to_document(stored)

@@ -56,3 +56,6 @@ class EmptyState:
     ) -> list[RunEvent]:
         """Return no event."""
         return []
+
+    def close(self) -> None:
+        """End the look."""

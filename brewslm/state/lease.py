@@ -1,7 +1,8 @@
 """The lease: who may write, until when, and whether its holder is still alive.
 
 Expiry says when a takeover may be tried; the fence protects. A holder of this host and boot whose
-process is gone, or whose pid belongs to another process by now, is taken over at once.
+process is gone, or whose pid belongs to another process by now, is taken over at once; so is one of
+an earlier boot of this host. Of processes in another pid namespace nothing is known.
 """
 
 import os
@@ -22,6 +23,14 @@ def boot_id() -> str:
     """Return the id of this boot of the machine, empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """Return which processes a pid is counted among, empty where the system has no such thing."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
 
@@ -53,14 +62,22 @@ def wanted_lease(
         renewed_at=now,
         expires_at=expires_at,
         fence=0,
+        pid_namespace=pid_namespace(),
     )
 
 
-def may_take_over(held: LeaseRecord, now: str) -> bool:
-    """Return whether a held lease may be taken over: expired, or its holder is certainly dead."""
+def may_take_over(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
+    """Return whether a held lease may be taken over: expired, or its holder is certainly dead.
+
+    wanted: the lease that this process asks for.
+    """
     if held.expires_at <= now:
         return True
-    if not held.boot_id or held.boot_id != boot_id():
+    if not held.boot_id or not wanted.boot_id:
+        return False
+    if held.boot_id != wanted.boot_id:
+        return bool(held.host) and held.host == wanted.host
+    if held.pid_namespace != wanted.pid_namespace:
         return False
     return process_start(held.pid) != held.pid_started
 
@@ -86,10 +103,16 @@ def locked_error(held: LeaseRecord) -> StateLockedError:
 class LeaseKeeper:
     """Renews a lease in the background; `lost` holds the error once the lease is gone."""
 
-    def __init__(self, session: StateSession, times: Callable[[], tuple[str, str]]) -> None:
-        """times: returns now and the new expiry as RFC 3339 text."""
+    def __init__(
+        self,
+        session: StateSession,
+        times: Callable[[], tuple[str, str]],
+        renewal_s: float = RENEWAL_S,
+    ) -> None:
+        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals."""
         self._session = session
         self._times = times
+        self._renewal_s = renewal_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self.lost: LeaseLostError | None = None
@@ -104,7 +127,7 @@ class LeaseKeeper:
         self._thread.join()
 
     def _keep(self) -> None:
-        while not self._ended.wait(RENEWAL_S):
+        while not self._ended.wait(self._renewal_s):
             try:
                 self._session.renew(*self._times())
             except LeaseLostError as error:

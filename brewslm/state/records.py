@@ -25,11 +25,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Identity and version of a state."""
+    """Identity and version of a state; `fence` is the highest number that was ever given out."""
 
     schema_version: int
     lineage: str
     serial: int
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class LeaseRecord:
     renewed_at: str
     expires_at: str
     fence: int
+    pid_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The protocols of a state store: reading for plans and views, writing for whoever holds the lease.
 
-A store passes `conformance.py`. Every write of a session carries the fence of its lease and fails
-with LeaseLostError when the store has another one. The serial rises by one in each transaction that
-changes content, never otherwise.
+Every store passes `tests/state/test_every_store.py`. Every write of a session carries the fence of
+its lease and fails with LeaseLostError when the store has another one. The serial rises by one in
+each transaction that changes content, never otherwise.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class StateReader(Protocol):
     """One consistent look at a state; takes no lease and blocks no writer."""
 
     def meta(self) -> Meta:
-        """Return schema version, lineage and serial."""
+        """Return schema version, lineage, serial and fence."""
         ...
 
     def resources(self) -> dict[str, ResourceRecord]:
@@ -60,6 +60,10 @@ class StateReader(Protocol):
         """Return run events, newest first."""
         ...
 
+    def close(self) -> None:
+        """End the look; a session gives its lease back."""
+        ...
+
 
 class StateSession(StateReader, Protocol):
     """A state under a lease; every write is durable when the call returns.
@@ -74,11 +78,17 @@ class StateSession(StateReader, Protocol):
         ...
 
     def begin(self, operation: OperationRecord) -> None:
-        """Record that an action begins, before its work does."""
+        """Record that an action begins, before its work does.
+
+        Raises: ValueError for an operation_id that was begun before.
+        """
         ...
 
     def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
-        """Record a durable checkpoint of an action that is under way."""
+        """Record a durable checkpoint of an action that is under way.
+
+        Raises: KeyError for an operation that never began.
+        """
         ...
 
     def end(
@@ -93,7 +103,7 @@ class StateSession(StateReader, Protocol):
 
         `operation` replaces the begun entry (same operation_id). Records whose content equals what
         is stored leave the serial alone. A deployment is appended with the next sequence of its
-        alias.
+        alias. Raises: KeyError for an operation that never began.
         """
         ...
 

@@ -1,0 +1,155 @@
+"""The errors that every store gives for the same trouble, so that each is worded once."""
+
+import errno
+import resource
+import sqlite3
+
+from brewslm.errors import LeaseLostError, StateError, StateVersionError
+from brewslm.state.records import SCHEMA_VERSION
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_DENIED_BY_SQLITE = frozenset(
+    {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH}
+)
+_GREW = frozenset(
+    {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
+)
+_REMEDIES = {
+    "disk_full": "free disk space, then: brewslm apply",
+    "permission_denied": "correct owner and permissions of .brewslm, then: brewslm apply",
+    "state_write_failed": "end the program that has the state open, then: brewslm apply",
+}
+
+
+def already_there(name: str) -> StateError:
+    """Return the error of making a state where one is."""
+    return StateError(
+        "there is a state already",
+        code="system_config_invalid",
+        found=name,
+        expected="no state",
+        remedy="brewslm plan",
+    )
+
+
+def not_there(name: str) -> StateError:
+    """Return the error of opening a state that was never made."""
+    return StateError(
+        "there is no state here",
+        code="system_config_invalid",
+        found=f"no {name}",
+        expected="a state",
+        remedy="brewslm init",
+    )
+
+
+def not_regular(name: str) -> StateError:
+    """Return the error of a state, or its folder, that is a link or no file."""
+    return StateError(
+        "the state must be a regular file in a folder of its own",
+        code="system_config_invalid",
+        found=f"{name} is a link or no regular file",
+        expected="no links",
+        remedy=f"put the thing itself in the place of {name}",
+    )
+
+
+def check_version(version: int) -> None:
+    """Refuse a state of a newer program.
+
+    Raises: StateVersionError.
+    """
+    if version > SCHEMA_VERSION:
+        raise StateVersionError(
+            "the state was written by a newer program and stays untouched",
+            code="state_too_new",
+            found=f"version {version}",
+            expected=f"version {SCHEMA_VERSION} or older",
+            remedy="install the newer release of brewslm",
+        )
+
+
+def corrupt(found: str) -> StateError:
+    """Return the error of a state that fails its checks."""
+    return StateError(
+        "the state cannot be trusted and stays untouched",
+        code="state_corrupt",
+        found=found,
+        expected="a state of this program that passes its integrity check",
+        remedy="put a backup (state.db.v*.bak) in its place, or move the file away and apply again",
+    )
+
+
+def lease_lost(current_fence: int, own_fence: int) -> LeaseLostError:
+    """Return the error of a write under an outdated fence."""
+    return LeaseLostError(
+        "the lease was taken over; nothing more is written",
+        code="lease_lost",
+        found=f"fence {current_fence}",
+        expected=f"fence {own_fence}",
+        remedy="brewslm lock show, then: brewslm plan",
+    )
+
+
+def lease_given_back() -> LeaseLostError:
+    """Return the error of a write after the session's own release."""
+    return LeaseLostError(
+        "the lease was given back; nothing more is written",
+        code="lease_lost",
+        found="a released lease",
+        expected="a lease that is held",
+        remedy="brewslm plan",
+    )
+
+
+def lease_free() -> StateError:
+    """Return the error of ending a lease that nobody holds."""
+    return StateError(
+        "the lease is free",
+        code="system_config_invalid",
+        found="no holder",
+        expected="a lease that is held",
+        remedy="brewslm apply",
+    )
+
+
+def refused_by_system(error: OSError) -> StateError:
+    """Return the error of a file operation that the system refused."""
+    if error.errno in _FULL:
+        code = "disk_full"
+    elif error.errno in _DENIED:
+        code = "permission_denied"
+    else:
+        code = "state_write_failed"
+    return _unwritable(code, str(error.strerror))
+
+
+def refused_by_sqlite(error: sqlite3.Error) -> StateError:
+    """Return the error of a statement that SQLite could not carry out.
+
+    Damage is state_corrupt, and so are tables that our fixed statements do not fit; a full disk,
+    a quota or a limit on file sizes is disk_full.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code & 0xFF == sqlite3.SQLITE_FULL or (code in _GREW and _has_file_size_limit()):
+        return _unwritable("disk_full", str(error))
+    if code & 0xFF in _DENIED_BY_SQLITE:
+        return _unwritable("permission_denied", str(error))
+    if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+        return _unwritable("state_write_failed", str(error))
+    return corrupt(str(error))
+
+
+def _has_file_size_limit() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
+def _unwritable(code: str, found: str) -> StateError:
+    return StateError(
+        "the state cannot be opened or written",
+        code=code,
+        found=found,
+        expected="a file that can be written",
+        remedy=_REMEDIES[code],
+    )

@@ -1,0 +1,99 @@
+"""A state as one JSON document, and such a document read as a state.
+
+The document carries its own digest. The journal and the history of runs stay where they are; what
+was applied, how it came about, and what is promoted travel. Lists are oldest first, resources by
+address.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from brewslm.errors import StateError
+from brewslm.fingerprint import canonical_json, digest_value
+from brewslm.state import faults
+from brewslm.state.documents import from_document, to_document, to_text
+from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord
+from brewslm.state.store import StateReader
+from brewslm.state.stores.memory import Content, MemoryReader
+from brewslm.strict_json import StrictJsonError, parse_strict
+
+FORMAT_VERSION = "1.0"
+_MAJOR = FORMAT_VERSION.partition(".")[0]
+
+
+def pull(reader: StateReader) -> dict[str, Any]:
+    """Return the state as JSON values with the digest of everything else under `digest`."""
+    meta = reader.meta()
+    body: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "lineage": meta.lineage,
+        "serial": meta.serial,
+        "fence": meta.fence,
+        "schema_version": meta.schema_version,
+        "resources": [to_document(record) for record in reader.resources().values()],
+        "revisions": [to_document(record) for record in reversed(reader.revisions())],
+        "deployments": [to_document(record) for record in reversed(reader.deployments())],
+    }
+    return {**body, "digest": digest_value(body)}
+
+
+def pulled_bytes(reader: StateReader) -> bytes:
+    """Return the pulled state as canonical JSON and a newline; equal states give equal bytes."""
+    return canonical_json(pull(reader)) + b"\n"
+
+
+def open_pulled(data: bytes) -> StateReader:
+    """Return a reader of a pulled state; its lease is free and its journal empty.
+
+    Raises: StateError with code state_corrupt when the document is not what its digest says,
+    StateVersionError when a newer program wrote it.
+    """
+    try:
+        document = parse_strict(data, require_object=True)
+    except StrictJsonError as error:
+        raise _damaged(error.message) from error
+    body = {name: value for name, value in document.items() if name != "digest"}
+    try:
+        _check_format(str(body["format_version"]))
+        faults.check_version(int(body["schema_version"]))
+        if digest_value(body) != document["digest"]:
+            raise _damaged("another content than its digest says")
+        return MemoryReader(_content(body))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(f"{type(error).__name__}: {error}") from error
+
+
+def _content(body: Mapping[str, Any]) -> Content:
+    content = Content(Meta(body["schema_version"], body["lineage"], body["serial"], body["fence"]))
+    for document in body["resources"]:
+        record = from_document(ResourceRecord, document)
+        content.resources[record.address] = (to_text(replace(record, serial=0)), record.serial)
+    content.revisions = [
+        to_text(from_document(RevisionRecord, document)) for document in body["revisions"]
+    ]
+    content.deployments = [
+        to_text(from_document(DeploymentRecord, document)) for document in body["deployments"]
+    ]
+    return content
+
+
+def _check_format(version: str) -> None:
+    if version.partition(".")[0] != _MAJOR:
+        raise StateError(
+            "the pulled state has a format that this program does not read",
+            code="state_too_new",
+            found=f"format {version}",
+            expected=f"format {_MAJOR}.x",
+            remedy="pull the state again with this release of brewslm",
+        )
+
+
+def _damaged(found: str) -> StateError:
+    return StateError(
+        "the pulled state cannot be trusted",
+        code="state_corrupt",
+        found=found,
+        expected="a document that brewslm state pull wrote",
+        remedy="pull the state again: brewslm state pull --out FILE",
+    )

@@ -1,0 +1,289 @@
+"""What an open SQLite state can do: one consistent look, and short transactions under a lease."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from brewslm.state import faults
+from brewslm.state.documents import differs, from_text, to_text
+from brewslm.state.records import (
+    DeploymentRecord,
+    LeaseRecord,
+    Meta,
+    OperationRecord,
+    OperationStatus,
+    ResourceRecord,
+    RevisionRecord,
+    RunEvent,
+)
+from brewslm.state.run_events import chained, check_event
+
+R = TypeVar("R")
+
+_OPEN = (OperationStatus.BEGUN, OperationStatus.INTERRUPTED)
+
+
+class SqliteReader:
+    """One consistent look; the transaction ends with the object."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """connection: inside a read transaction, or a session's own."""
+        self._connection = connection
+
+    def meta(self) -> Meta:
+        """Return schema version, lineage and serial."""
+        rows = self._rows("SELECT schema_version, lineage, serial, fence FROM meta")
+        if not rows:
+            raise faults.corrupt("no meta row")
+        return Meta(*rows[0])
+
+    def resources(self) -> dict[str, ResourceRecord]:
+        """Return all records by address."""
+        rows = self._rows("SELECT address, document, serial FROM resources ORDER BY address")
+        return {
+            address: replace(from_text(ResourceRecord, document), serial=serial)
+            for address, document, serial in rows
+        }
+
+    def operations(
+        self, *, only_open: bool = False, kind: str | None = None, limit: int | None = None
+    ) -> list[OperationRecord]:
+        """Return journal entries, newest first."""
+        clauses, values = [], list[Any]()
+        if only_open:
+            clauses.append("status IN (?, ?)")
+            values += [str(status) for status in _OPEN]
+        if kind is not None:
+            clauses.append("kind = ?")
+            values.append(kind)
+        return self._newest(OperationRecord, "operations", clauses, values, limit)
+
+    def lease(self) -> LeaseRecord | None:
+        """Return the lease that is held."""
+        rows = self._rows("SELECT document FROM lease")
+        return from_text(LeaseRecord, rows[0][0]) if rows else None
+
+    def revisions(self, limit: int | None = None) -> list[RevisionRecord]:
+        """Return revisions, newest first."""
+        return self._newest(RevisionRecord, "revisions", [], [], limit)
+
+    def deployments(self, alias: str | None = None) -> list[DeploymentRecord]:
+        """Return promotions, newest first."""
+        clauses, values = (["alias = ?"], [alias]) if alias is not None else ([], [])
+        return self._newest(DeploymentRecord, "deployments", clauses, list(values), None)
+
+    def run_events(
+        self,
+        *,
+        limit: int | None = None,
+        stage: str | None = None,
+        severity: str | None = None,
+        reason_code: str | None = None,
+        since: str | None = None,
+    ) -> list[RunEvent]:
+        """Return run events, newest first."""
+        wanted = {"stage": stage, "severity": severity, "reason_code": reason_code}
+        clauses = [f"{name} = ?" for name, value in wanted.items() if value is not None]
+        values: list[Any] = [value for value in wanted.values() if value is not None]
+        if since is not None:
+            clauses.append("at >= ?")
+            values.append(since)
+        return self._newest(RunEvent, "run_events", clauses, values, limit)
+
+    def close(self) -> None:
+        """End the look."""
+        self._connection.close()
+
+    def _newest(
+        self, kind: type[R], table: str, clauses: list[str], values: list[Any], limit: int | None
+    ) -> list[R]:
+        """Return a table's records, newest first; clauses are this file's own, values are bound."""
+        where = " WHERE " + " AND ".join(clauses) if clauses else ""
+        query = f"SELECT document FROM {table}{where} ORDER BY rowid DESC LIMIT ?"  # noqa: S608  own words
+        rows = self._rows(query, [*values, -1 if limit is None else limit])
+        return [from_text(kind, row[0]) for row in rows]
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise faults.refused_by_sqlite(error) from error
+
+
+class SqliteSession(SqliteReader):
+    """A state under a lease; safe to use from the renewing thread beside the working one."""
+
+    def __init__(self, connection: sqlite3.Connection, lease: LeaseRecord) -> None:
+        """connection: writable; lease: the one this session holds."""
+        super().__init__(connection)
+        self._held = lease
+        self._lock = threading.RLock()
+        self._is_released = False
+
+    @property
+    def fence(self) -> int:
+        """The fence number that this session's writes carry."""
+        return self._held.fence
+
+    def begin(self, operation: OperationRecord) -> None:
+        """Record that an action begins."""
+        with self._writing() as connection:
+            known = connection.execute(
+                "SELECT 1 FROM operations WHERE operation_id = ?", (operation.operation_id,)
+            ).fetchone()
+            if known is not None:
+                raise ValueError(f"begun twice: {operation.operation_id}")
+            connection.execute(
+                "INSERT INTO operations (operation_id, kind, status, document) VALUES (?, ?, ?, ?)",
+                (operation.operation_id, operation.kind, operation.status, to_text(operation)),
+            )
+
+    def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
+        """Record a durable checkpoint of an action that is under way."""
+        with self._writing() as connection:
+            row = connection.execute(
+                "SELECT document FROM operations WHERE operation_id = ?", (operation_id,)
+            ).fetchone()
+            if row is None:
+                raise KeyError(operation_id)
+            record = from_text(OperationRecord, row[0])
+            grown = replace(record, checkpoints=(*record.checkpoints, checkpoint))
+            connection.execute(
+                "UPDATE operations SET document = ? WHERE operation_id = ?",
+                (to_text(grown), operation_id),
+            )
+
+    def end(
+        self,
+        operation: OperationRecord,
+        *,
+        records: Sequence[ResourceRecord] = (),
+        removed: Sequence[str] = (),
+        deployment: DeploymentRecord | None = None,
+    ) -> Meta:
+        """Close a journal entry and put and remove resource records with it."""
+        with self._writing() as connection:
+            closed = connection.execute(
+                "UPDATE operations SET status = ?, document = ? WHERE operation_id = ?",
+                (operation.status, to_text(operation), operation.operation_id),
+            )
+            if closed.rowcount != 1:
+                raise KeyError(operation.operation_id)
+            stored = self.resources()
+            changed = [item for item in records if differs(item, stored.get(item.address))]
+            gone = [address for address in removed if address in stored]
+            if changed or gone or deployment is not None:
+                serial = self.meta().serial + 1
+                connection.execute("UPDATE meta SET serial = ?", (serial,))
+                for record in changed:
+                    connection.execute(
+                        "INSERT OR REPLACE INTO resources VALUES (?, ?, ?)",
+                        (record.address, to_text(record), serial),
+                    )
+                for address in gone:
+                    connection.execute("DELETE FROM resources WHERE address = ?", (address,))
+            if deployment is not None:
+                self._append_deployment(connection, deployment)
+            return self.meta()
+
+    def add_revision(self, revision: RevisionRecord) -> RevisionRecord:
+        """Append a revision with the next number."""
+        with self._writing() as connection:
+            newest = self.revisions(limit=1)
+            number = newest[0].revision + 1 if newest else 1
+            filled = replace(revision, revision=number, serial=self.meta().serial)
+            connection.execute("INSERT INTO revisions VALUES (?, ?)", (number, to_text(filled)))
+        return filled
+
+    def add_run_event(self, event: RunEvent) -> RunEvent:
+        """Append to the history."""
+        check_event(event)
+        with self._writing() as connection:
+            newest = self.run_events(limit=1)
+            filled = chained(event, newest[0] if newest else None)
+            connection.execute(
+                "INSERT INTO run_events VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    filled.sequence,
+                    filled.stage,
+                    filled.severity,
+                    filled.reason_code,
+                    filled.at,
+                    to_text(filled),
+                ),
+            )
+        return filled
+
+    def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
+        """Extend the lease."""
+        with self._writing() as connection:
+            renewed = replace(self._held, renewed_at=renewed_at, expires_at=expires_at)
+            connection.execute("UPDATE lease SET document = ?", (to_text(renewed),))
+            self._held = renewed
+        return renewed
+
+    def release(self) -> None:
+        """Give the lease back and close the file."""
+        with self._lock:
+            if self._is_released:
+                return
+            self._is_released = True
+            try:
+                with transaction(self._connection):
+                    held = self.lease()
+                    if held is not None and held.fence == self.fence:
+                        self._connection.execute("DELETE FROM lease")
+                self._connection.execute("PRAGMA busy_timeout = 0")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise faults.refused_by_sqlite(error) from error
+            finally:
+                self._connection.close()
+
+    def close(self) -> None:
+        """Give the lease back and close the file."""
+        self.release()
+
+    def _append_deployment(
+        self, connection: sqlite3.Connection, deployment: DeploymentRecord
+    ) -> None:
+        row = connection.execute(
+            "SELECT COALESCE(MAX(sequence), 0) FROM deployments WHERE alias = ?",
+            (deployment.alias,),
+        ).fetchone()
+        filled = replace(deployment, sequence=int(row[0]) + 1)
+        connection.execute(
+            "INSERT INTO deployments (alias, sequence, document) VALUES (?, ?, ?)",
+            (filled.alias, filled.sequence, to_text(filled)),
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One short transaction that begins by comparing the fence."""
+        with self._lock:
+            if self._is_released:
+                raise faults.lease_given_back()
+            try:
+                with transaction(self._connection):
+                    held, current = self.lease(), self.meta().fence
+                    if held is None or held.fence != self.fence or current != self.fence:
+                        raise faults.lease_lost(current, self.fence)
+                    yield self._connection
+            except sqlite3.Error as error:
+                raise faults.refused_by_sqlite(error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block writes, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,448 @@
+"""What every state store does: fence, lease, serial, journal, history."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brewslm.errors import LeaseLostError, StateError, StateLockedError
+from brewslm.state.empty import EmptyState
+from brewslm.state.records import OperationStatus, ResourceRecord
+from brewslm.state.store import StateSession, StateStore
+from brewslm.state.stores.memory import MemoryStore
+from brewslm.state.stores.sqlite import SqliteStore
+from tests.state.states import (
+    AFTER_EXPIRY,
+    DIGEST,
+    EXPIRY,
+    LINEAGE,
+    NOW,
+    SOON,
+    dead_lease,
+    deployment,
+    ended,
+    lease,
+    operation,
+    resource,
+    revision,
+    run_event,
+)
+
+MAKERS: dict[str, Callable[[Path], StateStore]] = {
+    "sqlite": lambda folder: SqliteStore(folder / ".brewslm" / "state.db"),
+    "memory": lambda _folder: MemoryStore(),
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def absent(request: pytest.FixtureRequest, tmp_path: Path) -> StateStore:
+    return MAKERS[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(absent: StateStore) -> StateStore:
+    absent.create(LINEAGE)
+    return absent
+
+
+def serial_of(store: StateStore) -> int:
+    with closing(store.read()) as reader:
+        return reader.meta().serial
+
+
+def fence_of(store: StateStore) -> int:
+    with closing(store.read()) as reader:
+        return reader.meta().fence
+
+
+def apply(session: StateSession, record: ResourceRecord, operation_id: str) -> int:
+    begun = operation(operation_id, address=record.address)
+    session.begin(begun)
+    return session.end(ended(begun), records=[record]).serial
+
+
+def test_new_state_is_empty_and_has_its_lineage(store: StateStore) -> None:
+    with closing(store.read()) as reader:
+        meta = reader.meta()
+        empty = EmptyState()
+        assert (meta.lineage, meta.serial, meta.fence) == (LINEAGE, 0, 0)
+        assert reader.resources() == empty.resources()
+        assert reader.operations() == empty.operations()
+        assert reader.revisions() == empty.revisions()
+        assert reader.deployments() == empty.deployments()
+        assert reader.run_events() == empty.run_events()
+        assert reader.lease() == empty.lease()
+
+
+def test_state_is_made_once(store: StateStore) -> None:
+    assert store.exists()
+    with pytest.raises(StateError, match="already") as caught:
+        store.create("another")
+    assert caught.value.remedy
+    with closing(store.read()) as reader:
+        assert reader.meta().lineage == LINEAGE
+
+
+def test_absent_state_is_named_and_stays_absent(absent: StateStore) -> None:
+    calls: list[Callable[[], object]] = [
+        absent.read,
+        lambda: absent.acquire(lease(), NOW),
+        lambda: absent.force_unlock("0" * 16),
+    ]
+    for call in calls:
+        with pytest.raises(StateError) as caught:
+            call()
+        assert caught.value.code == "system_config_invalid"
+        assert caught.value.remedy == "brewslm init"
+    assert not absent.exists()
+
+
+def test_what_was_applied_is_remembered(store: StateStore) -> None:
+    record = resource()
+    with closing(store.acquire(lease(), NOW)) as session:
+        begun = operation(checkpoints=({"step": 1},), predicted={"wall_s": 2.5})
+        session.begin(begun)
+        meta = session.end(
+            ended(begun), records=[record], deployment=deployment("production", DIGEST)
+        )
+        filled = session.add_revision(revision())
+    with closing(store.read()) as reader:
+        assert meta.serial == reader.meta().serial == filled.serial == 1
+        assert reader.resources() == {"training_plan": replace(record, serial=1)}
+        assert reader.operations() == [ended(begun)]
+        assert reader.revisions() == [replace(revision(), revision=1, serial=1)]
+        assert reader.deployments("production") == [replace(deployment(), sequence=1)]
+        assert reader.lease() is None
+
+
+def test_records_are_not_shared_with_the_caller(store: StateStore) -> None:
+    record = resource(spec={"layers": [1]})
+    with closing(store.acquire(lease(), NOW)) as session:
+        apply(session, record, "op-1")
+        record.spec["layers"].append(2)
+        session.resources()["training_plan"].spec["layers"].append(3)
+        assert session.resources()["training_plan"].spec == {"layers": [1]}
+
+
+def test_equal_content_leaves_the_serial_alone(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        assert apply(session, resource(), "op-1") == 1
+        assert apply(session, resource(revision=7, serial=9), "op-2") == 1
+        assert apply(session, resource(values={"loss": 1.25}), "op-3") == 2
+        session.add_run_event(run_event())
+        session.add_revision(revision())
+        session.renew(SOON, EXPIRY)
+    assert serial_of(store) == 2
+
+
+def test_serial_of_a_record_is_the_one_that_changed_it(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        apply(session, resource("dataset"), "op-1")
+        apply(session, resource("training_plan"), "op-2")
+        apply(session, resource("dataset"), "op-3")
+        found = session.resources()
+    assert {address: record.serial for address, record in found.items()} == {
+        "dataset": 1,
+        "training_plan": 2,
+    }
+    assert list(found) == sorted(found)
+
+
+def test_removing_raises_the_serial_once_and_only_if_there_was_something(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        apply(session, resource(), "op-1")
+        session.begin(operation("op-2"))
+        assert session.end(ended(operation("op-2")), removed=["training_plan"]).serial == 2
+        session.begin(operation("op-3"))
+        assert session.end(ended(operation("op-3")), removed=["training_plan"]).serial == 2
+        assert session.resources() == {}
+
+
+def test_promotions_are_numbered_by_alias_and_newest_comes_first(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        for number, alias in enumerate(["production", "trial", "production"]):
+            begun = operation(f"op-{number}")
+            session.begin(begun)
+            session.end(ended(begun), deployment=deployment(alias))
+        assert session.meta().serial == 3
+        assert [item.sequence for item in session.deployments("production")] == [2, 1]
+        assert [item.alias for item in session.deployments()] == [
+            "production",
+            "trial",
+            "production",
+        ]
+
+
+def test_journal_tells_what_is_open(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        for name in ("op-1", "op-2", "op-3"):
+            session.begin(operation(name))
+        session.begin(operation("op-4", kind="export"))
+        session.end(ended(operation("op-1")))
+        session.end(operation("op-2", status=OperationStatus.INTERRUPTED))
+        assert _ids(session) == ["op-4", "op-3", "op-2", "op-1"]
+        assert [item.operation_id for item in session.operations(only_open=True)] == [
+            "op-4",
+            "op-3",
+            "op-2",
+        ]
+        assert [item.operation_id for item in session.operations(kind="export")] == ["op-4"]
+        assert [item.operation_id for item in session.operations(limit=1)] == ["op-4"]
+
+
+def _ids(session: StateSession) -> list[str]:
+    return [item.operation_id for item in session.operations()]
+
+
+def test_checkpoints_are_appended_to_an_open_operation(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        session.begin(operation())
+        for step in (10, 20):
+            session.add_checkpoint("op-1", {"step": step, "digest": DIGEST})
+    with closing(store.read()) as reader:
+        assert [item["step"] for item in reader.operations()[0].checkpoints] == [10, 20]
+
+
+def test_operations_that_never_began_cannot_end(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        with pytest.raises(KeyError):
+            session.end(ended(operation()), records=[resource()])
+        with pytest.raises(KeyError):
+            session.add_checkpoint("op-1", {"step": 1})
+        session.begin(operation())
+        with pytest.raises(ValueError, match="op-1"):
+            session.begin(operation())
+        assert session.resources() == {}
+        assert session.meta().serial == 0
+
+
+def test_revisions_count_from_one(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        assert [session.add_revision(revision()).revision for _ in range(3)] == [1, 2, 3]
+        assert [item.revision for item in session.revisions(limit=2)] == [3, 2]
+
+
+def test_run_events_are_chained_and_can_be_filtered(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        first = session.add_run_event(run_event())
+        second = session.add_run_event(
+            run_event(severity="error", reason_code="training_oom", at=SOON)
+        )
+        third = session.add_run_event(run_event(stage="export", at=SOON))
+        assert [item.sequence for item in (first, second, third)] == [1, 2, 3]
+        assert first.previous_digest == ""
+        assert len({second.previous_digest, third.previous_digest, ""}) == 3
+        assert session.run_events() == [third, second, first]
+        assert session.run_events(limit=1) == [third]
+        assert session.run_events(stage="training") == [second, first]
+        assert session.run_events(severity="error") == [second]
+        assert session.run_events(reason_code="training_oom") == [second]
+        assert session.run_events(since=SOON) == [third, second]
+
+
+def test_unknown_run_events_are_refused(store: StateStore) -> None:
+    refused = {
+        "invalid_stage": run_event(stage="brewing"),
+        "invalid_severity": run_event(severity="loud"),
+        "reason_code_required": run_event(severity="error"),
+        "invalid_reason_code": run_event(reason_code="cleaning_pii_block"),
+    }
+    with closing(store.acquire(lease(), NOW)) as session:
+        for code, event in refused.items():
+            with pytest.raises(StateError) as caught:
+                session.add_run_event(event)
+            assert caught.value.code == code
+        assert session.run_events() == []
+
+
+def test_held_lease_is_refused_and_its_holder_named(store: StateStore) -> None:
+    held = lease()
+    with closing(store.acquire(held, NOW)):
+        with pytest.raises(StateLockedError) as caught:
+            store.acquire(lease(), SOON)
+        assert fence_of(store) == 1
+    error = caught.value
+    assert error.code == "state_locked"
+    assert error.exit_code == 5
+    for fact in (held.lease_id, "mira@build-3", "apply", str(held.pid), "3f9a2c1", NOW):
+        assert fact in error.found
+    assert f"brewslm force-unlock {held.lease_id}" in error.remedy
+    assert "--lock-timeout" in error.remedy
+
+
+def test_readers_see_the_lease_and_take_none(store: StateStore) -> None:
+    held = lease()
+    with closing(store.acquire(held, NOW)), closing(store.read()) as reader:
+        assert reader.lease() == replace(held, fence=1)
+        assert reader.meta().fence == 1
+
+
+def test_reader_sees_one_serial_while_a_session_writes(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        apply(session, resource(), "op-1")
+        with closing(store.read()) as reader:
+            apply(session, resource(values={}), "op-2")
+            assert reader.meta().serial == 1
+            assert reader.resources()["training_plan"].values == {"loss": 1.5}
+            assert len(reader.operations()) == 1
+        assert session.meta().serial == 2
+
+
+def test_expired_lease_is_taken_over(store: StateStore) -> None:
+    first = store.acquire(lease(), NOW)
+    with closing(store.acquire(lease(), AFTER_EXPIRY)) as second:
+        assert (first.fence, second.fence) == (1, 2)
+    first.release()
+
+
+def test_dead_holder_is_taken_over_before_expiry(store: StateStore) -> None:
+    first = store.acquire(dead_lease(), NOW)
+    with closing(store.acquire(lease(), SOON)) as second:
+        assert second.fence == 2
+    first.release()
+
+
+@pytest.mark.parametrize("ends", ["takeover", "force_unlock"])
+def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
+    first = store.acquire(lease(), NOW)
+    first.begin(operation())
+    if ends == "takeover":
+        second = store.acquire(lease(), AFTER_EXPIRY)
+    else:
+        held = first.lease()
+        assert held is not None
+        store.force_unlock(held.lease_id)
+        second = store.acquire(lease(), SOON)
+    writes: list[Callable[[], object]] = [
+        lambda: first.begin(operation("op-2")),
+        lambda: first.add_checkpoint("op-1", {"step": 1}),
+        lambda: first.end(ended(operation()), records=[resource()], deployment=deployment()),
+        lambda: first.add_revision(revision()),
+        lambda: first.add_run_event(run_event()),
+        lambda: first.renew(SOON, EXPIRY),
+    ]
+    for write in writes:
+        with pytest.raises(LeaseLostError) as caught:
+            write()
+        assert caught.value.code == "lease_lost"
+        assert caught.value.remedy
+    first.release()
+    assert second.lease() is not None, "the old holder must not give back what is not its own"
+    assert second.operations() == [operation()]
+    assert second.meta().serial == 0
+    assert (second.revisions(), second.run_events(), second.deployments()) == ([], [], [])
+    second.release()
+
+
+def test_released_session_writes_nothing(store: StateStore) -> None:
+    session = store.acquire(lease(), NOW)
+    session.release()
+    session.release()
+    with pytest.raises(LeaseLostError):
+        session.begin(operation())
+    with pytest.raises(LeaseLostError):
+        session.renew(SOON, EXPIRY)
+    with closing(store.read()) as reader:
+        assert reader.lease() is None
+        assert reader.operations() == []
+
+
+def test_renewed_lease_keeps_its_fence_and_is_not_taken_over(store: StateStore) -> None:
+    later = "2026-03-01T10:02:00Z"
+    with closing(store.acquire(lease(), NOW)) as session:
+        renewed = session.renew(SOON, later)
+        assert (renewed.renewed_at, renewed.expires_at, renewed.fence) == (SOON, later, 1)
+        with pytest.raises(StateLockedError, match="holds the lease"):
+            store.acquire(lease(), AFTER_EXPIRY)
+
+
+def test_force_unlock_wants_the_whole_id(store: StateStore) -> None:
+    held = lease()
+    with closing(store.acquire(held, NOW)) as session:
+        for wrong in ("", held.lease_id[:8], held.lease_id + "0", "%", lease().lease_id):
+            with pytest.raises(StateLockedError):
+                store.force_unlock(wrong)
+        session.begin(operation())
+        assert store.force_unlock(held.lease_id) == replace(held, fence=1)
+        assert fence_of(store) == 2
+        with pytest.raises(StateError, match="free"):
+            store.force_unlock(held.lease_id)
+
+
+def test_failed_acquisition_changes_nothing(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        before = session.lease()
+        for _ in range(3):
+            with pytest.raises(StateLockedError):
+                store.acquire(lease(), SOON)
+        assert session.lease() == before
+        session.begin(operation())
+
+
+def test_threads_of_one_session_do_not_mix_their_writes(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        threads = [
+            threading.Thread(target=_write_three, args=(session, number)) for number in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert session.meta().serial == 12
+        assert len(session.resources()) == 12
+
+
+def _write_three(session: StateSession, number: int) -> None:
+    for index in range(3):
+        apply(session, resource(f"export.{number}-{index}"), f"op-{number}-{index}")
+        session.renew(SOON, EXPIRY)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["acquire", "release", "force", "write", "repeat", "remove", "event"]),
+        st.integers(0, 2),
+    ),
+    max_size=25,
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(STEPS)
+def test_fence_and_serial_only_rise(steps: list[tuple[str, int]]) -> None:
+    store = MemoryStore()
+    store.create(LINEAGE)
+    session: StateSession | None = None
+    metas = [store.read().meta()]
+    for number, (step, value) in enumerate(steps):
+        held = store.read().lease()
+        if step == "acquire" and held is None:
+            session = store.acquire(lease(), NOW)
+        elif step == "force" and held is not None:
+            store.force_unlock(held.lease_id)
+        elif session is not None:
+            _step(session, step, value, number)
+        metas.append(store.read().meta())
+    assert [meta.serial for meta in metas] == sorted(meta.serial for meta in metas)
+    assert [meta.fence for meta in metas] == sorted(meta.fence for meta in metas)
+    assert {meta.lineage for meta in metas} == {LINEAGE}
+
+
+def _step(session: StateSession, step: str, value: int, number: int) -> None:
+    if step == "release":
+        session.release()
+        return
+    try:
+        session.begin(operation(f"op-{number}"))
+        closed = ended(operation(f"op-{number}"))
+        if step == "remove":
+            session.end(closed, removed=["training_plan"])
+        else:
+            session.end(closed, records=[resource(values={"loss": value})])
+    except LeaseLostError:
+        return

@@ -1,0 +1,104 @@
+"""Who may be taken over, and a keeper that renews until the lease is gone."""
+
+import threading
+from contextlib import closing
+
+import pytest
+
+from brewslm.errors import LeaseLostError, StateError
+from brewslm.state.lease import LeaseKeeper, may_take_over, process_start
+from brewslm.state.records import LeaseRecord
+from brewslm.state.stores.memory import MemorySession, MemoryStore
+from tests.state.states import AFTER_EXPIRY, EXPIRY, LINEAGE, NOW, SOON, dead_lease, lease
+
+
+def test_living_holder_is_left_alone_until_expiry() -> None:
+    assert not may_take_over(lease(), lease(), NOW)
+    assert not may_take_over(lease(), lease(), "2026-03-01T10:00:59Z")
+    assert may_take_over(lease(), lease(), AFTER_EXPIRY)
+
+
+def test_dead_process_is_taken_over() -> None:
+    assert may_take_over(dead_lease(), lease(), SOON)
+
+
+def test_pid_that_belongs_to_another_process_is_taken_over() -> None:
+    assert may_take_over(lease(pid_started="1"), lease(), SOON)
+
+
+def test_earlier_boot_of_this_host_voids_the_lease() -> None:
+    assert may_take_over(lease(boot_id="before"), lease(), SOON)
+
+
+def test_another_host_keeps_its_lease_until_expiry() -> None:
+    held = lease(boot_id="theirs", host="build-4", pid=1, pid_started="1")
+    assert not may_take_over(held, lease(), SOON)
+    assert may_take_over(held, lease(), AFTER_EXPIRY)
+
+
+def test_pids_of_another_container_say_nothing() -> None:
+    held = lease(pid=1, pid_started="1", pid_namespace="pid:[1]")
+    assert not may_take_over(held, lease(), SOON)
+
+
+def test_systems_without_boot_ids_wait_for_expiry() -> None:
+    held = lease(boot_id="", pid=1, pid_started="1")
+    assert not may_take_over(held, lease(), SOON)
+    assert not may_take_over(lease(pid_started="1"), lease(boot_id=""), SOON)
+
+
+def test_ids_are_long_and_differ() -> None:
+    ids = {lease().lease_id for _ in range(50)}
+    assert len(ids) == 50
+    assert {len(text) for text in ids} == {16}
+
+
+def test_process_that_never_was_has_no_start() -> None:
+    assert process_start(2**22 + 1) == ""
+    assert process_start(lease().pid) == lease().pid_started != ""
+
+
+class Watched(MemorySession):
+    """A session that says when it was renewed, and that fails as told."""
+
+    def __init__(self, session: MemorySession, failures: list[StateError]) -> None:
+        super().__init__(session._store, session._held)
+        self.failures = failures
+        self.renewals = threading.Semaphore(0)
+
+    def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
+        self.renewals.release()
+        if self.failures:
+            raise self.failures.pop(0)
+        return super().renew(renewed_at, expires_at)
+
+
+@pytest.fixture
+def session() -> MemorySession:
+    store = MemoryStore()
+    store.create(LINEAGE)
+    return store.acquire(lease(), NOW)
+
+
+def test_keeper_renews_again_and_again(session: MemorySession) -> None:
+    passing = StateError("busy", code="state_write_failed", remedy="wait")
+    watched = Watched(session, [passing])
+    keeper = LeaseKeeper(watched, lambda: (SOON, "2026-03-01T10:05:00Z"), renewal_s=0.001)
+    keeper.start()
+    for _ in range(4):
+        assert watched.renewals.acquire(timeout=10)
+    keeper.stop()
+    held = session.lease()
+    assert keeper.lost is None
+    assert held is not None
+    assert (held.renewed_at, held.expires_at) == (SOON, "2026-03-01T10:05:00Z")
+
+
+def test_keeper_tells_that_the_lease_is_gone_and_stops(session: MemorySession) -> None:
+    with closing(session._store.acquire(lease(), AFTER_EXPIRY)):
+        keeper = LeaseKeeper(session, lambda: (SOON, EXPIRY), renewal_s=0.001)
+        keeper.start()
+        keeper._thread.join(timeout=10)
+        assert not keeper._thread.is_alive()
+        keeper.stop()
+        assert isinstance(keeper.lost, LeaseLostError)
