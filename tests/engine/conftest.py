@@ -55,8 +55,10 @@ class Listener:
         self.checkpoints.append((step, path))
 
     def is_stop_requested(self) -> bool:
-        return self._stop_after is not None and bool(self.steps) and (
-            self.steps[-1] >= self._stop_after
+        return (
+            self._stop_after is not None
+            and bool(self.steps)
+            and (self.steps[-1] >= self._stop_after)
         )
 
 

@@ -278,9 +278,7 @@ def _step(
     )
 
 
-def separate_unseen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
-) -> int:
+def separate_unseen(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int) -> int:
     """Gives every piece that the corpus never had a direction of its own; returns how many.
 
     Training pushes all pieces that never occur to one common direction, where no fine-tuning could
