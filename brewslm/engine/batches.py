@@ -82,12 +82,18 @@ class RightPadding:
 
 
 class Flattening:
-    """Makes one sequence of all rows of a batch; positions restart with each row, so that attention
-    stays within rows.
+    """Makes one sequence of all packed rows of a batch; positions restart with each row, so that
+    attention stays within rows. Rows that are not packed, as validation has them, are padded.
     """
+
+    def __init__(self, padding: RightPadding) -> None:
+        """padding: for rows that are not packed."""
+        self._padding = padding
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Return input_ids, position_ids and labels, each of shape (1, tokens)."""
+        if "position_ids" not in rows[0]:
+            return self._padding(rows)
         ids = [token for row in rows for token in row["input_ids"]]
         positions = [at for row in rows for at in row["position_ids"]]
         labels = [label for row in rows for label in row["labels"]]

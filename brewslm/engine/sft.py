@@ -144,6 +144,7 @@ def make_trainer(
 ) -> CompletionTrainer:
     """Return a trainer that writes its checkpoints below `folder`."""
     is_packed = "position_ids" in train[0]
+    padding = RightPadding(tokenizer.pad_token_id)
     rows_a_step = config.batch_size * config.gradient_accumulation_steps
     order = RowOrder(
         [len(item["input_ids"]) for item in train],
@@ -156,7 +157,7 @@ def make_trainer(
         on_checkpoint=on_checkpoint,
         model=model,
         args=_arguments(config, folder, has_validation=bool(validation)),
-        data_collator=Flattening() if is_packed else RightPadding(tokenizer.pad_token_id),
+        data_collator=Flattening(padding) if is_packed else padding,
         train_dataset=_dataset(train),
         eval_dataset=_dataset(validation) if validation else None,
         processing_class=tokenizer,

@@ -122,7 +122,6 @@ class Watch(TrainerCallback):
         if self._report.is_stop_requested():
             self.is_interrupted = True
             control.should_save = True
-            control.should_evaluate = False
             control.should_training_stop = True
             return
         minutes = self._config.max_minutes

@@ -58,7 +58,7 @@ class Listener:
         return (
             self._stop_after is not None
             and bool(self.steps)
-            and (self.steps[-1] >= self._stop_after)
+            and (self.steps[-1] + 1 >= self._stop_after)
         )
 
 

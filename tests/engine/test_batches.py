@@ -65,6 +65,6 @@ def test_padding_is_neither_seen_nor_trained() -> None:
 
 def test_flattening_joins_a_batch_into_one_sequence() -> None:
     row = {"input_ids": [1, 2], "labels": [-100, 2], "position_ids": [0, 1]}
-    batch = Flattening()([row, row])
+    batch = Flattening(RightPadding(3))([row, row])
     assert batch["position_ids"].tolist() == [[0, 1, 0, 1]]
     assert batch["input_ids"].shape == (1, 4)
