@@ -1,4 +1,4 @@
-"""Every example plans as its expected plan says, passes its gates where the base fails them, and has
+"""Every example plans as expected, passes its gates where the base fails some, and has
 nothing left to do afterwards.
 """
 
