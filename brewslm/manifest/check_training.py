@@ -9,6 +9,8 @@ from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES
 
+_TINY = "builtin:"
+"""Bases that take far higher rates than usual."""
 _PREFERENCE = ("dpo", "orpo", "kto")
 _CONFIG: YamlPath = ("spec", "training_plan", "config")
 _TASKS_OF_MODE = {
@@ -176,7 +178,8 @@ def _losses(file: ManifestFile, mode: str, written: set[str], say: Say) -> Itera
                 "write batch_size: 2",
             )
     limit = 5e-5 if mode in _PREFERENCE else 2e-3
-    if "learning_rate" in written and config.learning_rate > limit:
+    is_tiny = file.spec.model.base_model.startswith(_TINY)
+    if "learning_rate" in written and config.learning_rate > limit and not is_tiny:
         yield say(
             FindingCode.LEARNING_RATE_HIGH,
             (*_CONFIG, "learning_rate"),

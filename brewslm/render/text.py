@@ -158,11 +158,7 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
     after = flat((action.after or {}).get("spec") or {})
     outputs = list(_output_lines(action))
     if action.operation is Operation.CREATE:
-        shown = [
-            path
-            for path in after
-            if style.explains or action.origins.get(path, "default") != "default"
-        ]
+        shown = [path for path in after if style.explains or _origin(action, path) != "default"]
         rows = [("+", path, _with_origin(action, path, _value(after[path]))) for path in shown]
         hidden = len(after) - len(shown)
         what = "default"
@@ -189,8 +185,17 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
     return lines
 
 
+def _origin(action: Action, path: str) -> str:
+    """Return where a value comes from; what lies in an open map comes from where the map does."""
+    while path:
+        if path in action.origins:
+            return action.origins[path]
+        path = path.rpartition(".")[0] if "." in path else ""
+    return "default"
+
+
 def _with_origin(action: Action, path: str, text: str) -> str:
-    origin = action.origins.get(path, "default")
+    origin = _origin(action, path)
     return text if origin in ("manifest", "default") else f"{text}   ({origin})"
 
 

@@ -29,7 +29,7 @@ MAX_WORDS: Final = 25
 MIN_CONTRAST_PAIRS: Final = 7
 
 CLOSED: Final = {
-    "topic": {"billing", "login", "bug", "shipping", "info"},
+    "reason": {"billing", "login", "bug", "shipping", "info"},
     "priority": {"low", "normal", "high"},
     "label": {
         "set_alarm",
@@ -41,7 +41,7 @@ CLOSED: Final = {
     },
 }
 LABELLED: Final = (
-    ("support-triage", "topic"),
+    ("support-triage", "reason"),
     ("support-triage", "priority"),
     ("intent-routing", "label"),
 )
@@ -196,13 +196,13 @@ def test_labels_are_closed_and_balanced(name: str, column: str, part: str) -> No
     assert max(counts.values()) <= 1.5 * min(counts.values())
 
 
-def test_every_topic_has_every_priority() -> None:
+def test_every_reason_has_every_priority() -> None:
     for part in ("train", "gold"):
-        seen = {(row["topic"], row["priority"]) for row in rows_of("support-triage", part)}
-        assert len(seen) == len(CLOSED["topic"]) * len(CLOSED["priority"])
+        seen = {(row["reason"], row["priority"]) for row in rows_of("support-triage", part)}
+        assert len(seen) == len(CLOSED["reason"]) * len(CLOSED["priority"])
 
 
-def test_contrast_pairs_share_the_topic_sentence_and_differ_in_priority() -> None:
+def test_contrast_pairs_share_the_complaint_and_differ_in_priority() -> None:
     pairs = defaultdict(list)
     for row in rows_of("support-triage", "gold"):
         if row["case"] == "contrast":
@@ -210,7 +210,7 @@ def test_contrast_pairs_share_the_topic_sentence_and_differ_in_priority() -> Non
     assert len(pairs) >= MIN_CONTRAST_PAIRS
     for rows in pairs.values():
         assert len(rows) == 2
-        assert len({row["topic"] for row in rows}) == 1
+        assert len({row["reason"] for row in rows}) == 1
         assert len({row["priority"] for row in rows}) == 2
 
 

@@ -5,6 +5,13 @@ import pytest
 from tests.manifest.writing import assert_found, config, errors, findings_of, project
 
 DPO = "training_mode: dpo\n"
+
+
+def of_usual_size(text: str) -> str:
+    """Return a manifest on a base of usual size instead of the built-in one."""
+    return text.replace("builtin:nano", "org/model")
+
+
 CASES = [
     ("CONFIG_CONFLICT", "error", config("§base_model: org/other")),
     (
@@ -54,8 +61,8 @@ CASES = [
     ),
     ("KTO_BATCH", "error", config("training_mode: kto\n§batch_size: 1")),
     ("KD_TEACHER_MISSING", "warning", config("training_mode: kd").replace("config:", "§config:")),
-    ("LEARNING_RATE_HIGH", "warning", config("§learning_rate: 0.01")),
-    ("LEARNING_RATE_HIGH", "warning", config(DPO + "§learning_rate: 1.0e-4")),
+    ("LEARNING_RATE_HIGH", "warning", of_usual_size(config("§learning_rate: 0.01"))),
+    ("LEARNING_RATE_HIGH", "warning", of_usual_size(config(DPO + "§learning_rate: 1.0e-4"))),
     (
         "EARLY_STOP_WITHOUT_EVAL",
         "warning",
@@ -101,3 +108,8 @@ def test_the_next_multiple_is_the_remedy(tmp_path: Path) -> None:
     assert assert_found(tmp_path, "BEST_MODEL_STEPS", "error", text).actionable_fix == (
         "write save_steps: 40"
     )
+
+
+def test_built_in_base_may_have_a_rate_that_it_needs(tmp_path: Path) -> None:
+    found = findings_of(tmp_path, config("learning_rate: 0.01"))
+    assert "LEARNING_RATE_HIGH" not in {item.code for item in found}
