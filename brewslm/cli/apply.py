@@ -4,7 +4,7 @@ import sys
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -16,12 +16,12 @@ from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.worker import ProcessWorker
-from brewslm.cli.leasing import hold_lease
-from brewslm.cli.planning import Planned, check_extras, make_plan, use_saved_plan
+from brewslm.cli.leasing import hold_lease, seconds
+from brewslm.cli.planning import Planned, check_extras, make_plan, not_writable, use_saved_plan
 from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
-from brewslm.errors import ExitCode, StalePlanError
+from brewslm.errors import ApplyError, ExitCode, StalePlanError
 from brewslm.events import (
     ApprovalEvent,
     Listener,
@@ -47,7 +47,9 @@ from brewslm.state.store import StateSession
 @click.option("--no-resume", is_flag=True, help="Start interrupted training from the beginning.")
 @click.option("--json", "is_json", is_flag=True, help="The event stream on standard output.")
 @click.option("--json-into", type=click.Path(path_type=Path), help="The event stream in a file.")
-@click.option("--max-deletes", type=int, default=3, show_default=True, help="Deletes allowed.")
+@click.option(
+    "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -62,6 +64,7 @@ def command(
     max_deletes: int,
 ) -> int:
     """Do what the plan says: exactly the listed actions and no other."""
+    wait_s = seconds(lock_timeout)
     if file is not None:
         planned = use_saved_plan(session, file, expect_digest)
     else:
@@ -89,8 +92,7 @@ def command(
             stack.callback(talk.close)
             listeners.append(talk)
         if json_into is not None:
-            stream = stack.enter_context(json_into.open("w", encoding="utf-8"))
-            listeners.append(EventStream(stream, clock.now))
+            listeners.append(EventStream(stack.enter_context(_opened(json_into)), clock.now))
         tell = told_to_all(listeners)
         _announce(plan, tell, is_from_file=file is not None)
         if not _is_approved(session, plan, tell, file, auto_approve=auto_approve, is_json=is_json):
@@ -102,14 +104,14 @@ def command(
             is_resume_allowed=not no_resume,
             is_fail_fast=fail_fast,
         )
-        summary, gates = _apply(session, planned, tell, facts, lock_timeout)
+        summary, gates = _apply(session, planned, tell, facts, wait_s)
     if not is_json:
         session.put(render_ending(summary, gates, is_ascii=session.is_ascii))
     return summary.exit_code
 
 
 def _apply(
-    session: Session, planned: Planned, tell: Listener, facts: ApplyFacts, lock_timeout: str
+    session: Session, planned: Planned, tell: Listener, facts: ApplyFacts, wait_s: float
 ) -> tuple[SummaryEvent, list[dict[str, Any]]]:
     clock = SystemClock()
     started_s = clock.steady_s()
@@ -118,7 +120,7 @@ def _apply(
     worker = ProcessWorker(session.home / "runs" / "worker.log", session.environment)
     with (
         stopping_on_signals(stop, worker.kill),
-        hold_lease(session, facts, tell, stop, lock_timeout) as state,
+        hold_lease(session, facts, tell, stop, wait_s) as state,
     ):
         _check_unmoved(planned.plan, state)
         desk = Desk(
@@ -202,11 +204,14 @@ def _is_approved(
         tell(ApprovalEvent(mode="file", is_granted=True))
         return True
     if is_json or not sys.stdin.isatty():
-        session.say(
-            "error[approval_missing]: nobody can be asked here\n"
-            "  do:       brewslm apply --auto-approve, or brewslm apply NAME.plan.json"
+        tell(ApprovalEvent(mode="prompt", is_granted=False))
+        raise ApplyError(
+            "nobody can be asked here, so nothing was done",
+            code="approval_missing",
+            found="standard output that is a stream of events" if is_json else "no terminal",
+            expected="an approval",
+            remedy="brewslm apply --auto-approve, or brewslm apply NAME.plan.json",
         )
-        return False
     session.err.write('\nDo you want to do this? Only "yes" is taken for approval: ')
     session.err.flush()
     is_granted = sys.stdin.readline().strip() == "yes"
@@ -214,6 +219,13 @@ def _is_approved(
     if not is_granted:
         session.say("Nothing was done.")
     return is_granted
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise not_writable(path, error) from error
 
 
 def _summary(outcome: Outcome, elapsed_s: float) -> SummaryEvent:

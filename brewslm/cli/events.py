@@ -1,20 +1,27 @@
 """`brewslm events`: the append-only history of runs."""
 
 import json
+from datetime import UTC, datetime
 
 import click
 
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
+from brewslm.cli.usage import UsageError
 from brewslm.render.overview import render_events
 from brewslm.state.documents import to_document
+from brewslm.state.run_events import SEVERITIES, STAGES
 
 
 @click.command("events")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many.")
-@click.option("--since", help="Not before this RFC 3339 time.")
-@click.option("--stage", help="Only this stage, such as training.")
-@click.option("--severity", help="Only info, warning, error or critical.")
+@click.option("--since", help="Not before this time, in UTC.")
+@click.option("--stage", type=click.Choice(STAGES), help="Only this stage.")
+@click.option(
+    "--severity",
+    type=click.Choice(SEVERITIES),
+    help="Only this severity.",
+)
 @click.option("--code", "reason_code", help="Only this reason code.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
@@ -28,6 +35,7 @@ def command(
     is_json: bool,
 ) -> int:
     """Show the history of runs, newest first."""
+    since = _utc(since) if since is not None else None
     with open_state(session) as state:
         found = state.run_events(
             limit=limit, stage=stage, severity=severity, reason_code=reason_code, since=since
@@ -40,3 +48,19 @@ def command(
     else:
         session.put(render_events(found))
     return 0
+
+
+def _utc(text: str) -> str:
+    """Return a time as run events hold it; one without a zone is in UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f'"{text}" is no time',
+            code="usage_error",
+            found=text,
+            expected="a date, or a date and time in UTC",
+            remedy="write --since 2026-01-31 or --since 2026-01-31T08:00:00Z",
+        ) from error
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from brewslm.cli.addresses import unknown_address
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.render.overview import render_revisions
@@ -23,6 +24,8 @@ def command(session: Session, address: str | None, limit: int, is_json: bool) ->
             for item in state.revisions()
             if address is None or any(action["address"] == address for action in item.actions)
         ][:limit]
+        if address is not None and not revisions:
+            raise unknown_address(address, state.resources())
     if is_json:
         lines = (
             json.dumps(to_document(item), ensure_ascii=False, sort_keys=True) for item in revisions

@@ -6,12 +6,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-import click
-
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
+from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateLockedError
 from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
@@ -25,23 +24,28 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 def seconds(text: str) -> float:
     """Return the seconds of a duration such as `90`, `30s`, `10m` or `1h`.
 
-    Raises: click.UsageError.
+    Raises: UsageError.
     """
     match = re.fullmatch(r"(\d+)([smh]?)", text.strip())
     if match is None:
-        raise click.UsageError(f'"{text}" is no duration. Write 30s, 10m or 1h.')
+        raise UsageError(
+            f'"{text}" is no duration',
+            code="usage_error",
+            found=text,
+            expected="a whole number of seconds, minutes or hours",
+            remedy="write 30s, 10m or 1h",
+        )
     return float(int(match[1]) * _UNITS[match[2]])
 
 
 @contextmanager
 def hold_lease(
-    session: Session, facts: ApplyFacts, tell: Listener, stop: Stop, lock_timeout: str
+    session: Session, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
 ) -> Iterator[StateSession]:
     """Lend a state session under a lease that is renewed until the block ends.
 
-    Raises: StateLockedError when somebody else holds it for longer than `lock_timeout`.
+    Raises: StateLockedError when somebody else holds it for longer than `wait_s`.
     """
-    wait_s = seconds(lock_timeout)
     store = session.store()
     if not store.exists():
         session.make_home()

@@ -8,10 +8,11 @@ import click
 
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
+from brewslm.cli.usage import SuggestingGroup
 from brewslm.errors import ExitCode
 
 
-@click.group("lock")
+@click.group("lock", cls=SuggestingGroup)
 def command() -> None:
     """Show who holds the lease."""
 

@@ -16,8 +16,8 @@ import click
 
 from brewslm import __version__
 from brewslm.cli.session import Session
+from brewslm.cli.usage import SuggestingGroup, usage_error
 from brewslm.errors import BrewError, ExitCode
-from brewslm.registry import closest
 from brewslm.render.errors import render_error
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -39,7 +39,7 @@ _FLAGS = frozenset({"--no-color", "--ascii", "--quiet", "--debug", "--offline"})
 _VALUED = frozenset({"--chdir", "--manifest"})
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """The table of commands, loaded one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
@@ -53,16 +53,6 @@ class _Commands(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         return cast("click.Command", getattr(import_module(module), name))
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or name the closest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = closest(args[0], COMMANDS)
-            hint = f' Did you mean "{near[0]}"?' if near else ""
-            raise click.UsageError(f'There is no command "{args[0]}".{hint}', ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands from the table, importing none of them."""
         with formatter.section("Commands"):
@@ -70,7 +60,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="brewslm")
+@click.version_option(__version__, prog_name="brewslm", message="%(prog)s %(version)s")
 @click.option("--chdir", type=click.Path(path_type=Path), default=Path(), help="Project folder.")
 @click.option("--manifest", default="brewslm.yaml", show_default=True, help="Manifest file.")
 @click.option("--no-color", is_flag=True, help="No colour; also by NO_COLOR.")
@@ -115,8 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show(sys.stderr)
+        return int(ExitCode.ERROR)
+    except click.ClickException as error:
+        sys.stderr.write(render_error(usage_error(error)))
         return int(ExitCode.ERROR)
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("\nInterrupted. Nothing was done.\n")

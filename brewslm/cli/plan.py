@@ -29,7 +29,9 @@ from brewslm.render.text import TextStyle, render_plan
 )
 @click.option("--show-unchanged", is_flag=True, help="List unchanged resources too.")
 @click.option("--explain", is_flag=True, help="Show every field with its origin.")
-@click.option("--max-deletes", type=int, default=3, show_default=True, help="Deletes allowed.")
+@click.option(
+    "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
+)
 @click.pass_obj
 def command(
     session: Session,

@@ -1,5 +1,6 @@
 """Making a plan for a command: manifest, state, artifacts and digest cache brought together."""
 
+import errno
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -118,13 +119,18 @@ def write_output(path: Path, data: bytes, mode: int = 0o600) -> None:
     try:
         write_atomic(path.absolute(), data, mode=mode)
     except OSError as error:
-        raise ApplyError(
-            f"{path} cannot be written",
-            code="permission_denied",
-            found=str(error.strerror),
-            expected="a folder that exists and can be written",
-            remedy="name another path",
-        ) from error
+        raise not_writable(path, error) from error
+
+
+def not_writable(path: Path, error: OSError) -> ApplyError:
+    """Return the error of a file that the user asked for and that can't be written."""
+    return ApplyError(
+        f"{path} cannot be written",
+        code="disk_full" if error.errno == errno.ENOSPC else "permission_denied",
+        found=str(error.strerror),
+        expected="a folder that exists and can be written",
+        remedy="name another path",
+    )
 
 
 def _built(

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import click
 
+from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
 from brewslm.render.schemas import NAMES, schema_bytes
+
+_MODE = 0o644
 
 
 @click.command("schema")
@@ -16,7 +19,7 @@ def command(session: Session, name: str, write: Path | None) -> int:
     """Print the JSON Schema of a format."""
     if write is not None:
         for item in NAMES:
-            (write / f"{item}.json").write_bytes(schema_bytes(item))
+            write_output(write / f"{item}.json", schema_bytes(item), _MODE)
         return 0
     session.put(schema_bytes(name).decode())
     return 0

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from brewslm.cli.addresses import unknown_address
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
-from brewslm.errors import ArtifactError, BrewError, ExitCode, PlanError
+from brewslm.errors import ArtifactError, ExitCode, PlanError
 from brewslm.plan.saved import read_saved
-from brewslm.registry import closest
 from brewslm.render.markdown import render_markdown
 from brewslm.render.overview import render_project, render_record, render_rejects
 from brewslm.render.text import TextStyle, render_plan
@@ -79,7 +79,7 @@ def _from_state(session: Session, state: StateReader, what: str | None, is_json:
         return _revision(state, int(what))
     record = records.get(what)
     if record is None:
-        raise _unknown(what, records)
+        raise unknown_address(what, records)
     if is_json:
         return json.dumps(to_document(record), ensure_ascii=False, sort_keys=True) + "\n"
     return render_record(record, _note(session, record))
@@ -111,16 +111,6 @@ def _revision(state: StateReader, number: int) -> str:
         f"there is no revision {number}",
         code="unknown_revision",
         remedy="brewslm history lists them",
-    )
-
-
-def _unknown(what: str, records: Mapping[str, ResourceRecord]) -> BrewError:
-    near = closest(what, records)
-    return PlanError(
-        f'nothing is recorded at "{what}"',
-        code="unknown_address",
-        expected=", ".join(near) if near else "an address that brewslm state list shows",
-        remedy=f"brewslm show {near[0]}" if near else "brewslm state list",
     )
 
 

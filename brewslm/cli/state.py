@@ -9,18 +9,20 @@ import click
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.session import Session
 from brewslm.cli.show import command as show_command
+from brewslm.cli.usage import SuggestingGroup
 from brewslm.render.overview import render_addresses
+from brewslm.stages.kinds import KINDS
 from brewslm.state.documents import to_document
 from brewslm.state.portable import pulled_bytes
 
 
-@click.group("state")
+@click.group("state", cls=SuggestingGroup)
 def command() -> None:
     """List and show what the state remembers."""
 
 
 @command.command("list")
-@click.option("--kind", help="Only resources of this kind.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Only resources of this kind.")
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
 @click.pass_obj
 def list_resources(session: Session, kind: str | None, is_json: bool) -> int:

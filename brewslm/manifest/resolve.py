@@ -214,10 +214,15 @@ def _fixed(
     return Finding(
         code=code,
         severity=Severity.WARNING if name in names else Severity.INFO,
-        message=f"this host uses {after} instead of {before}: {_REASONS[code]}",
+        message=f"this host uses {_yaml(after)} instead of {_yaml(before)}: {_REASONS[code]}",
         actionable_fix="nothing; the identity keeps the manifest's value",
         field=f"{_CONFIG}.{name}",
         place=places.get(f"config.{name}", Place()),
-        found=str(before),
-        expected=str(after),
+        found=_yaml(before),
+        expected=_yaml(after),
     )
+
+
+def _yaml(value: Any) -> str:
+    """Return a plain value as the manifest writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -260,7 +260,10 @@ class _Builder:
             return
         self._data = outcome
         self._prepared_folder = outcome.folder
-        self._findings += outcome.findings
+        told = {(finding.address, finding.code) for finding in findings}
+        self._findings += [
+            item for item in outcome.findings if (item.address, item.code) not in told
+        ]
         self._outputs |= outcome.outputs
         self._values |= outcome.values
 
@@ -291,6 +294,9 @@ class _Builder:
         return record.values if record else {}
 
     def _prepared(self) -> dict[str, Any]:
+        """Return the manifest of the prepared data, empty when not all of it could be read."""
+        if self._data is not None and not self._data.is_whole:
+            return {}
         return dict(self._values.get(_DATASET, {}).get("manifest") or {})
 
     def _fix_training(self) -> None:

@@ -45,6 +45,8 @@ class DataOutcome:
     findings: list[Finding] = field(default_factory=list)
     folder: Path | None = None
     """The prepared folder, when it was made by this plan."""
+    is_whole: bool = True
+    """Whether every source could be read; nothing is said about training otherwise."""
 
 
 def locator_of(source: DataSourceSpec) -> str:
@@ -114,7 +116,11 @@ def prepare_data(
     compose = import_module("brewslm.tasks.compose").compose
     counter = _token_counter(base)
     preparation = prepare.prepare(request, root, folder, compose, counter)
-    outcome = DataOutcome(findings=list(preparation.findings), folder=folder)
+    outcome = DataOutcome(
+        findings=list(preparation.findings),
+        folder=folder,
+        is_whole=len(preparation.sources) == len(request.sources),
+    )
     for name, stats in preparation.sources.items():
         address = Address("data_source", name)
         outcome.outputs[address] = {"rows": Output(stats.digest, stats.size_bytes)}

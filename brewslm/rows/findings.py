@@ -20,6 +20,17 @@ from brewslm.rows.split import Placement
 
 SHOWN_POSITIONS = 5
 SMALL_GOLD_ROWS = 30
+NEED_ALL_ROWS = frozenset(
+    {
+        FindingCode.NO_TRAIN_ROWS,
+        FindingCode.SPLIT_EMPTY,
+        FindingCode.MIN_ROWS_UNMET,
+        FindingCode.LABEL_MISSING_IN_SPLIT,
+        FindingCode.LABELS_WITHOUT_GOLD,
+        FindingCode.SMALL_GOLD_SET,
+    }
+)
+"""Findings about what is absent: only true of a dataset whose sources could all be read."""
 _DEFAULT_REJECT_RATE = 0.1
 _WARN_SHARE = 0.2
 
@@ -418,14 +429,24 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
                 Finding(
                     code,
                     Severity.WARNING,
-                    f"{split.role} has no row of {len(missing)} labels",
+                    f"{split.role} has no row of {_counted(len(missing))}",
                     "add rows of these labels, or group rows more finely",
                     address="dataset",
-                    found=", ".join(ascii(label) for label in missing[:SHOWN_POSITIONS]),
+                    found="none of " + _shown(missing),
                     expected=f"rows of all {len(labels)} labels",
                 )
             )
     return found
+
+
+def _counted(amount: int) -> str:
+    return "1 label" if amount == 1 else f"{amount} labels"
+
+
+def _shown(labels: Sequence[str]) -> str:
+    names = ", ".join(f'"{label}"' for label in labels[:SHOWN_POSITIONS])
+    more = len(labels) - SHOWN_POSITIONS
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _rarest_of(examples: Sequence[Example], labels: Sequence[str]) -> Place:

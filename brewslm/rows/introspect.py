@@ -181,7 +181,7 @@ def _classification(survey: _Survey) -> Iterable[Proposal]:
         "classification",
         {"text": text.name, "label": label.name},
         confidence,
-        f"a text column and {len(label.values)} labels",
+        f"a text column and {len(label.values)} label{'' if len(label.values) == 1 else 's'}",
         tuple(warnings),
         labels=tuple(sorted(label.values)),
     )

@@ -90,7 +90,7 @@ def prepare(
     mix = _mix(work)
     labels = _labels(work)
     writer, manifest = _write(work, out, compose, count_tokens, labels, leaks, mix)
-    work.findings += say.dataset_findings(
+    found = say.dataset_findings(
         request,
         list(work.bindings.values()),
         work.examples,
@@ -99,6 +99,8 @@ def prepare(
         labels,
         sum(feed.rows_read for feed in work.feeds.values()),
     )
+    is_whole = len(work.feeds) == len(request.sources)
+    work.findings += [item for item in found if is_whole or item.code not in say.NEED_ALL_ROWS]
     return Preparation(
         sources={name: _source_stats(feed) for name, feed in work.feeds.items()},
         bindings=work.stats,

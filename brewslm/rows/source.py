@@ -28,10 +28,17 @@ class SourceError(BrewError):
     """A source cannot be read as a whole; `code` is a finding code."""
 
     def __init__(
-        self, message: str, *, code: str, remedy: str, found: str = "", line: int = 0
+        self,
+        message: str,
+        *,
+        code: str,
+        remedy: str,
+        found: str = "",
+        expected: str = "",
+        line: int = 0,
     ) -> None:
         """line: where in the file, 0 for the file itself."""
-        super().__init__(message, code=code, remedy=remedy, found=found)
+        super().__init__(message, code=code, remedy=remedy, found=found, expected=expected)
         self.line = line
 
 
@@ -104,7 +111,8 @@ def parse_locator(text: str) -> Locator:
             raise SourceError(
                 f'no rows can be read from "{path}"',
                 code=FindingCode.VALUE_UNAVAILABLE,
-                found=f'extension ".{suffix}"',
+                found=f'extension ".{suffix}"' if suffix else "no extension",
+                expected="one of " + ", ".join(f".{name}" for name in SOURCES.names()),
                 remedy="export the rows as JSON lines or CSV",
             )
     return Locator(_SUFFIXES.get(scheme, scheme), path)
@@ -173,7 +181,11 @@ def _records(source: Source, feed: Feed, root: Path, limit: int | None) -> Itera
         stream = open_inside(root, feed.locator.path)
     except PathError as error:
         raise SourceError(
-            error.message, code=error.code, remedy=error.remedy, found=error.found
+            error.message,
+            code=error.code,
+            remedy=error.remedy,
+            found=error.found,
+            expected=error.expected,
         ) from error
     with stream:
         before = os.fstat(stream.fileno())

@@ -1,0 +1,169 @@
+"""`brewslm init`: what it writes, what it keeps, and what it refuses."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from brewslm.cli.session import Session
+from tests.apply.bench import Bench, row
+from tests.cli.conftest import Run
+
+LONG = "{}: these words are of number {} alone"
+ROWS = {
+    "classification": {"text": LONG, "label": "b"},
+    "chat_sft": {
+        "messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": LONG}]
+    },
+    "instruction_sft": {"instruction": LONG, "output": LONG},
+    "structured_extraction": {"tokens": ["number", "{}", "of"], "tags": ["O", "B-X", "O"]},
+}
+
+
+def fill(folder: Path, shape: object, name: str = "rows.jsonl", count: int = 80) -> None:
+    lines = [
+        json.dumps(shape).replace("{}", hashlib.sha256(bytes([index])).hexdigest())
+        for index in range(count)
+    ]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_without_data_it_writes_a_manifest_that_validates(empty: Path, run: Run) -> None:
+    answer = run("init")
+    assert answer.code == 0
+    assert "Wrote brewslm.yaml" in answer.out
+    assert "data/rows.jsonl" in answer.out
+    assert run("validate").code == 0
+    assert (empty / "brewslm.yaml").stat().st_mode & 0o777 == 0o644
+    assert (empty / ".brewslm").stat().st_mode & 0o777 == 0o700
+    assert (empty / ".brewslm" / ".gitignore").read_text() == "*\n"
+
+
+def test_the_lineage_that_it_prints_is_that_of_the_next_plan(empty: Path, run: Run) -> None:
+    fill(empty, ROWS["classification"])
+    answer = run("init", "--from-data", "rows.jsonl")
+    lineage = run("plan", "--json").document["project"]["lineage"]
+    assert len(lineage) == 36
+    assert lineage[:6] in answer.out
+
+
+@pytest.mark.parametrize("profile", ROWS)
+def test_rows_that_are_sure_give_a_manifest_that_plans(profile: str, empty: Path, run: Run) -> None:
+    fill(empty, ROWS[profile])
+    answer = run("init", "--from-data", "rows.jsonl")
+    assert answer.code == 0
+    assert f"for {profile}, confidence 0.9" in answer.out
+    assert "Next: brewslm plan" in answer.out
+    planned = run("plan", "--json")
+    errors = [item for item in planned.document["findings"] if item["severity"] == "error"]
+    assert (planned.code, errors) == (0, [])
+
+
+def test_rows_that_are_not_sure_give_comments_to_choose_from(empty: Path, run: Run) -> None:
+    lines = [
+        json.dumps({**row(number), "label": ("late", "Late")[number % 2]}) for number in range(40)
+    ]
+    (empty / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    answer = run("init", "--from-data", "rows.jsonl")
+    assert answer.code == 0
+    assert "confidence 0.79" in answer.out
+    assert "note        label_vocab_fragmented" in answer.out
+    assert "not sure enough" in answer.out
+    assert "# adapters:" in (empty / "brewslm.yaml").read_text()
+    planned = run("plan")
+    assert planned.code == 1
+    assert "MAPPING_LOW_CONFIDENCE" in planned.out
+
+
+def test_rows_that_cannot_be_trained_on_yet_are_said_to_be_so(empty: Path, run: Run) -> None:
+    fill(empty, {"article": LONG, "summary": LONG})
+    answer = run("init", "--from-data", "rows.jsonl")
+    assert "for seq2seq, confidence 0.9" in answer.out
+    assert "neither trains nor evaluates seq2seq" in answer.out
+    assert run("plan").code == 1
+
+
+def test_an_absolute_path_inside_the_project_is_written_relative(empty: Path, run: Run) -> None:
+    fill(empty, ROWS["classification"])
+    assert run("init", "--from-data", empty / "rows.jsonl").code == 0
+    assert '"jsonl:rows.jsonl"' in (empty / "brewslm.yaml").read_text()
+
+
+def test_a_manifest_that_is_there_stays(bench: Bench, run: Run) -> None:
+    before = (bench.root / "brewslm.yaml").read_bytes()
+    answer = run("init")
+    assert answer.code == 0
+    assert "stays as it is" in answer.out
+    assert (bench.root / "brewslm.yaml").read_bytes() == before
+    assert Session(bench.root).store().exists()
+
+
+def test_data_and_a_manifest_are_refused_without_force(bench: Bench, run: Run) -> None:
+    before = (bench.root / "brewslm.yaml").read_bytes()
+    answer = run("init", "--from-data", "data/rows.jsonl")
+    answer.says(1, "error[manifest_exists]", "--force")
+    assert (bench.root / "brewslm.yaml").read_bytes() == before
+    assert not (bench.root / ".brewslm").exists()
+
+
+def test_force_replaces_the_manifest_and_keeps_the_state(applied: Bench, run: Run) -> None:
+    lineage = run("show", "--json").document["lineage"]
+    answer = run("init", "--from-data", "data/rows.jsonl", "--force")
+    assert answer.code == 0
+    assert f"Kept the state in .brewslm, lineage {lineage[:6]}" in answer.out
+    assert "label_to_classification" in (applied.root / "brewslm.yaml").read_text()
+    assert run("show", "--json").document["lineage"] == lineage
+
+
+def test_another_name_of_the_manifest(empty: Path, run: Run) -> None:
+    assert run("--manifest", "other.yaml", "init").code == 0
+    assert run("validate", "--manifest", "other.yaml").code == 0
+    assert not (empty / "brewslm.yaml").exists()
+
+
+REFUSED = {
+    "missing.jsonl": ("SOURCE_NOT_FOUND", "found:    nothing"),
+    "folder": ("PATH_NOT_REGULAR_FILE", "expected: a regular file"),
+    "../outside.jsonl": ("PATH_OUTSIDE_PROJECT", "move the file into the project folder"),
+    "/etc/hostname": ("PATH_OUTSIDE_PROJECT", "expected: a relative path"),
+    "link.jsonl": ("PATH_OUTSIDE_PROJECT", "expected: a relative path"),
+    "empty.jsonl": ("SOURCE_EMPTY", "found:    0 bytes"),
+    "empty.csv": ("SOURCE_EMPTY", "found:    0 bytes"),
+    "header.csv": ("SOURCE_EMPTY", "no row that can be read"),
+    "rows.xlsx": ("VALUE_UNAVAILABLE", "expected: one of .csv, .json, .jsonl"),
+    "bare": ("VALUE_UNAVAILABLE", "found:    no extension"),
+    "odd.jsonl": ("MAPPING_LOW_CONFIDENCE", 'found:    columns "a"'),
+    "utf16.jsonl": ("ENCODING_UNSUPPORTED", "iconv"),
+    "torn.jsonl": ("SOURCE_EMPTY", "no row that can be read"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_without_usable_rows_is_refused_and_nothing_is_written(
+    name: str, empty: Path, run: Run
+) -> None:
+    (empty / "folder").mkdir()
+    (empty.parent / "outside.jsonl").write_text(json.dumps(row(1)) + "\n")
+    (empty / "link.jsonl").symlink_to("../outside.jsonl")
+    for blank in ("empty.jsonl", "empty.csv", "rows.xlsx", "bare"):
+        (empty / blank).touch()
+    (empty / "header.csv").write_text("text,label\n")
+    (empty / "odd.jsonl").write_text('{"a": 1}\n')
+    (empty / "utf16.jsonl").write_text('{"text": "a"}\n', encoding="utf-16")
+    (empty / "torn.jsonl").write_text('{"text": \n')
+    code, text = REFUSED[name]
+    run("init", "--from-data", name).says(1, f"error[{code}]", text, "found:", "do:")
+    assert not (empty / "brewslm.yaml").exists()
+    assert not (empty / ".brewslm").exists()
+
+
+def test_a_project_folder_that_is_not_there_is_named(empty: Path, run: Run) -> None:
+    answer = run("--chdir", "nowhere", "init")
+    answer.says(1, "error[system_config_invalid]", "nowhere", "mkdir -p")
+    assert list(empty.iterdir()) == []
+
+
+def test_a_folder_in_place_of_the_manifest_is_no_traceback(empty: Path, run: Run) -> None:
+    (empty / "brewslm.yaml").mkdir()
+    run("init", "--force").says(1, "error[permission_denied]", "brewslm.yaml cannot be written")
