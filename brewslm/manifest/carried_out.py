@@ -48,8 +48,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
         case EvalPackSpec() as pack:
             if pack.epochs > 1:
                 yield _finding(wanted, "epochs", str(pack.epochs), "write epochs: 1")
-            if pack.path is not None:
-                yield _finding(wanted, "path", pack.path, "write the gates in eval_pack.gates")
         case ExportFormatSpec() as export:
             if export.format not in FORMATS:
                 yield _finding(wanted, "formats", export.format, "write adapter or safetensors")

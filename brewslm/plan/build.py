@@ -39,7 +39,13 @@ from brewslm.plan import price
 from brewslm.plan.action import Action, Cause, Drift, Estimate, PlanInput, Price, Resume, Reuse
 from brewslm.plan.base_model import BaseModel, locate, read_base_model
 from brewslm.plan.content_fixes import fixed_training
-from brewslm.plan.data import DataOutcome, prepare_data, source_digests, source_path
+from brewslm.plan.data import (
+    DataOutcome,
+    prepare_data,
+    source_digests,
+    source_path,
+    tag_columns,
+)
 from brewslm.plan.diff import changed_paths, value_at
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.graph import ordered, upstream
@@ -47,6 +53,7 @@ from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, judge
 from brewslm.plan.plan import Plan, ProjectFacts
 from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -142,6 +149,7 @@ class _Builder:
     def run(self) -> Built:
         """Look at the real things, then walk."""
         self._observe_model()
+        self._observe_pack()
         self._observe_data()
         self._fix_training()
         actions = [self._action(address) for address in ordered(self._specs)]
@@ -215,6 +223,18 @@ class _Builder:
         self._outputs[_MODEL] = {"base": Output(self._base.digest, self._base.size_bytes)}
         self._values[_MODEL] = self._base.values()
 
+    def _observe_pack(self) -> None:
+        spec = self._specs.get(_EVAL_PACK)
+        if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
+            digest, size_bytes = self._options.digests.digest(
+                spec.path, self._manifest.root / spec.path
+            )
+            self._inputs.append(
+                PlanInput(
+                    address=str(_EVAL_PACK), path=spec.path, digest=digest, size_bytes=size_bytes
+                )
+            )
+
     def _observe_data(self) -> None:
         if _DATASET not in self._specs:
             return
@@ -282,6 +302,8 @@ class _Builder:
             )
             if not (same and version and content and record.status is Status.CURRENT):
                 return False
+        if self._values_of(_DATASET).get("tag_columns") != list(tag_columns(self._specs)):
+            return False
         template = (self._values_of(_DATASET).get("manifest") or {}).get("chat_template") or {}
         expected = self._base.template_digest if self._base else None
         return bool(template.get("digest") == expected)
