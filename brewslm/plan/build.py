@@ -52,6 +52,7 @@ from brewslm.plan.graph import ordered, upstream
 from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, judge
 from brewslm.plan.plan import Plan, ProjectFacts
+from brewslm.plan.row_changes import row_changes
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.kinds import KINDS
@@ -700,9 +701,24 @@ class _Builder:
                 "rejected": sum(old["rejected"].values()),
                 "duplicates": old["duplicates"],
             }
+        facts |= self._row_changes(draft.record)
         leaks = manifest["leaks"]
         facts["leaks"] = leaks.get("counts") or "none"
         return facts
+
+    def _row_changes(self, record: ResourceRecord | None) -> dict[str, Any]:
+        if record is None or self._prepared_folder is None:
+            return {}
+        recorded = record.outputs.get("prepared")
+        changes = row_changes(recorded, self._prepared_folder, self._artifacts)
+        if changes is None:
+            return {}
+        gold = changes["gold"]
+        return {
+            "changes": changes["training"] | {"moved": changes["moved"] or None},
+            "gold changes": gold if any(gold.values()) else None,
+            "sets": changes["splits"] or None,
+        }
 
     def _keeps(self, kind: Kind, record: ResourceRecord | None) -> str:
         if record is None or kind.name not in ("training_plan", "deployment"):
