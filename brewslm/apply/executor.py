@@ -19,7 +19,7 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.recovery import Checkpoint, close, recover
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Kind, Operation, Output, Work, spec_values
-from brewslm.errors import ApplyError, BrewError, LeaseLostError, WorkerError
+from brewslm.errors import ApplyError, ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import (
     ActionCheckpointEvent,
     ActionCompleteEvent,
@@ -148,7 +148,7 @@ class _Walk:
 
     def _carry_out(self, action: Action, running: Running, checkpoint: Checkpoint | None) -> Done:
         kind = KINDS[action.target]
-        reused = self._reused(kind, running)
+        reused = self._reused(action, kind, running)
         if reused is not None:
             return reused
         match kind.work:
@@ -166,9 +166,11 @@ class _Walk:
             case Work.DOOR:
                 return evaluation.evaluate(self._desk, action, kind, running, self._looks())
 
-    def _reused(self, kind: Kind, running: Running) -> Done | None:
+    def _reused(self, action: Action, kind: Kind, running: Running) -> Done | None:
         """Return what the fingerprint yielded before, every byte verified; None when it has to be
-        made.
+        made, as it has where the plan itself found damage.
+
+        Raises: ArtifactError when what the plan meant to reuse is damaged.
         """
         if kind.work is not Work.DOOR:
             return None
@@ -177,8 +179,13 @@ class _Walk:
             map(self._desk.artifacts.is_present, produced.outputs.values())
         ):
             return None
-        for output in produced.outputs.values():
-            self._desk.artifacts.verify(output)
+        try:
+            for output in produced.outputs.values():
+                self._desk.artifacts.verify(output)
+        except ArtifactError:
+            if action.reason == "artifact_corrupt":
+                return None
+            raise
         return _reused_done(produced, kind, self._desk)
 
     # Beginning
@@ -441,6 +448,8 @@ class _Walk:
         is_interrupted = isinstance(error, WorkerError) and error.code == "interrupted"
         if operation is not None:
             self._close_failed(operation, error, is_interrupted=is_interrupted)
+        if isinstance(error, ArtifactError) and error.code == "artifact_corrupt":
+            self._desk.artifacts.set_aside(error.expected)
         self._stuck[action.parsed_address] = "interrupted" if is_interrupted else "upstream_failed"
         if is_interrupted:
             self._outcome.pending.append(action.address)

@@ -25,7 +25,9 @@ from brewslm.render.text import TextStyle, render_plan
     type=click.Choice(["auto", "none", "full"]),
     default="auto",
     show_default=True,
-    help="How hard to look at what is really there.",
+    help="How hard to look at what is really there: auto compares sizes and times and reads what "
+    "differs; none trusts the record and opens no recorded file; full reads every source, model "
+    "file and artifact again, so that damage shows as drift.",
 )
 @click.option("--show-unchanged", is_flag=True, help="List unchanged resources too.")
 @click.option("--explain", is_flag=True, help="Show every field with its origin.")

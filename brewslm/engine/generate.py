@@ -21,7 +21,7 @@ from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
 from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
-from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.tasks.task import TASKS
 
 _PARITY_ROWS = 32
@@ -36,7 +36,7 @@ def run(job: Job, report: Reporter) -> Result:
     how the base is held; host. Raises: WorkerError.
     """
     begun_s = time.monotonic()
-    spec = EvalPackSpec.model_validate(job.spec, strict=False)
+    spec = EvalPackContentSpec.model_validate(job.spec, strict=False)
     options = job.options
     loading = Loading.of(options["loading"], options.get("host", {}))
     model, tokenizer = base_model(Path(job.inputs["model"]), loading)
@@ -79,7 +79,7 @@ class _Set:
         self,
         model: Any,
         renderer: Renderer,
-        spec: EvalPackSpec,
+        spec: EvalPackContentSpec,
         rows: Sequence[Mapping[str, Any]],
         role: str,
         name: str,

@@ -2,7 +2,8 @@
 one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Severity
@@ -19,6 +20,59 @@ PROFILES = ("classification", "structured_extraction", "qa", "instruction_sft", 
 """Task profiles that are trained and evaluated."""
 FORMATS = ("adapter", "safetensors")
 """Export formats that are written."""
+_LIMITS = ("max_gpu_hours", "max_minutes", "auto_cancel")
+_FOREIGN_OPTIMIZERS = (
+    "adamw_torch_4bit",
+    "adamw_torch_8bit",
+    "adamw_anyprecision",
+    "adamw_apex_fused",
+    "adamw_torch_xla",
+    "adamw_torch_npu_fused",
+    "stable_adamw",
+    "grokadamw",
+    "schedule_free_adamw",
+    "schedule_free_radam",
+    "schedule_free_sgd",
+)
+"""Optimizers of libraries that the extra train does not bring."""
+_BASE_INITS = ("pissa", "olora")
+"""Starts that rewrite base weights, so that the adapter fits no untouched base afterwards."""
+_TEXT_ONLY = "text rows only; delete the line"
+_REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("use_lora", lambda value: not value, "train an adapter, export safetensors"),
+    ("trainer_backend", lambda value: value == "hf_trainer", "write trl_sft"),
+    ("training_runtime_id", lambda value: value not in ("auto", "local"), "delete the line"),
+    ("recommended_starting_checkpoint", bool, "name that model in base_model"),
+    ("optimizer", lambda value: value in _FOREIGN_OPTIMIZERS, "write adamw_torch"),
+    ("init_lora_weights", lambda value: str(value).startswith(_BASE_INITS), "write true"),
+    ("lora_bias", lambda value: value != "none", "write lora_bias: none"),
+    ("padding_free", bool, "write padding_free: false"),
+    ("use_liger_kernel", bool, "write use_liger_kernel: false"),
+    ("torch_compile", bool, "write torch_compile: false"),
+    ("resume", lambda value: value == "never", "run brewslm apply --no-resume"),
+    ("report_to", lambda value: value not in ((), "none"), "write report_to: none"),
+    ("multimodal_require_media", bool, _TEXT_ONLY),
+    ("multimodal_native_beta", bool, _TEXT_ONLY),
+    ("multimodal_media_loading", bool, _TEXT_ONLY),
+)
+"""Fields of the recipe, which of their values the engine does not carry out, and what to do."""
+_UNTRIED = ("max_oom_retries", "oom_retry_seq_shrink")
+"""Settings of retries that are not made; the defaults ask for nothing."""
+_COSINE_FLOOR = ("min_lr", "min_lr_rate")
+_SCHEDULE_OPTIONS = {
+    "cosine": ("num_cycles",),
+    "cosine_with_restarts": ("num_cycles",),
+    "polynomial": ("lr_end", "power"),
+    "inverse_sqrt": ("timescale",),
+    "cosine_with_min_lr": ("num_cycles", *_COSINE_FLOOR),
+    "cosine_warmup_with_min_lr": ("num_cycles", *_COSINE_FLOOR),
+    "warmup_stable_decay": ("num_stable_steps", "num_decay_steps", "decay_type", "num_cycles"),
+}
+_NEEDED_OPTIONS = {
+    "cosine_with_min_lr": _COSINE_FLOOR,
+    "cosine_warmup_with_min_lr": _COSINE_FLOOR,
+    "warmup_stable_decay": ("num_decay_steps",),
+}
 _LOCAL = ("jsonl:", "json:", "csv:", "tsv:", "parquet:", "file:")
 
 
@@ -48,14 +102,17 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
         case EvalPackSpec() as pack:
             if pack.epochs > 1:
                 yield _finding(wanted, "epochs", str(pack.epochs), "write epochs: 1")
-            if pack.path is not None:
-                yield _finding(wanted, "path", pack.path, "write the gates in eval_pack.gates")
         case ExportFormatSpec() as export:
             if export.format not in FORMATS:
                 yield _finding(wanted, "formats", export.format, "write adapter or safetensors")
             if export.verify.rerun_gates:
                 yield _finding(wanted, "verify.rerun_gates", "true", "write rerun_gates: false")
         case WorkflowSpec() as workflow:
+            for name in _LIMITS:
+                limit = getattr(workflow.budget_settings, name)
+                if limit:
+                    fix = "write training_plan.config.max_minutes, or delete the line"
+                    yield _finding(wanted, f"budget_settings.{name}", _shown(limit), fix)
             for name in ("state", "artifacts"):
                 url = getattr(workflow.backend, name)
                 if url is not None:
@@ -70,37 +127,49 @@ def _training(wanted: Wanted, plan: TrainingPlanSpec) -> Iterator[Finding]:
         yield _finding(wanted, "training_mode", plan.training_mode, "write training_mode: sft")
     if config.kl_lambda > 0:
         yield _finding(wanted, "config.kl_lambda", f"{config.kl_lambda:g}", "write kl_lambda: 0")
-    if not config.use_lora:
-        yield _finding(wanted, "config.use_lora", "false", "train an adapter, export safetensors")
-    if config.trainer_backend == "hf_trainer":
-        yield _finding(wanted, "config.trainer_backend", "hf_trainer", "write trl_sft")
     if plan.pin_environment != "none":
         yield _finding(wanted, "pin_environment", plan.pin_environment, "write none")
-    for name in ("use_liger_kernel", "torch_compile"):
-        if getattr(config, name):
-            yield _finding(wanted, f"config.{name}", "true", f"write {name}: false")
-    if config.report_to not in ((), "none"):
-        yield _finding(wanted, "config.report_to", str(config.report_to), "write report_to: none")
-    if config.recommended_starting_checkpoint:
-        yield _finding(
-            wanted,
-            "config.recommended_starting_checkpoint",
-            config.recommended_starting_checkpoint,
-            "name that model in base_model",
-        )
-    for name in (
-        "multimodal_require_media",
-        "multimodal_native_beta",
-        "multimodal_media_loading",
-    ):
-        if getattr(config, name):
-            yield _finding(wanted, f"config.{name}", "true", "text rows only; delete the line")
+    for name, refused, fix in _REFUSED:
+        value = getattr(config, name)
+        if refused(value):
+            yield _finding(wanted, f"config.{name}", _shown(value), fix)
     if config.packing_strategy != "bfd" and config.sequence_packing:
         yield _finding(wanted, "config.packing_strategy", config.packing_strategy, "write bfd")
+    if config.assistant_only_loss is False and config.completion_only_loss == "auto":
+        yield _finding(
+            wanted,
+            "config.assistant_only_loss",
+            "false",
+            "write completion_only_loss too: true for the last answer, false for every token",
+        )
+    for name in _UNTRIED:
+        if f"config.{name}" in wanted.written:
+            value = _shown(getattr(config, name))
+            yield _finding(wanted, f"config.{name}", value, "write auto_oom_retry: false")
+    yield from _schedule(wanted, plan)
     if plan.preferred_runtime_id not in (None, "local", "auto"):
         yield _finding(
             wanted, "preferred_runtime_id", str(plan.preferred_runtime_id), "delete the line"
         )
+
+
+def _schedule(wanted: Wanted, plan: TrainingPlanSpec) -> Iterator[Finding]:
+    """Yield what the chosen scheduler does not take, or cannot do without."""
+    scheduler = plan.config.lr_scheduler
+    options = plan.config.lr_scheduler_kwargs.model_dump(exclude_none=True)
+    taken = _SCHEDULE_OPTIONS.get(scheduler, ())
+    for name in sorted(options.keys() - set(taken)):
+        fix = "write one of " + ", ".join(taken) if taken else "delete the line"
+        found = f"{name} of {scheduler}"
+        yield _finding(wanted, f"config.lr_scheduler_kwargs.{name}", found, fix)
+    needed = _NEEDED_OPTIONS.get(scheduler, ())
+    if needed and not options.keys() & set(needed):
+        fix = "write lr_scheduler_kwargs with " + " or ".join(needed)
+        yield _finding(wanted, "config.lr_scheduler", f"{scheduler} without options", fix)
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _finding(wanted: Wanted, field: str, found: str, fix: str) -> Finding:

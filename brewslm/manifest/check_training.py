@@ -13,6 +13,12 @@ _TINY = "builtin:"
 """Bases that take far higher rates than usual."""
 _PREFERENCE = ("dpo", "orpo", "kto")
 _CONFIG: YamlPath = ("spec", "training_plan", "config")
+_OF_PREFERENCE = (
+    "label_smoothing",
+    "desirable_weight",
+    "undesirable_weight",
+    "precompute_ref_log_probs",
+)
 _TASKS_OF_MODE = {
     "sft": None,
     "kd": None,
@@ -271,8 +277,11 @@ def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterato
         idle += [name for name in written if name.startswith("distillation_")]
     if mode not in _PREFERENCE:
         idle += [name for name in written if name.startswith("alignment_")]
+        idle += [name for name in _OF_PREFERENCE if name in written]
     elif "max_seq_length" in written:
         idle.append("max_seq_length")
+    if config.kl_lambda == 0 and "kl_tau" in written:
+        idle.append("kl_tau")
     for name in sorted(idle):
         yield say(
             FindingCode.FIELD_UNUSED,

@@ -14,12 +14,12 @@ from brewslm.manifest.binding import bind_adapters
 from brewslm.manifest.check import check_file
 from brewslm.manifest.contract_schema import with_schemas
 from brewslm.manifest.host import HostFacts
+from brewslm.manifest.pack_file import with_content
 from brewslm.manifest.project import Manifest, Wanted
 from brewslm.manifest.resolve import resolve_training
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped, shape
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
-from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormatSpec
 from brewslm.stages.model import ModelSpec
 
@@ -70,7 +70,7 @@ def check_manifest(
     shaped.file, schema_findings = with_schemas(shaped.file, root, source)
     findings += schema_findings
     findings += check_file(shaped, source, bound, root)
-    resources, resolved_findings = _resources(shaped, source, bound, host or HostFacts())
+    resources, resolved_findings = _resources(shaped, source, bound, root, host or HostFacts())
     findings += resolved_findings
     ordered = sorted_findings(findings)
     if any(finding.severity is Severity.ERROR for finding in ordered):
@@ -119,7 +119,7 @@ def _read(root: Path, path: str) -> bytes:
 
 
 def _resources(
-    shaped: Shaped, source: YamlFile, bound: dict[str, str | None], host: HostFacts
+    shaped: Shaped, source: YamlFile, bound: dict[str, str | None], root: Path, host: HostFacts
 ) -> tuple[dict[Address, Wanted], list[Finding]]:
     file = shaped.file
     if file is None:
@@ -164,7 +164,7 @@ def _resources(
             resolved.origins,
             resolved.host,
         )
-        pack: EvalPackSpec = sections.eval_pack
+        pack = with_content(sections.eval_pack, root)
         builder.add(Address("eval_pack"), pack, "spec.eval_pack")
         for name in sections.export.formats:
             export = ExportFormatSpec(

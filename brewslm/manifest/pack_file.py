@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
 from brewslm.files import PathError, read_inside
-from brewslm.manifest.speaker import Say
+from brewslm.manifest.speaker import Say, speaker
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
 from brewslm.manifest.yaml_file import Path as YamlPath
+from brewslm.stages.eval_pack import EvalPackContentSpec, EvalPackSpec
 from brewslm.tasks.packs import Pack, pack_from
 
 _PATH: YamlPath = ("spec", "eval_pack", "path")
@@ -47,6 +49,15 @@ def read_pack(
             )
         )
     return None if findings else loaded.pack, findings
+
+
+def with_content(spec: EvalPackSpec, root: Path) -> EvalPackContentSpec:
+    """Return the eval_pack with what its pack file says; a file with findings says nothing."""
+    content: dict[str, Any] | None = None
+    if spec.path is not None:
+        pack, _ = read_pack(root, spec.path, spec.pack_id, speaker(YamlFile()))
+        content = pack.model_dump(mode="json", exclude_unset=True) if pack else None
+    return EvalPackContentSpec(**dict(spec), pack=content)
 
 
 def _as_of_pack(finding: Finding) -> Finding:

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from brewslm.address import Address
 from brewslm.contracts import Category, Operation
 
+DriftKind = Literal[
+    "missing", "changed", "pointer_moved", "upstream_moved", "permission", "unknown"
+]
 Label = Literal["exact", "estimated", "unknown"]
 
 
@@ -136,7 +139,7 @@ class Drift(PlanValue):
     """A recorded thing that differs from the real one."""
 
     address: str
-    kind: Literal["missing", "changed", "pointer_moved", "upstream_moved", "permission", "unknown"]
+    kind: DriftKind
     path: str
     before: Any = None
     after: Any = None

@@ -8,10 +8,11 @@ then JSON.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.digest_cache import DigestCache
@@ -57,6 +58,18 @@ class BaseModel:
     """Linear module name (last part) and its largest (out, in)."""
     module_count: Mapping[str, int]
     template_digest: str | None
+
+    @classmethod
+    def recorded(cls, folder: Path, output: Output, values: Mapping[str, Any]) -> "BaseModel":
+        """Return the model that `values` were recorded of; no file is opened."""
+        known = {item.name for item in fields(cls)} & values.keys()
+        return cls(
+            **{name: values[name] for name in known - {"modules"}},
+            folder=folder,
+            digest=output.digest,
+            size_bytes=output.size_bytes,
+            modules={name: (shape[0], shape[1]) for name, shape in values["modules"].items()},
+        )
 
     def values(self) -> dict[str, Any]:
         """Return what is recorded about the model."""

@@ -35,18 +35,26 @@ from brewslm.errors import BrewError, PlanError
 from brewslm.fingerprint import fingerprint
 from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest, Wanted
-from brewslm.plan import price
+from brewslm.plan import price, refresh
 from brewslm.plan.action import Action, Cause, Drift, Estimate, PlanInput, Price, Resume, Reuse
 from brewslm.plan.base_model import BaseModel, locate, read_base_model
 from brewslm.plan.content_fixes import fixed_training
-from brewslm.plan.data import DataOutcome, prepare_data, source_digests, source_path
+from brewslm.plan.data import (
+    DataOutcome,
+    prepare_data,
+    source_digests,
+    source_path,
+    tag_columns,
+)
 from brewslm.plan.diff import changed_paths, value_at
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.graph import ordered, upstream
 from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, judge
 from brewslm.plan.plan import Plan, ProjectFacts
+from brewslm.plan.row_changes import row_changes
 from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -141,7 +149,17 @@ class _Builder:
 
     def run(self) -> Built:
         """Look at the real things, then walk."""
+        if self._options.refresh == refresh.NONE:
+            self._report(
+                FindingCode.REFRESH_SKIPPED,
+                Address("project"),
+                "",
+                "the record was trusted, nobody looked at what is really there",
+                "brewslm plan --refresh auto",
+                severity=Severity.WARNING,
+            )
         self._observe_model()
+        self._observe_pack()
         self._observe_data()
         self._fix_training()
         actions = [self._action(address) for address in ordered(self._specs)]
@@ -189,7 +207,10 @@ class _Builder:
                     found=spec.base_model,
                 )
                 return
-            self._base = read_base_model(folder, spec.base_model, self._options.digests)
+            if self._options.refresh == refresh.NONE:
+                self._base = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
+            if self._base is None:
+                self._base = read_base_model(folder, spec.base_model, self._options.digests)
         except PlanError as error:
             self._report(
                 FindingCode(error.code),
@@ -215,11 +236,22 @@ class _Builder:
         self._outputs[_MODEL] = {"base": Output(self._base.digest, self._base.size_bytes)}
         self._values[_MODEL] = self._base.values()
 
+    def _observe_pack(self) -> None:
+        spec = self._specs.get(_EVAL_PACK)
+        if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
+            digest, size_bytes = self._options.digests.digest(
+                spec.path, self._manifest.root / spec.path
+            )
+            self._inputs.append(
+                PlanInput(
+                    address=str(_EVAL_PACK), path=spec.path, digest=digest, size_bytes=size_bytes
+                )
+            )
+
     def _observe_data(self) -> None:
         if _DATASET not in self._specs:
             return
-        contents, findings = source_digests(self._specs, self._manifest.root, self._options.digests)
-        self._findings += [self._placed(finding) for finding in findings]
+        contents = self._source_contents()
         for address, (digest, size_bytes) in contents.items():
             self._contents[address] = digest
             source = self._specs[address]
@@ -267,6 +299,16 @@ class _Builder:
         self._outputs |= outcome.outputs
         self._values |= outcome.values
 
+    def _source_contents(self) -> dict[Address, tuple[str, int]]:
+        """Return digest and size of every source, off the record where that is to be trusted."""
+        if self._options.refresh == refresh.NONE:
+            recorded = refresh.recorded_contents(self._specs, self._records)
+            if recorded is not None and self._data_is_unchanged(recorded):
+                return recorded
+        contents, findings = source_digests(self._specs, self._manifest.root, self._options.digests)
+        self._findings += [self._placed(finding) for finding in findings]
+        return contents
+
     def _data_addresses(self) -> list[Address]:
         return [address for address in self._specs if address.kind in _DATA_KINDS]
 
@@ -285,6 +327,10 @@ class _Builder:
             )
             if not (same and version and content and record.status is Status.CURRENT):
                 return False
+        if self._values_of(_DATASET).get("tag_columns") != list(tag_columns(self._specs)):
+            return False
+        if self._drift_of(_DATASET):
+            return False
         template = (self._values_of(_DATASET).get("manifest") or {}).get("chat_template") or {}
         expected = self._base.template_digest if self._base else None
         return bool(template.get("digest") == expected)
@@ -385,20 +431,27 @@ class _Builder:
         identity = fingerprint(facts) if facts is not None else None
         spec = spec_values(self._specs[address])
         if record is not None and identity == record.fingerprint:
-            missing = [
-                name
-                for name, output in sorted(record.outputs.items())
-                if self._is_kept(draft.kind, name) and not self._artifacts.is_present(output)
-            ]
-            if not missing and record.spec == spec and record.status is not Status.FAILED:
+            drift = self._drift_of(address)
+            if drift:
+                self._drift += drift
+                is_damaged = any(item.kind == "changed" for item in drift)
+                reason = "artifact_corrupt" if is_damaged else "artifact_missing"
+                return self._worked(draft, identity, reason, [item.path for item in drift])
+            if record.status is Status.FAILED:
+                return self._worked(draft, identity, "previous_failed")
+            if record.spec == spec:
                 return self._noop(draft, record)
-            if not missing and record.status is not Status.FAILED:
-                return self._worked(draft, identity, "metadata_changed")
-            if missing:
-                self._note_missing(address, missing)
-                return self._worked(draft, identity, "artifact_missing", missing)
-            return self._worked(draft, identity, "previous_failed")
+            return self._worked(draft, identity, "metadata_changed")
         return self._worked(draft, identity, self._reason(draft))
+
+    def _drift_of(self, address: Address) -> list[Drift]:
+        """Return what is not in the artifact store as it was recorded."""
+        record = self._records[str(address)]
+        kind = KINDS[address.kind]
+        kept = {
+            name: output for name, output in record.outputs.items() if self._is_kept(kind, name)
+        }
+        return refresh.artifact_drift(address, kept, self._artifacts, self._options.refresh)
 
     def _is_kept(self, kind: Kind, name: str) -> bool:
         """Whether an output's bytes lie in the artifact store."""
@@ -529,7 +582,13 @@ class _Builder:
                 if name == path or name.startswith((f"{path}.", f"{path}["))
             ]
             own += below or [draft.kind.category]
-        if reason in ("not_recorded", "content_changed", "artifact_missing", "version_raised"):
+        if reason in (
+            "not_recorded",
+            "content_changed",
+            "artifact_missing",
+            "artifact_corrupt",
+            "version_raised",
+        ):
             own.append(draft.kind.category)
         heaviest = max(own, key=lambda item: item.weight, default=None)
         inherited = [
@@ -684,9 +743,24 @@ class _Builder:
                 "rejected": sum(old["rejected"].values()),
                 "duplicates": old["duplicates"],
             }
+        facts |= self._row_changes(draft.record)
         leaks = manifest["leaks"]
         facts["leaks"] = leaks.get("counts") or "none"
         return facts
+
+    def _row_changes(self, record: ResourceRecord | None) -> dict[str, Any]:
+        if record is None or self._prepared_folder is None:
+            return {}
+        recorded = record.outputs.get("prepared")
+        changes = row_changes(recorded, self._prepared_folder, self._artifacts)
+        if changes is None:
+            return {}
+        gold = changes["gold"]
+        return {
+            "changes": changes["training"] | {"moved": changes["moved"] or None},
+            "gold changes": gold if any(gold.values()) else None,
+            "sets": changes["splits"] or None,
+        }
 
     def _keeps(self, kind: Kind, record: ResourceRecord | None) -> str:
         if record is None or kind.name not in ("training_plan", "deployment"):
@@ -769,17 +843,6 @@ class _Builder:
             )
             for record in sorted(gone, key=lambda item: item.address, reverse=True)
         ]
-
-    def _note_missing(self, address: Address, names: list[str]) -> None:
-        for name in names:
-            self._drift.append(
-                Drift(
-                    address=str(address),
-                    kind="missing",
-                    path=name,
-                    repair="apply makes it again",
-                )
-            )
 
     def _report(
         self,

@@ -40,6 +40,7 @@ def fixed_training(
     fixer.targets(base)
     fixer.epochs(prepared)
     fixer.validation(prepared)
+    fixer.schedule()
     fixer.evaluation_steps(prepared)
     fixer.lengths(prepared)
     fixer.memory(base, prepared, memory_bytes)
@@ -129,6 +130,17 @@ class _Fixer:
         code = FindingCode.AUTOFIX_NO_VALIDATION
         self._fix("eval_strategy", "no", code, "the validation set is empty")
         self._fix("early_stopping_patience", 0, code, "")
+
+    def schedule(self) -> None:
+        config = self._config
+        if config.lr_scheduler == "reduce_lr_on_plateau" and config.eval_strategy == "no":
+            self._error(
+                FindingCode.EVAL_WITHOUT_ROWS,
+                "lr_scheduler",
+                "the rate falls when validation loss stays where it is, and none is taken",
+                "write lr_scheduler: cosine, or give validation a share",
+                config.lr_scheduler,
+            )
 
     def evaluation_steps(self, prepared: Mapping[str, Any]) -> None:
         config = self._config

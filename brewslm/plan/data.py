@@ -16,10 +16,12 @@ from brewslm.files import PathError, open_inside
 from brewslm.fingerprint import digest_folder, digest_value, listing_of
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.tasks.packs import PackError
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -138,7 +140,10 @@ def prepare_data(
     contract = preparation.manifest["contract_digest"]
     outputs["contract"] = Output(contract, 0)
     outcome.outputs[_DATASET] = outputs
-    outcome.values[_DATASET] = {"manifest": preparation.manifest}
+    outcome.values[_DATASET] = {
+        "manifest": preparation.manifest,
+        "tag_columns": list(tag_columns(specs)),
+    }
     return outcome
 
 
@@ -236,7 +241,7 @@ def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str
         mix_back_source=dataset.mix_back.source,
         mix_back_fraction=dataset.mix_back.fraction,
         max_examples=dataset.max_examples,
-        tag_columns=_tag_columns(specs),
+        tag_columns=tag_columns(specs),
         chat_template=(
             {"digest": base.template_digest, "origin": "tokenizer", "special_tokens_digest": None}
             if base is not None
@@ -251,13 +256,20 @@ def _contract(dataset: DatasetSpec) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
-    """Return the columns that gates slice by."""
-    pack = specs.get(Address("eval_pack"))
-    if not isinstance(pack, EvalPackSpec):
+def tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
+    """Return the columns that gates slice by, those of the pack included."""
+    spec = specs.get(Address("eval_pack"))
+    if not isinstance(spec, EvalPackSpec):
         return ()
-    columns = {gate.slice.partition("=")[0] for gate in pack.gates if gate.slice}
-    columns |= {gate.slice_name for gate in pack.gates if gate.slice_name}
+    gates = list(spec.gates)
+    try:
+        pack = pack_of(spec)
+    except PackError:
+        pack = None
+    if pack is not None:
+        gates += [*pack.gates, *(gate for task in pack.task_specs for gate in task.gates)]
+    columns = {gate.slice.partition("=")[0] for gate in gates if gate.slice}
+    columns |= {gate.slice_name for gate in gates if gate.slice_name}
     return tuple(sorted(columns - {"source", "label", "length", "turns", "has_number"}))
 
 

@@ -8,12 +8,12 @@ from brewslm.address import Address
 from brewslm.contracts import Output, Spec
 from brewslm.plan.evaluation import Answering, Part, metrics_part, predictions_part
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.eval_pack import EvalPackContentSpec, EvalPackSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.builtin_packs import builtin_pack
 from brewslm.tasks.gate import Gate
-from brewslm.tasks.packs import gates_of
+from brewslm.tasks.packs import Pack, gates_of, pack_from
 from brewslm.tasks.task import TASKS
 
 SETS = ("gold_test", "gold_dev", "test", "validation", "train")
@@ -88,7 +88,7 @@ def shape_of(
     profile = str(prepared["task_profile"])
     contract = prepared["contract"]
     sets = evaluated_sets(spec, specs, prepared)
-    pack = builtin_pack(spec.pack_id) if spec.pack_id is not None else None
+    pack = pack_of(spec)
     gates = gates_of(pack, profile, contract, spec.gates)
     promoted = outputs.get(Address("deployment"), {}).get("promoted")
     wants_champion = spec.compare_to == "champion" or any(
@@ -108,8 +108,9 @@ def shape_of(
         policy={
             "on_inconclusive": workflow.gate_policy.on_inconclusive,
             "compare_to": spec.compare_to,
-            "pack_id": spec.pack_id,
+            "pack_id": pack.pack_id if pack else None,
         },
+        options=_options(pack, profile),
         answering=Answering(
             base_digest=outputs[Address("model")]["base"].digest,
             load={
@@ -134,6 +135,23 @@ def shape_of(
         rows={name: dataset[name].digest for name in sets if name in dataset},
         promoted_digest=promoted.digest if promoted else None,
     )
+
+
+def pack_of(spec: EvalPackSpec) -> Pack | None:
+    """Return the pack whose gates apply: the content of its file, or a built-in one.
+
+    Raises: PackError for an id that is not built in.
+    """
+    if isinstance(spec, EvalPackContentSpec) and spec.pack is not None:
+        return pack_from(spec.pack).pack
+    return builtin_pack(spec.pack_id) if spec.pack_id is not None else None
+
+
+def _options(pack: Pack | None, profile: str) -> dict[str, Any]:
+    """Return what a pack says about reading outputs, apart from what holds without it."""
+    if pack is None:
+        return {}
+    return pack.spec_for(profile).options.model_dump(mode="json", exclude_defaults=True)
 
 
 def evaluated_sets(

@@ -67,6 +67,15 @@ class EvalPackSpec(Spec):
     """Sampling seeds; empty is 0, 1, 2, …"""
 
 
+class EvalPackContentSpec(EvalPackSpec):
+    """An eval_pack with the content of its pack file, which counts like gates of the manifest."""
+
+    path: Annotated[str | None, Category.METADATA] = None
+    """Where the content was read."""
+    pack: Annotated[dict[str, Any] | None, Category.GATES, Tier.VERDICTS] = None
+    """What the file at `path` says, without what it leaves unwritten."""
+
+
 def sets_of(spec: EvalPackSpec, specs: Mapping[Address, Spec]) -> tuple[str, ...]:
     """Return the prepared sets that may be evaluated, without looking at rows, the deciding one
     first.
@@ -100,7 +109,7 @@ def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, 
 
 KIND = Kind(
     "eval_pack",
-    EvalPackSpec,
+    EvalPackContentSpec,
     Category.GATES,
     1,
     Work.DOOR,

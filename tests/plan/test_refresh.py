@@ -1,0 +1,138 @@
+"""How hard a plan looks: none trusts the record, auto compares sizes, full reads every byte."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from brewslm.contracts import Operation, Output
+from brewslm.diagnostics import FindingCode
+from brewslm.errors import ExitCode
+from brewslm.plan.digest_cache import DigestCache
+from tests.apply.bench import Bench
+
+
+def _object(bench: Bench, kept: Output) -> Path:
+    """Return the kept file of an output; of a folder the first file that is not empty."""
+    path = _path(bench, kept.digest)
+    if not kept.is_folder:
+        return path
+    listing = json.loads(path.read_bytes())
+    return next(_path(bench, item["digest"]) for item in listing.values() if item["size_bytes"])
+
+
+def _path(bench: Bench, digest: str) -> Path:
+    name = digest.removeprefix("sha256:")
+    return bench.home / "store" / "objects" / name[:2] / name[2:]
+
+
+def _damage(path: Path) -> None:
+    """Write other bytes of the same length and the same times."""
+    found = path.stat()
+    path.chmod(0o600)
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    path.chmod(0o400)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def test_none_opens_no_recorded_file_and_says_so(applied: Bench) -> None:
+    (applied.root / "data" / "rows.jsonl").unlink()
+    digests = DigestCache(0)
+    plan = applied.built(refresh="none", digests=digests).plan
+    assert digests.hashed == 0
+    assert not plan.has_changes
+    assert [item.code for item in plan.finding_values if item.severity == "warning"] == [
+        FindingCode.REFRESH_SKIPPED
+    ]
+    assert plan.is_applyable
+    assert not applied.built().plan.is_applyable
+
+
+def test_none_names_the_same_inputs_and_actions_as_auto(applied: Bench) -> None:
+    trusted, looked = applied.built(refresh="none").plan, applied.built().plan
+    assert trusted.inputs == looked.inputs
+    assert trusted.actions == looked.actions
+
+
+def test_none_reads_what_was_never_recorded(bench: Bench) -> None:
+    digests = DigestCache(0)
+    plan = bench.built(refresh="none", digests=digests).plan
+    assert digests.hashed > 0
+    assert plan.actions == bench.built().plan.actions
+
+
+def test_none_reads_rows_again_once_their_meaning_changed(applied: Bench) -> None:
+    applied.edit("ngram: 0}", "ngram: 0}, cleaning: {min_chars: 2}")
+    plan = applied.built(refresh="none").plan
+    dataset = next(item for item in plan.actions if item.address == "dataset")
+    assert (dataset.operation, dataset.reason) == (Operation.UPDATE, "field_changed")
+
+
+@pytest.mark.parametrize(
+    ("address", "output", "doors"),
+    [
+        ("export.adapter", "files", ["formats.adapter"]),
+        ("eval_pack", "metrics", ["score"]),
+        ("eval_pack", "predictions.baseline.gold_test", ["generate baseline"]),
+    ],
+)
+def test_full_finds_damaged_bytes_that_auto_takes_for_whole(
+    applied: Bench, address: str, output: str, doors: list[str]
+) -> None:
+    _damage(_object(applied, applied.records()[address].outputs[output]))
+    assert not applied.built().plan.has_changes
+    built = applied.built(refresh="full")
+    action = next(item for item in built.plan.actions if item.address == address)
+    assert (action.operation, action.reason) == (Operation.UPDATE, "artifact_corrupt")
+    assert (address, "changed", output) in [
+        (item.address, item.kind, item.path) for item in built.plan.drift
+    ]
+    assert applied.apply(built).exit_code is ExitCode.DONE
+    assert applied.doors() == doors
+    assert not applied.built(refresh="full").plan.has_changes
+
+
+def test_damaged_prepared_rows_are_made_again(applied: Bench) -> None:
+    _damage(_object(applied, applied.records()["dataset"].outputs["prepared"]))
+    built = applied.built(refresh="full")
+    work = [(item.address, item.reason) for item in built.plan.actions if item.is_work]
+    assert work == [("dataset", "artifact_corrupt")]
+    assert applied.apply(built).exit_code is ExitCode.DONE
+    assert applied.jobs == []
+    assert not applied.built(refresh="full").plan.has_changes
+
+
+def test_missing_prepared_rows_are_made_again(applied: Bench) -> None:
+    _object(applied, applied.records()["dataset"].outputs["prepared"]).unlink()
+    built = applied.built()
+    work = [(item.address, item.reason) for item in built.plan.actions if item.is_work]
+    assert work == [("dataset", "artifact_missing")]
+    assert applied.apply(built).exit_code is ExitCode.DONE
+
+
+def test_damage_that_shows_at_reuse_is_set_aside_and_made_again(applied: Bench) -> None:
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.apply()
+    applied.edit("1.0e-3", "2.0e-3")
+    action = next(item for item in applied.built().plan.actions if item.address == "training_plan")
+    assert action.reuse is not None
+    reused = {item["name"]: Output.from_json(item) for item in action.reuse.outputs}
+    _damage(_object(applied, reused["lora_adapter"]))
+    outcome = applied.apply()
+    assert [error.code for error in outcome.errors] == ["artifact_corrupt"]
+    assert applied.promoted() is not None
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert "train" in applied.doors()
+
+
+def test_full_reads_files_whose_stat_result_still_holds(applied: Bench) -> None:
+    digests = DigestCache(2**62)
+    applied.built(digests=digests)
+    read = digests.hashed
+    applied.built(digests=digests)
+    assert digests.hashed == read
+    digests.trusts_stat = False
+    applied.built(refresh="full", digests=digests)
+    assert digests.hashed == 2 * read

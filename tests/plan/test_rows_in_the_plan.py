@@ -1,0 +1,62 @@
+"""A plan says which rows came and went, which were turned away and why, before anything runs."""
+
+import json
+from typing import Any
+
+from brewslm.plan.action import Action
+from tests.apply.bench import Bench, row
+
+
+def _dataset(bench: Bench) -> Action:
+    return next(item for item in bench.built().plan.actions if item.address == "dataset")
+
+
+def _append(bench: Bench, lines: list[str]) -> None:
+    path = bench.root / "data" / "rows.jsonl"
+    path.write_text(path.read_text() + "\n".join(lines) + "\n")
+
+
+def _data(action: Action) -> dict[str, Any]:
+    assert action.data is not None
+    return action.data
+
+
+def test_added_rows_are_told_apart_from_bad_and_leaked_ones(applied: Bench) -> None:
+    lines = [json.dumps(row(number)) for number in range(60, 77)]
+    lines += ["{broken", json.dumps({"text": "  ", "label": "late"}), json.dumps(row(105))]
+    assert len(lines) == 20
+    _append(applied, lines)
+    data = _data(_dataset(applied))
+    assert (data["changes"]["added"], data["changes"]["removed"]) == (18, 0)
+    assert data["rejected"] == {"missing_text": 1, "parse_error": 1}
+    assert data["rows"]["read"] - data["before"]["read"] == 20
+    assert sum(data["leaks"].values()) == 1
+    assert data["gold changes"] is None
+
+
+def test_removed_and_replaced_rows_are_counted(applied: Bench) -> None:
+    path = applied.root / "data" / "rows.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[3:], json.dumps(row(300))]) + "\n")
+    changes = _data(_dataset(applied))["changes"]
+    assert (changes["added"], changes["removed"]) == (1, 3)
+
+
+def test_changed_gold_rows_are_counted_apart(applied: Bench) -> None:
+    applied.write_rows("gold", range(101, 131))
+    data = _data(_dataset(applied))
+    assert data["gold changes"] == {"added": 1, "removed": 1, "changed": 0}
+    assert data["changes"]["added"] == 0
+
+
+def test_rows_that_can_not_be_compared_any_more_are_not_guessed(applied: Bench) -> None:
+    prepared = applied.records()["dataset"].outputs["prepared"].digest.removeprefix("sha256:")
+    (applied.home / "store" / "objects" / prepared[:2] / prepared[2:]).unlink()
+    _append(applied, [json.dumps(row(300))])
+    data = _data(_dataset(applied))
+    assert "changes" not in data
+    assert data["rows"]["read"] - data["before"]["read"] == 1
+
+
+def test_rows_of_a_first_plan_have_nothing_to_differ_from(bench: Bench) -> None:
+    assert "changes" not in _data(_dataset(bench))
