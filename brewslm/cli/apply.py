@@ -71,7 +71,7 @@ def command(
         planned = make_plan(session, refresh="auto", max_deletes=max_deletes)
     plan = planned.plan
     if not is_json:
-        style = TextStyle(session.has_color, session.is_ascii)
+        style = TextStyle(session.has_color)
         session.put(render_plan(plan, style, saved_as=None))
     code = exit_code_of(plan.finding_values)
     if code is not ExitCode.DONE:
@@ -106,7 +106,7 @@ def command(
         )
         summary, gates = _apply(session, planned, tell, facts, wait_s)
     if not is_json:
-        session.put(render_ending(summary, gates, is_ascii=session.is_ascii))
+        session.put(render_ending(summary, gates))
     return summary.exit_code
 
 

@@ -44,7 +44,7 @@ def command(
         lines = (
             json.dumps(to_document(item), ensure_ascii=False, sort_keys=True) for item in found
         )
-        session.put("".join(f"{line}\n" for line in lines))
+        session.put_data("".join(f"{line}\n" for line in lines))
     else:
         session.put(render_events(found))
     return 0

@@ -30,7 +30,7 @@ def command(session: Session, address: str | None, limit: int, is_json: bool) ->
         lines = (
             json.dumps(to_document(item), ensure_ascii=False, sort_keys=True) for item in revisions
         )
-        session.put("".join(f"{line}\n" for line in lines))
+        session.put_data("".join(f"{line}\n" for line in lines))
     else:
         session.put(render_revisions(revisions))
     return 0

@@ -27,7 +27,7 @@ def show(session: Session, is_json: bool, uses_exit_code: bool) -> int:
         held = state.lease()
     if is_json:
         document = asdict(held) if held else None
-        session.put(json.dumps({"lease": document}, sort_keys=True) + "\n")
+        session.put_data(json.dumps({"lease": document}, sort_keys=True) + "\n")
     elif held is None:
         session.put("The lease is free.\n")
     else:

@@ -55,9 +55,9 @@ def command(
     if markdown is not None:
         write_output(markdown, render_markdown(plan).encode())
     if is_json:
-        session.put(plan.to_bytes().decode())
+        session.put_data(plan.to_bytes().decode())
     else:
-        style = TextStyle(session.has_color, session.is_ascii, show_unchanged, explain)
+        style = TextStyle(session.has_color, show_unchanged, explain)
         session.put(render_plan(plan, style, saved_as=str(out) if out else ""))
     code = exit_code_of(plan.finding_values)
     if code is ExitCode.DONE and detailed_exitcode and plan.has_changes:

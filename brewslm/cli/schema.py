@@ -21,5 +21,5 @@ def command(session: Session, name: str, write: Path | None) -> int:
         for item in NAMES:
             write_output(write / f"{item}.json", schema_bytes(item), _MODE)
         return 0
-    session.put(schema_bytes(name).decode())
+    session.put_data(schema_bytes(name).decode())
     return 0

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from brewslm.artifacts.local import LocalStore
 from brewslm.files import make_private_folder, write_atomic
+from brewslm.render import words
 from brewslm.state.stores.sqlite import SqliteStore
 
 _IGNORE_ALL = b"*\n"
@@ -63,10 +64,15 @@ class Session:
     def say(self, text: str) -> None:
         """Write a line of talk."""
         if not self.is_quiet:
+            text = words.to_ascii(text) if self.is_ascii else text
             self.err.write(text + "\n")
             self.err.flush()
 
     def put(self, text: str) -> None:
-        """Write a result."""
+        """Write a result for people."""
+        self.put_data(words.to_ascii(text) if self.is_ascii else text)
+
+    def put_data(self, text: str) -> None:
+        """Write a result for programs, as it is."""
         self.out.write(text)
         self.out.flush()

@@ -51,6 +51,8 @@ def command(
             text = _from_state(session, state, what, is_json)
     if out is not None:
         write_output(out, text.encode())
+    elif is_json:
+        session.put_data(text)
     else:
         session.put(text)
     return code
@@ -67,7 +69,7 @@ def _plan(
         return plan.to_bytes().decode(), code
     if is_markdown:
         return render_markdown(plan), code
-    style = TextStyle(session.has_color, session.is_ascii)
+    style = TextStyle(session.has_color)
     return render_plan(plan, style, saved_as=str(path)), code
 
 

@@ -39,7 +39,7 @@ def list_resources(session: Session, kind: str | None, is_json: bool) -> int:
             "meta": asdict(meta),
             "resources": {name: to_document(record) for name, record in records.items()},
         }
-        session.put(json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n")
+        session.put_data(json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n")
     else:
         session.put(render_addresses(records))
     return 0
@@ -62,7 +62,7 @@ def pull(session: Session, out: Path | None) -> int:
     with open_state(session) as state:
         data = pulled_bytes(state)
     if out is None:
-        session.put(data.decode())
+        session.put_data(data.decode())
     else:
         write_output(out, data)
     return 0

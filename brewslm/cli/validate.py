@@ -20,7 +20,7 @@ def command(session: Session, is_json: bool, warnings_as_errors: bool) -> int:
     _, findings = check_manifest(session.root, session.manifest)
     if is_json:
         document = {"findings": [finding.to_json() for finding in findings]}
-        session.put(json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n")
+        session.put_data(json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n")
     else:
         session.put(render_findings(findings))
     code = exit_code_of(findings)

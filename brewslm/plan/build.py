@@ -292,7 +292,7 @@ class _Builder:
             return
         self._data = outcome
         self._prepared_folder = outcome.folder
-        told = {(finding.address, finding.code) for finding in findings}
+        told = {(finding.address, finding.code) for finding in self._findings}
         self._findings += [
             item for item in outcome.findings if (item.address, item.code) not in told
         ]

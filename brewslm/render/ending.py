@@ -7,7 +7,6 @@ from brewslm.errors import ExitCode
 from brewslm.events import SummaryEvent
 from brewslm.render import words
 from brewslm.render.gates import gate_table
-from brewslm.render.text import to_ascii
 
 _NEXT = {
     ExitCode.INTERRUPTED: "Interrupted; what was done is recorded. To go on: brewslm apply",
@@ -20,9 +19,7 @@ _NEXT = {
 }
 
 
-def render_ending(
-    summary: SummaryEvent, gates: Iterable[Mapping[str, Any]], *, is_ascii: bool = False
-) -> str:
+def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> str:
     """Return the closing text of an apply."""
     gates = list(gates)
     lines = []
@@ -36,8 +33,7 @@ def render_ending(
         lines.append("Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
-    text = "\n".join(lines) + "\n"
-    return to_ascii(text) if is_ascii else text
+    return "\n".join(lines) + "\n"
 
 
 def _counts(summary: SummaryEvent) -> str:

@@ -104,7 +104,7 @@ def render_rejects(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rejected rows, one block each: place, code, what was found."""
     blocks = []
     for row in rows:
-        place = f"{row.get('source', '')}:{row.get('line', '')}"
+        place = f"{row.get('file', '')}:{row.get('line', '')}"
         detail = " ".join(str(row[name]) for name in ("field_path", "detail") if row.get(name))
         blocks.append(
             f"{words.visible(place)}: {row.get('reason_code')}: {words.visible(detail)}\n"

@@ -27,7 +27,6 @@ class TextStyle:
     """How text is laid out: colour, plain ASCII, and how much is shown."""
 
     has_color: bool = False
-    is_ascii: bool = False
     shows_unchanged: bool = False
     explains: bool = False
 
@@ -47,16 +46,7 @@ def render_plan(plan: Plan, style: TextStyle, saved_as: str | None = "") -> str:
     blocks += [_gate_block(plan.gate_changes, weakened=False)]
     blocks += [_closing(plan, len(plan.actions) - len(shown), saved_as)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
-    if style.is_ascii:
-        text = to_ascii(text)
     return _coloured(text) if style.has_color else text
-
-
-def to_ascii(text: str) -> str:
-    """Return text with its typographic characters replaced and anything else escaped."""
-    for fancy, plain in (("·", "-"), ("−", "-"), ("≥", ">="), ("≤", "<="), ("…", "..")):
-        text = text.replace(fancy, plain)
-    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def price_line(price: Price) -> str:
@@ -186,11 +176,15 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
 
 
 def _origin(action: Action, path: str) -> str:
-    """Return where a value comes from; what lies in an open map comes from where the map does."""
-    while path:
-        if path in action.origins:
-            return action.origins[path]
-        path = path.rpartition(".")[0] if "." in path else ""
+    """Return where a value comes from; a map that is written as a whole speaks for what it holds."""
+    known = action.origins
+    if path in known:
+        return known[path]
+    while "." in path:
+        path = path.rpartition(".")[0]
+        if path in known:
+            is_whole = not any(name.startswith((f"{path}.", f"{path}[")) for name in known)
+            return known[path] if is_whole else "default"
     return "default"
 
 

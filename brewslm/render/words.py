@@ -64,3 +64,10 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == " " else f"\\u{{{ord(char):X}}}" for char in text
     )
+
+
+def to_ascii(text: str) -> str:
+    """Return text with its typographic characters replaced and anything else escaped."""
+    for fancy, plain in (("·", "-"), ("−", "-"), ("≥", ">="), ("≤", "<="), ("…", "..")):
+        text = text.replace(fancy, plain)
+    return text.encode("ascii", "backslashreplace").decode("ascii")

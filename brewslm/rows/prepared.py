@@ -148,6 +148,7 @@ def _rejected_entry(item: Reject) -> dict[str, Any]:
         "kind": "reject" if item.of_row_id is None else "duplicate",
         "reason_code": item.code,
         "source": item.position.source,
+        "file": item.position.file,
         "line": item.position.line,
         "byte_offset": item.position.byte_offset,
         "raw_digest": item.raw_digest,

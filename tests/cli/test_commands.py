@@ -66,7 +66,8 @@ def test_detailed_exit_code_tells_changes_apart(bench: Bench, run: Run) -> None:
     assert run("plan", "--detailed-exitcode").code == 0
 
 
-def test_plan_json_is_the_plan_and_nothing_else(bench: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("bench")
+def test_plan_json_is_the_plan_and_nothing_else(run: Run) -> None:
     answer = run("plan", "--json")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out == run("plan", "--json").out
@@ -82,7 +83,8 @@ def test_saved_plan_holds_the_bytes_of_the_json(bench: Bench, run: Run) -> None:
     assert read_saved(saved).digest == answer.document["digest"]
 
 
-def test_saving_names_the_command_that_does_exactly_this(bench: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("bench")
+def test_saving_names_the_command_that_does_exactly_this(run: Run) -> None:
     assert run("plan", "--out", "a.plan.json").out.endswith(
         "Saved. To do exactly this: brewslm apply a.plan.json\n"
     )
@@ -95,11 +97,12 @@ def test_markdown_begins_with_the_verdict(bench: Bench, run: Run) -> None:
     assert "| create | `training_plan` |" in text
 
 
-def test_explain_shows_defaults_and_notes(bench: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("bench")
+def test_explain_shows_defaults_and_notes(run: Run) -> None:
     explained = run("plan", "--explain").out
     assert "config.weight_decay" in explained
     assert "info[PROFILE_OVERRIDDEN]" in explained
-    assert "hidden" not in explained
+    assert "notes hidden" not in explained
     short = run("plan").out
     assert "config.weight_decay" not in short
     assert "notes hidden (--explain shows them)" in short
@@ -137,7 +140,8 @@ def test_show_before_and_after_the_first_apply(bench: Bench, run: Run) -> None:
     assert set(run("show", "--json").document["resources"]) == set(bench.records())
 
 
-def test_show_one_resource(applied: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("applied")
+def test_show_one_resource(run: Run) -> None:
     shown = run("show", "training_plan")
     assert "config.learning_rate" in shown.out
     assert run("state", "show", "training_plan").out == shown.out
@@ -146,7 +150,8 @@ def test_show_one_resource(applied: Bench, run: Run) -> None:
     assert "# Decision note" in run("show", "eval_pack").out or run("show", "eval_pack").out
 
 
-def test_show_a_revision(applied: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("applied")
+def test_show_a_revision(run: Run) -> None:
     assert run("show", "1").document["revision"] == 1
 
 
@@ -183,7 +188,8 @@ def test_state_pull_is_one_document(applied: Bench, run: Run) -> None:
     assert json.loads((applied.root / "state.json").read_text()) == document
 
 
-def test_events_are_newest_first_and_can_be_chosen(applied: Bench, run: Run) -> None:
+@pytest.mark.usefixtures("applied")
+def test_events_are_newest_first_and_can_be_chosen(run: Run) -> None:
     lines = run("events").out.splitlines()
     assert "revision_recorded" in lines[0]
     documents = [json.loads(line) for line in run("events", "--json").out.splitlines()]
