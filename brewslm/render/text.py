@@ -176,7 +176,7 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
 
 
 def _origin(action: Action, path: str) -> str:
-    """Return where a value comes from; a map that is written as a whole speaks for what it holds."""
+    """Return where a value comes from; a map written as a whole speaks for what it holds."""
     known = action.origins
     if path in known:
         return known[path]
