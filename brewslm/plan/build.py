@@ -23,6 +23,7 @@ from brewslm.plan.counts import counts_of
 from brewslm.plan.deletes import delete_actions
 from brewslm.plan.earlier import find_nearest, find_resume, find_reuse
 from brewslm.plan.findings import Findings
+from brewslm.plan.fit import check_fit
 from brewslm.plan.graph import ordered
 from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, judge
@@ -30,7 +31,7 @@ from brewslm.plan.known import Known
 from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.plan import Plan, ProjectFacts
-from brewslm.plan.pricing import price_of
+from brewslm.plan.pricing import Pricing
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -117,6 +118,7 @@ class _Walk:
         self._artifacts = artifacts
         self._options = options
         self._findings = findings
+        self._pricing = Pricing(known, state, options.device)
         self._pending: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self.drift: list[Drift] = []
@@ -232,6 +234,10 @@ class _Walk:
         unknown = self._unknown_outputs(draft, outputs)
         category = heaviest_category(draft, reason, self._known.specs, self._pending)
         self._note_outcome(draft, outputs, unknown, category)
+        priced = self._pricing.price_of(draft, reuse, self.judgement)
+        if reuse is None:
+            capacity_bytes = self._options.memory_bytes
+            check_fit(draft, priced.memory_bytes, self._known, capacity_bytes, self._findings)
         after = snapshot(spec_values(draft.spec), outputs)
         if kind.work is Work.OBSERVED:
             after["values"] = self._known.values.get(address, {})
@@ -257,7 +263,7 @@ class _Walk:
             may_stop=bool(draft.unknown) and record is not None,
             data=self._data(draft),
             keeps=self._keeps(draft),
-            estimate=price_of(draft, reuse, self._known, self.judgement, self._state),
+            estimate=priced,
         )
 
     def _note_outcome(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.plan import price
 from brewslm.plan.comparison import Draft
 from brewslm.plan.known import Known
 from brewslm.plan.row_changes import row_changes
+from brewslm.plan.work import training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
 
@@ -32,7 +32,7 @@ def _run_counts(draft: Draft, known: Known) -> dict[str, Any] | None:
     if not isinstance(draft.spec, TrainingPlanSpec):
         return None
     config = draft.spec.config
-    work = price.training_work(config, known.prepared)
+    work = training_work(config, known.prepared)
     batch = config.batch_size * config.gradient_accumulation_steps
     return {"run": {"rows": work.rows, "steps": work.steps, "effective_batch": batch}}
 

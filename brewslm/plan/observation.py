@@ -215,7 +215,7 @@ class _Observation:
         if not isinstance(spec, TrainingPlanSpec) or not prepared or known.base is None:
             return
         wanted = known.wanted[_TRAINING]
-        fixed = fixed_training(spec, wanted, known.base, prepared, self._options.memory_bytes)
+        fixed = fixed_training(spec, wanted, known.base, prepared)
         known.specs[_TRAINING] = fixed.spec
         self._findings.add(fixed.findings)
         known.wanted[_TRAINING] = replace(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 
 
@@ -22,3 +23,5 @@ class PlanOptions:
     max_deletes: int = 3
     memory_bytes: int | None = None
     """Capacity of the device that trains, None when unknown."""
+    device: Device = field(default_factory=Device)
+    """How fast it computes."""
