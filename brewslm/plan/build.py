@@ -43,7 +43,6 @@ from brewslm.plan.data import (
     DataOutcome,
     prepare_data,
     source_digests,
-    source_path,
     tag_columns,
 )
 from brewslm.plan.diff import changed_paths, value_at
@@ -53,7 +52,7 @@ from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, judge
 from brewslm.plan.plan import Plan, ProjectFacts
 from brewslm.plan.row_changes import row_changes
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
