@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from brewslm.cli.planning import write_output
+from brewslm.cli.planning import not_writable, write_output
 from brewslm.cli.session import Session
 from brewslm.render.schemas import NAMES, schema_bytes
 
@@ -18,6 +18,10 @@ _MODE = 0o644
 def command(session: Session, name: str, write: Path | None) -> int:
     """Print the JSON Schema of a format."""
     if write is not None:
+        try:
+            write.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable(write, error) from error
         for item in NAMES:
             write_output(write / f"{item}.json", schema_bytes(item), _MODE)
         return 0

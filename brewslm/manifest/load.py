@@ -16,10 +16,13 @@ from brewslm.manifest.contract_schema import with_schemas
 from brewslm.manifest.host import HostFacts
 from brewslm.manifest.pack_file import with_content
 from brewslm.manifest.project import Manifest, Wanted
+from brewslm.manifest.repair import repaired, still_true
 from brewslm.manifest.resolve import resolve_training
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped, shape
+from brewslm.manifest.speaker import speaker
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
+from brewslm.stages.data_source import source_path
 from brewslm.stages.export import ExportFormatSpec
 from brewslm.stages.model import ModelSpec
 
@@ -45,9 +48,11 @@ def load_manifest(
 
     Raises: FindingsError with every finding, ManifestError when there is no such file.
     """
-    manifest, findings = check_manifest(root, path, host)
+    source = read_yaml(_read(root, path), path)
+    manifest, findings = _checked(source, root, path, host)
     if manifest is None:
-        raise FindingsError(findings)
+        unread = _unread_sources(source, root)
+        raise FindingsError(sorted_findings([*findings, *unread]))
     return manifest
 
 
@@ -56,14 +61,26 @@ def check_manifest(
 ) -> tuple[Manifest | None, tuple[Finding, ...]]:
     """Return the checked manifest, None when it has errors, and all findings in order of report.
 
+    No file but the manifest and what it includes is opened.
+
     Raises: ManifestError when there is no such file.
     """
-    source = read_yaml(_read(root, path), path)
-    if source.findings:
+    return _checked(read_yaml(_read(root, path), path), root, path, host)
+
+
+def _checked(
+    source: YamlFile, root: Path, path: str, host: HostFacts | None
+) -> tuple[Manifest | None, tuple[Finding, ...]]:
+    if not source.is_whole:
         return None, sorted_findings(source.findings)
     shaped = shape(source)
     findings = list(shaped.findings)
     if shaped.file is None:
+        probable = repaired(shaped)
+        if probable is not None and probable.file is not None:
+            bound, _ = bind_adapters(probable.file.spec, source)
+            more = check_file(probable, source, bound, root)
+            findings += still_true(more, findings)
         return None, sorted_findings(findings)
     bound, binding_findings = bind_adapters(shaped.file.spec, source)
     findings += binding_findings
@@ -88,6 +105,31 @@ def check_manifest(
         findings=ordered,
     )
     return manifest, ordered
+
+
+def _unread_sources(source: YamlFile, root: Path) -> list[Finding]:
+    """Return what a plan would say about files of rows, for a manifest that can't be planned."""
+    if not source.is_whole:
+        return []
+    shaped = shape(source)
+    whole = shaped if shaped.file is not None else repaired(shaped)
+    if whole is None or whole.file is None:
+        return []
+    say = speaker(source)
+    found: list[Finding] = []
+    for index, item in enumerate(whole.file.spec.data_sources):
+        key = "file_path" if item.locator is None else "locator"
+        path = source_path(item) or item.file_path
+        if not path:
+            continue
+        try:
+            open_inside(root, path).close()
+        except PathError as error:
+            code = FindingCode(error.code)
+            if code is not FindingCode.PATH_OUTSIDE_PROJECT:
+                at = ("spec", "data_sources", index, key)
+                found.append(say(code, at, error.message, error.remedy, path, error.expected))
+    return still_true(found, shaped.findings)
 
 
 def _read(root: Path, path: str) -> bytes:

@@ -20,7 +20,7 @@ from brewslm.manifest.spelling import (
     UNAVAILABLE_VALUES,
     VALUE_ALIASES,
 )
-from brewslm.manifest.yaml_file import Path, UnquotedDate, YamlFile, dotted
+from brewslm.manifest.yaml_file import Path, RefusedNumber, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
 from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
 
@@ -45,6 +45,10 @@ class Shaped:
     written: set[str] = field(default_factory=set)
     """Dotted paths that stand in the file, canonical spelling."""
     findings: list[Finding] = field(default_factory=list)
+    plain: Any = None
+    """What was written, without unknown keys and other spellings; for repair."""
+    meant: list[tuple[dict[str, Any], str, Any]] = field(default_factory=list)
+    """Mapping in `plain`, key and value of each unknown key that is close to a known one."""
 
 
 def shape(source: YamlFile) -> Shaped:
@@ -61,8 +65,9 @@ class _Shaper:
         """Place in the file of each element that is kept, by the path of its list."""
 
     def run(self) -> Shaped:
-        plain = self._model(ManifestFile, self._source.value, ())
-        self._validate(plain)
+        self._result.findings += self._source.findings
+        self._result.plain = self._model(ManifestFile, self._source.value, ())
+        self._validate(self._result.plain)
         return self._result
 
     # Walking values beside the models that describe them
@@ -79,7 +84,7 @@ class _Shaper:
                 observed[key] = item
                 continue
             if key not in model.model_fields or inner == _OBSERVED:
-                self._unknown_key(model, key, item, path)
+                self._unknown_key(model, key, item, path, kept)
                 continue
             cleaned = self._value(model.model_fields[key].annotation, item, inner)
             if cleaned is not _ABSENT:
@@ -92,6 +97,9 @@ class _Shaper:
     def _value(self, annotation: Any, value: Any, path: Path) -> Any:
         if value is None:
             return self._null(annotation, path)
+        if isinstance(value, RefusedNumber):
+            self._bad.add(path)
+            return _ABSENT
         if isinstance(value, UnquotedDate):
             self._report(
                 FindingCode.UNQUOTED_DATE,
@@ -251,7 +259,9 @@ class _Shaper:
             "null",
         )
 
-    def _unknown_key(self, model: type[BaseModel], key: str, value: Any, path: Path) -> None:
+    def _unknown_key(
+        self, model: type[BaseModel], key: str, value: Any, path: Path, kept: dict[str, Any]
+    ) -> None:
         where = dotted(path) or "the manifest"
         foreign = FOREIGN_KEYS.get(key)
         if foreign is not None:
@@ -273,6 +283,8 @@ class _Shaper:
             )
             return
         near = closest(key, model.model_fields)
+        if near:
+            self._result.meant.append((kept, near[0], value))
         elsewhere = sorted(_sections_with(key))
         if elsewhere:
             fix = f"move it to {elsewhere[0]}"
@@ -486,6 +498,9 @@ def _pattern(path: Path) -> str:
 
 
 def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
+    if isinstance(value, RefusedNumber):
+        shaper._bad.add(path)
+        return None
     if isinstance(value, UnquotedDate):
         return shaper._value(str, value, path)
     if isinstance(value, dict):

@@ -52,11 +52,18 @@ class UnquotedDate:
     text: str
 
 
+@dataclass(frozen=True)
+class RefusedNumber:
+    """Stands where a number was refused; a finding says why."""
+
+
 @dataclass
 class YamlFile:
     """Plain values of a file, and where each key and value stands."""
 
     value: Any = None
+    is_whole: bool = False
+    """Whether the file was read to its end and is a mapping, with findings or without."""
     places: dict[Path, Place] = field(default_factory=dict)
     """Position of each value; of its key where it has one."""
     texts: dict[Path, str] = field(default_factory=dict)
@@ -166,7 +173,7 @@ class _Reader:
                 self._take(event)
         if documents == 0:
             self._empty()
-        elif not self.result.findings:
+        else:
             self._check_root()
 
     def _decoded(self, data: bytes) -> str:
@@ -367,7 +374,7 @@ class _Reader:
                 event.value[:40],
                 "digits without underscore, leading zero or base prefix, within ±(2^53 - 1)",
             )
-            return 0
+            return RefusedNumber()
         if value is _ENDLESS:
             self.report(
                 FindingCode.NON_FINITE_NUMBER,
@@ -377,7 +384,7 @@ class _Reader:
                 event.value[:40],
                 "a finite number",
             )
-            return 0
+            return RefusedNumber()
         return value
 
     # Placing values
@@ -441,9 +448,12 @@ class _Reader:
 
     def _check_root(self) -> None:
         value = self.result.value
+        self.result.is_whole = isinstance(value, dict)
+        if self.result.is_whole or self.result.findings:
+            return
         if value is None:
             self._empty()
-        elif not isinstance(value, dict):
+        else:
             self.report(
                 FindingCode.MANIFEST_NOT_A_MAPPING,
                 Place(self._file, 1, 1),

@@ -12,10 +12,9 @@ from brewslm.contracts import Category, Kind, Spec, categories_by_path, counting
 from brewslm.fingerprint import fingerprint
 from brewslm.manifest.project import Wanted
 from brewslm.plan.action import Cause
-from brewslm.plan.data import source_path
 from brewslm.plan.diff import changed_paths, value_at
 from brewslm.plan.graph import upstream
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord
 

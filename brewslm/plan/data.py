@@ -18,7 +18,7 @@ from brewslm.plan.base_model import BaseModel
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.tasks.packs import PackError
@@ -26,14 +26,6 @@ from brewslm.tasks.packs import PackError
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
 _FILES = {"validation": "val"}
-_EXTENSIONS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
 
 
 @dataclass
@@ -49,23 +41,6 @@ class DataOutcome:
     """The prepared folder, when it was made by this plan."""
     is_whole: bool = True
     """Whether every source could be read; nothing is said about training otherwise."""
-
-
-def locator_of(source: DataSourceSpec) -> str:
-    """Return a source's locator as `scheme:path`; empty when it names no rows."""
-    if source.locator is not None:
-        scheme, _, path = source.locator.partition(":")
-        if scheme != "file":
-            return source.locator
-    else:
-        path = source.file_path or ""
-    scheme = _EXTENSIONS.get(Path(path).suffix.lower(), "")
-    return f"{scheme}:{path}" if scheme else ""
-
-
-def source_path(source: DataSourceSpec) -> str:
-    """Return the path of a local source relative to the project."""
-    return locator_of(source).partition(":")[2]
 
 
 def source_digests(

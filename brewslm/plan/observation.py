@@ -14,11 +14,11 @@ from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
 from brewslm.plan.base_model import BaseModel, locate, read_base_model
 from brewslm.plan.content_fixes import fixed_training
-from brewslm.plan.data import prepare_data, source_digests, source_path
+from brewslm.plan.data import prepare_data, source_digests
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
 from brewslm.plan.options import PlanOptions
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec

@@ -33,10 +33,14 @@ def _plan_schema() -> dict[str, Any]:
 def _event_schema() -> dict[str, Any]:
     adapter: TypeAdapter[events.Event] = TypeAdapter(events.AnyEvent)
     schema = with_field_docs(adapter.json_schema(mode="serialization"), _models_below(events.Event))
-    schema["properties"] = {
+    written = {
         "seq": {"type": "integer", "minimum": 1, "description": "From 1, without gaps."},
         "ts": {"type": "string", "description": "RFC 3339, UTC; for people."},
     }
+    for variant in schema["oneOf"]:
+        definition = schema["$defs"][variant["$ref"].rpartition("/")[2]]
+        definition["properties"] |= written
+        definition["required"] = sorted([*definition.get("required", []), *written])
     return {"$schema": _DIALECT, "x-format-version": events.FORMAT_VERSION, **schema}
 
 

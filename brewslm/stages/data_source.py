@@ -1,5 +1,6 @@
 """data_source: a snapshot of rows from one locator."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -11,6 +12,16 @@ SourceRole = Literal[
 ]
 POOL_ROLES = frozenset({"raw", "cleaned", "synthetic"})
 GOLD_ROLES = frozenset({"gold_dev", "gold_test"})
+
+
+_SCHEMES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
 
 
 class SourceVersion(Spec):
@@ -51,6 +62,23 @@ class DataSourceSpec(Spec):
     """Read only the first n rows."""
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), Category.METADATA] = None
     """Pin of the file's bytes, checked at every plan and when rows are used."""
+
+
+def locator_of(source: DataSourceSpec) -> str:
+    """Return a source's locator as `scheme:path`; empty when it names no rows."""
+    if source.locator is not None:
+        scheme, _, path = source.locator.partition(":")
+        if scheme != "file":
+            return source.locator
+    else:
+        path = source.file_path or ""
+    scheme = _SCHEMES.get(PurePosixPath(path).suffix.lower(), "")
+    return f"{scheme}:{path}" if scheme else ""
+
+
+def source_path(source: DataSourceSpec) -> str:
+    """Return the path of a local source relative to the project."""
+    return locator_of(source).partition(":")[2]
 
 
 KIND = Kind("data_source", DataSourceSpec, Category.DATA, 1, Work.OBSERVED)

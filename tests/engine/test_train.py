@@ -161,7 +161,9 @@ def test_validation_without_gain_stops_early_and_keeps_the_best(training_job: Ma
 
 
 def test_time_limit_ends_the_run_as_if_it_were_done(training_job: MakeJob) -> None:
-    values = train.run(training_job(num_epochs=100.0, max_minutes=0.02), Listener()).values
+    values = train.run(
+        training_job(num_epochs=100.0, max_minutes=0.05, warmup_ratio=0.0), Listener()
+    ).values
     assert values["stop_reason"] == "max_minutes"
     assert 0 < values["steps"] < 500
 
