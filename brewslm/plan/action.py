@@ -158,6 +158,19 @@ class GateChange(PlanValue):
     weakened: bool = False
 
 
+class HeldBack(PlanValue):
+    """What stays where it is because required gates do not pass."""
+
+    gates: tuple[str, ...]
+    """Names of the required gates that do not pass."""
+    addresses: tuple[str, ...]
+    """Exports and the deployment that are left alone."""
+    revision: int | None = None
+    """The revision that promoted what stays promoted; null when nothing is."""
+    alias: str = ""
+    """The name that it is promoted under."""
+
+
 class PlanInput(PlanValue):
     """A file that the plan read; the path is relative to the project, with /."""
 

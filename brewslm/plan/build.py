@@ -16,7 +16,7 @@ from brewslm.contracts import Category, Operation, Output, Spec, Work, spec_valu
 from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest
 from brewslm.plan import price, refresh
-from brewslm.plan.action import Action, Drift, Reuse, snapshot
+from brewslm.plan.action import Action, Drift, HeldBack, Reuse, snapshot
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
@@ -26,7 +26,7 @@ from brewslm.plan.findings import Findings
 from brewslm.plan.fit import check_fit
 from brewslm.plan.graph import ordered
 from brewslm.plan.identity import facts_from, input_digests
-from brewslm.plan.judging import Judgement, judge
+from brewslm.plan.judging import Judgement, failing_gates, judge
 from brewslm.plan.known import Known
 from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
@@ -95,6 +95,7 @@ def build(
         drift=tuple(walk.drift),
         findings=tuple(item.to_json() for item in findings.sorted()),
         gate_changes=walk.judgement.changes if walk.judgement else (),
+        held_back=walk.held_back,
         estimate=price.total([item.estimate for item in actions if item.is_work]),
     ).sealed()
     return Built(plan, known.specs, known.base, known.prepared_folder)
@@ -121,6 +122,7 @@ class _Walk:
         self._pricing = Pricing(known, state, options.device)
         self._pending: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
+        self._failing: tuple[str, ...] = ()
         self.drift: list[Drift] = []
         self.judgement: Judgement | None = None
 
@@ -145,6 +147,19 @@ class _Walk:
         if record.spec != spec_values(draft.spec):
             return self._work(draft, "metadata_changed")
         return self._noop(draft, record)
+
+    @property
+    def held_back(self) -> HeldBack | None:
+        """What is left alone because the evaluation is known not to pass."""
+        if _EVAL_PACK not in self._blocked:
+            return None
+        promoted = self._records.get(str(_DEPLOYMENT))
+        return HeldBack(
+            gates=self._failing,
+            addresses=tuple(str(item) for item in sorted(self._blocked - {_EVAL_PACK})),
+            revision=promoted.revision if promoted else None,
+            alias=str(promoted.values.get("alias", "")) if promoted else "",
+        )
 
     def _draft(self, address: Address) -> Draft:
         kind, spec = KINDS[address.kind], self._known.specs[address]
@@ -209,6 +224,7 @@ class _Walk:
         is_blocked = draft.address == _EVAL_PACK and record.status is Status.QUARANTINED
         if is_blocked:
             self._blocked.add(draft.address)
+            self._failing = failing_gates(record.values.get("gates", ()))
         before = snapshot(record.spec, record.outputs)
         return Action(
             address=str(draft.address),
@@ -275,9 +291,11 @@ class _Walk:
             self._known.outputs.pop(draft.address, None)
             return
         self._known.outputs[draft.address] = outputs
-        verdict = self.judgement.verdict if self.judgement else None
-        if draft.address == _EVAL_PACK and verdict not in (None, "PASS"):
+        if draft.address != _EVAL_PACK or self.judgement is None:
+            return
+        if self.judgement.verdict not in (None, "PASS"):
             self._blocked.add(draft.address)
+            self._failing = self.judgement.failing
 
     def _known_outputs(self, draft: Draft, reuse: Reuse | None) -> dict[str, Output]:
         if draft.kind.work is Work.OBSERVED:
