@@ -1,5 +1,7 @@
 """A plan tells which required gates keep exports and promotion where they are."""
 
+from pathlib import Path
+
 import pytest
 
 from brewslm.errors import ExitCode
@@ -9,6 +11,7 @@ from brewslm.plan.saved import read_saved
 from brewslm.render.markdown import render_markdown
 from brewslm.render.text import NO_CHANGES, TextStyle, render_plan
 from tests.apply.bench import Bench
+from tests.plan.conftest import copied
 
 EXPORTS = ("deployment", "export.adapter", "export.safetensors")
 TO_DO = "To go on: change the recipe, the data or a gate, then plan again."
@@ -17,18 +20,31 @@ TO_DO = "To go on: change the recipe, the data or a gate, then plan again."
 @pytest.fixture
 def refused(bench: Bench) -> Bench:
     """Return a project whose first candidate did not pass, so that nothing is promoted."""
-    bench.skill = lambda index: index % 2 == 0
+    bench.skill = _every_second
     assert bench.apply().exit_code is ExitCode.GATE_NOT_PASSED
     return bench
 
 
+@pytest.fixture(scope="module")
+def second_refused(promoted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a project whose second candidate did not pass; for copies alone."""
+    bench = copied(promoted, tmp_path_factory.mktemp("refused") / "project")
+    bench.edit("2.0e-3", "1.0e-3")
+    bench.skill = _every_second
+    assert bench.apply().exit_code is ExitCode.GATE_NOT_PASSED
+    return bench.root
+
+
 @pytest.fixture
-def kept(applied: Bench) -> Bench:
+def kept(second_refused: Path, tmp_path: Path) -> Bench:
     """Return a project whose second candidate did not pass, so that the first stays promoted."""
-    applied.edit("2.0e-3", "1.0e-3")
-    applied.skill = lambda index: index % 2 == 0
-    assert applied.apply().exit_code is ExitCode.GATE_NOT_PASSED
-    return applied
+    bench = copied(second_refused, tmp_path / "kept")
+    bench.skill = _every_second
+    return bench
+
+
+def _every_second(index: int) -> bool:
+    return index % 2 == 0
 
 
 def _texts(plan: Plan) -> tuple[str, str]:
