@@ -17,7 +17,14 @@ from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.worker import ProcessWorker
 from brewslm.cli.leasing import hold_lease, seconds
-from brewslm.cli.planning import Planned, check_extras, make_plan, not_writable, use_saved_plan
+from brewslm.cli.planning import (
+    Planned,
+    check_extras,
+    check_room,
+    make_plan,
+    not_writable,
+    use_saved_plan,
+)
 from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
@@ -77,6 +84,7 @@ def command(
     if code is not ExitCode.DONE:
         return code
     check_extras(planned)
+    check_room(session, planned)
     with ExitStack() as stack:
         listeners: list[Listener] = []
         clock = SystemClock()

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,7 +16,7 @@ from brewslm.address import Address
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
 from brewslm.contracts import Spec, Work
-from brewslm.errors import ApplyError, MissingExtraError
+from brewslm.errors import ApplyError, MissingExtraError, RefusedError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import load_manifest
@@ -24,6 +25,7 @@ from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.saved import check_current, read_saved
+from brewslm.render import words
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.empty import EmptyState
@@ -109,6 +111,23 @@ def check_libraries(what: str, quantization: str) -> None:
             found="not installed: " + ", ".join(missing),
             expected="the extra train",
             remedy='pip install "brewslm[train]"',
+        )
+
+
+def check_room(session: Session, planned: Planned) -> None:
+    """Refuse to begin work that the disk has no room for even if everything is as small as it may.
+
+    Raises: RefusedError with disk_too_small.
+    """
+    needed_bytes = sum(item.estimate.disk_bytes.low or 0 for item in planned.plan.actions)
+    free_bytes = shutil.disk_usage(session.root).free
+    if needed_bytes > free_bytes:
+        raise RefusedError(
+            "the disk has no room for what the plan makes",
+            code="disk_too_small",
+            found=f"{words.size(free_bytes)} free",
+            expected=f"at least {words.size(needed_bytes)}, as priced in the plan",
+            remedy="free disk space, then: brewslm apply",
         )
 
 

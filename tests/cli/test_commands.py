@@ -1,6 +1,7 @@
 """Every command on a project that is in order."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,13 @@ def test_readers_of_a_fresh_project_say_that_there_is_nothing(
 @pytest.mark.parametrize("name", ["manifest", "plan", "event"])
 def test_schema_prints_json(name: str, run: Run) -> None:
     assert run("schema", name).document["$schema"].startswith("https://json-schema.org/")
+
+
+def test_apply_refuses_to_begin_without_room(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(bench.root)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    answer = run("apply", "--auto-approve")
+    answer.says(6, "disk_too_small", "1,000 bytes free")
+    assert not (bench.home / "state.db").exists()
