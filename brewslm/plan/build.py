@@ -120,7 +120,7 @@ class _Walk:
         self._options = options
         self._findings = findings
         self._pricing = Pricing(known, state, options.device)
-        self._pending: dict[Address, Category] = {}
+        self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self._failing: tuple[str, ...] = ()
         self.drift: list[Drift] = []
@@ -164,9 +164,9 @@ class _Walk:
     def _draft(self, address: Address) -> Draft:
         kind, spec = KINDS[address.kind], self._known.specs[address]
         digests = input_digests(kind, address, self._known.specs, self._known.outputs)
-        unknown = sorted(name for name, digest in digests.items() if digest is None)
+        is_known = all(digest is not None for digest in digests.values())
         facts: dict[str, Any] | None = None
-        if not unknown and (kind.work is not Work.OBSERVED or address in self._known.outputs):
+        if is_known and (kind.work is not Work.OBSERVED or address in self._known.outputs):
             facts = facts_from(kind, spec, digests)
             if address in self._known.contents:
                 facts["content"] = self._known.contents[address]
@@ -177,7 +177,7 @@ class _Walk:
             wanted=self._known.wanted[address],
             record=self._records.get(str(address)),
             facts=facts,
-            unknown=unknown,
+            inputs=digests,
         )
 
     def _judge(self, draft: Draft) -> None:
@@ -198,8 +198,7 @@ class _Walk:
 
     def _is_gate_blocked(self, draft: Draft) -> bool:
         """Whether what waits for the verdict can't go on, because it is known not to be PASS."""
-        waits = draft.kind.name in ("export", "deployment")
-        return waits and _EVAL_PACK in self._blocked and _EVAL_PACK not in self._pending
+        return draft.kind.name in ("export", "deployment") and _EVAL_PACK in self._blocked
 
     def _blocked_noop(self, draft: Draft) -> Action:
         record = draft.record
@@ -248,8 +247,9 @@ class _Walk:
         resume = find_resume(draft, self._state) if reuse is None else None
         outputs = self._known_outputs(draft, reuse)
         unknown = self._unknown_outputs(draft, outputs)
-        category = heaviest_category(draft, reason, self._known.specs, self._pending)
-        self._note_outcome(draft, outputs, unknown, category)
+        category = heaviest_category(draft, reason, self._changes)
+        self._changes[address] = category
+        self._note_outcome(draft, outputs, is_known=not unknown)
         priced = self._pricing.price_of(draft, reuse, self.judgement)
         if reuse is None:
             capacity_bytes = self._options.memory_bytes
@@ -282,12 +282,9 @@ class _Walk:
             estimate=priced,
         )
 
-    def _note_outcome(
-        self, draft: Draft, outputs: dict[str, Output], unknown: list[str], category: Category
-    ) -> None:
+    def _note_outcome(self, draft: Draft, outputs: dict[str, Output], *, is_known: bool) -> None:
         """Let what consumes this resource see what is known of it."""
-        if unknown:
-            self._pending[draft.address] = category
+        if not is_known:
             self._known.outputs.pop(draft.address, None)
             return
         self._known.outputs[draft.address] = outputs

@@ -13,7 +13,6 @@ from brewslm.fingerprint import fingerprint
 from brewslm.manifest.project import Wanted
 from brewslm.plan.action import Cause
 from brewslm.plan.diff import changed_paths, value_at
-from brewslm.plan.graph import upstream
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord
@@ -35,8 +34,8 @@ class Draft:
     record: ResourceRecord | None
     facts: dict[str, Any] | None
     """What identifies the result; None while an input is not known."""
-    unknown: list[str]
-    """Names of the inputs that are not known yet."""
+    inputs: Mapping[str, str | None]
+    """Digest of each input by its name; None while it is not known."""
 
     @cached_property
     def identity(self) -> str | None:
@@ -47,6 +46,18 @@ class Draft:
     def fields_changed(self) -> list[str]:
         """Dotted paths of the spec's own fields that differ from the record."""
         return changed_paths(self.record.spec, spec_values(self.spec)) if self.record else []
+
+    @cached_property
+    def unknown(self) -> list[str]:
+        """Names of the inputs that are not known yet."""
+        return sorted(name for name, digest in self.inputs.items() if digest is None)
+
+    @cached_property
+    def inputs_changed(self) -> list[str]:
+        """Names of the inputs that are known to differ from the record, came or went."""
+        old = self.record.facts.get("inputs", {}) if self.record else {}
+        known = (old.keys() | self.inputs.keys()) - set(self.unknown)
+        return sorted(name for name in known if old.get(name) != self.inputs.get(name))
 
     @property
     def is_same(self) -> bool:
@@ -72,7 +83,8 @@ def difference(draft: Draft) -> str:
         return "content_changed"
     if record.facts.get("version") != draft.kind.version:
         return "version_raised"
-    return "input_pending" if draft.unknown else "input_changed"
+    is_pending = draft.unknown and not draft.inputs_changed
+    return "input_pending" if is_pending else "input_changed"
 
 
 def causes(draft: Draft, missing: Sequence[str]) -> tuple[Cause, ...]:
@@ -119,23 +131,16 @@ def _field_causes(draft: Draft, record: ResourceRecord) -> list[Cause]:
 
 def _input_causes(draft: Draft, record: ResourceRecord) -> list[Cause]:
     old = record.facts.get("inputs", {})
-    new = (draft.facts or {}).get("inputs", {})
-    changed = sorted(name for name in new if old.get(name) != new[name])
-    known = [
-        Cause(kind="input", path=name, before=old.get(name), after=new[name]) for name in changed
+    return [
+        Cause(kind="input", path=name, before=old.get(name), after=draft.inputs.get(name))
+        for name in [*draft.inputs_changed, *draft.unknown]
     ]
-    return known + [Cause(kind="input", path=name, before=old.get(name)) for name in draft.unknown]
 
 
-def heaviest_category(
-    draft: Draft,
-    reason: str,
-    specs: Mapping[Address, Spec],
-    pending: Mapping[Address, Category],
-) -> Category:
-    """Return how heavy a change is: by its own fields, else by what it consumes.
+def heaviest_category(draft: Draft, reason: str, changes: Mapping[Address, Category]) -> Category:
+    """Return how heavy a change is: by its own fields, else by those of what it consumes.
 
-    pending: category of each resource whose outputs are not known yet.
+    changes: category of each resource before this one that has work.
     """
     own = _own_categories(draft)
     if reason in _OWN_REASONS:
@@ -143,13 +148,13 @@ def heaviest_category(
     heaviest = _heaviest(own)
     if heaviest is not None and heaviest is not Category.METADATA:
         return heaviest
-    consumed = upstream(draft.address, specs)
-    inherited = _heaviest([pending[address] for address in consumed if address in pending])
-    if inherited is not None:
-        return inherited
-    if reason == "input_changed":
-        heaviest = _heaviest([KINDS[address.kind].category for address in consumed])
-    return heaviest or draft.kind.category
+    consumed = [
+        Address.parse(name.rpartition(":")[0]) for name in [*draft.inputs_changed, *draft.unknown]
+    ]
+    inherited = _heaviest(
+        [changes.get(address, KINDS[address.kind].category) for address in consumed]
+    )
+    return inherited or heaviest or draft.kind.category
 
 
 def _own_categories(draft: Draft) -> list[Category]:
