@@ -232,6 +232,8 @@ class Result(BaseModel):
 
     outputs: dict[str, str] = {}
     values: dict[str, Any] = {}
+    work_s: float | None = None
+    """Seconds that the door was open, its libraries already imported."""
 
 
 class Reporter(Protocol):

@@ -97,7 +97,9 @@ class _Evaluation:
         self._outputs: dict[str, Output] = {}
         self._parts: dict[str, Any] = {}
         self._speeds: dict[str, Any] = {}
-        self._actual: dict[str, Any] = {}
+        self._answered_rows = 0
+        self._answering_s = 0.0
+        self._scoring_s = 0.0
 
     def run(self, looks: int) -> Done:
         """Predictions, metrics, verdict, note."""
@@ -127,7 +129,19 @@ class _Evaluation:
             values,
         )
         self._desk.artifacts.record_produced(produced)
-        return _done(self._outputs, values, parts=self._parts, is_reused=False, actual=self._actual)
+        return _done(
+            self._outputs, values, parts=self._parts, is_reused=False, actual=self._actual()
+        )
+
+    def _actual(self) -> dict[str, Any]:
+        """Return what it took, as far as rows were answered: a later plan scales it."""
+        if not self._answering_s:
+            return {}
+        return {
+            "work_s": round(self._answering_s + self._scoring_s, 3),
+            "rows": self._answered_rows,
+            "rows_per_s": round(self._answered_rows / self._answering_s, 3),
+        }
 
     def _predictions(self) -> dict[str, Output]:
         parts = self._shape.prediction_parts(self._candidate.digest)
@@ -167,6 +181,8 @@ class _Evaluation:
             folder=str(folder),
         )
         result = self._desk.run_job(job, self._running, phase=f"answering: {role}")
+        self._answered_rows += int(result.values.get("rows") or 0)
+        self._answering_s += result.work_s or 0.0
         self._speeds[role] = {
             name: result.values.get(name)
             for name in ("tokens_per_s", "max_new_tokens", "batch_parity_rate")
@@ -210,6 +226,7 @@ class _Evaluation:
             folder=str(folder),
         )
         result = self._desk.run_job(job, self._running, phase="scoring")
+        self._scoring_s += result.work_s or 0.0
         outputs = {
             name: self._desk.artifacts.put_file(folder / path)
             for name, path in sorted(result.outputs.items())

@@ -5,7 +5,7 @@ from typing import Any
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done, Running
 from brewslm.apply.evaluation import loading_values
-from brewslm.contracts import Job, Kind, Output, spec_values
+from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.errors import ApplyError
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
@@ -36,7 +36,11 @@ def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from:
     )
     result = desk.run_job(job, running, phase="training")
     outputs = desk.keep(running, result, kind.name)
-    return Done(outputs=outputs, values=result.values, actual=_actual(result.values, outputs))
+    speed = {
+        "tokens": result.values.get("seen_tokens"),
+        "tokens_per_s": result.values.get("tokens_per_s"),
+    }
+    return Done(outputs=outputs, values=result.values, actual=_actual(result, outputs) | speed)
 
 
 def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
@@ -63,7 +67,7 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
     )
     result = desk.run_job(job, running, phase="exporting")
     outputs = desk.keep(running, result, kind.name)
-    return Done(outputs=outputs, values=result.values, actual=_actual(result.values, outputs))
+    return Done(outputs=outputs, values=result.values, actual=_actual(result, outputs))
 
 
 def card_facts(desk: Desk) -> dict[str, Any]:
@@ -95,8 +99,9 @@ def _door(kind: Kind) -> str:
     return kind.door
 
 
-def _actual(values: dict[str, Any], outputs: dict[str, Output]) -> dict[str, Any]:
+def _actual(result: Result, outputs: dict[str, Output]) -> dict[str, Any]:
     return {
-        "memory_bytes": values.get("peak_bytes"),
+        "work_s": result.work_s,
+        "memory_bytes": result.values.get("peak_bytes"),
         "disk_bytes": sum(output.size_bytes for output in outputs.values()),
     }

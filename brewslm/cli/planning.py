@@ -21,6 +21,7 @@ from brewslm.files import make_private_folder, write_atomic
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
+from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.saved import check_current, read_saved
@@ -168,6 +169,7 @@ def _built(
         refresh=refresh,
         max_deletes=max_deletes,
         memory_bytes=host.memory_bytes,
+        device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
     session.make_home()
     make_private_folder(session.cache)

@@ -13,12 +13,13 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import IO, Any, cast
 
 from pydantic import ValidationError
 
-from brewslm.contracts import Door, Job
+from brewslm.contracts import Door, Job, Result
 from brewslm.errors import BrewError, WorkerError
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
@@ -106,7 +107,7 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
     job_id = str(document.get("job_id", ""))
     try:
         job = Job.model_validate(document)
-        result = _door(job.door)(job, JobReporter(line, job_id, stop))
+        result = _timed(_door(job.door), job, JobReporter(line, job_id, stop))
         return {"type": "result", "job_id": job_id, "result": result.model_dump(mode="json")}
     except BrewError as error:
         told = f"{error.message} (found: {error.found})" if error.found else error.message
@@ -127,6 +128,13 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
             f"{type(error).__name__}: {_first_line(error)}",
             "read .brewslm/runs/worker.log, then: brewslm apply",
         )
+
+
+def _timed(door: Door, job: Job, report: JobReporter) -> Result:
+    """Return what a door yields, with the seconds that it took."""
+    begun_s = time.monotonic()
+    result = door(job, report)
+    return result.model_copy(update={"work_s": round(time.monotonic() - begun_s, 3)})
 
 
 def _door(name: str) -> Door:

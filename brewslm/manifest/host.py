@@ -18,6 +18,8 @@ class HostFacts:
     has_flash_attention: bool = False
     memory_bytes: int | None = None
     """Memory of the device that trains, None when unknown."""
+    cores: int = 1
+    """Processor cores of this host."""
 
 
 def observe_host(recorded: Mapping[str, object] | None = None) -> HostFacts:
@@ -30,6 +32,7 @@ def observe_host(recorded: Mapping[str, object] | None = None) -> HostFacts:
         has_bitsandbytes=find_spec("bitsandbytes") is not None,
         has_flash_attention=find_spec("flash_attn") is not None,
         memory_bytes=_memory_bytes(seen, has_cuda=has_cuda),
+        cores=os.cpu_count() or 1,
     )
 
 

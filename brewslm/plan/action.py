@@ -1,11 +1,12 @@
 """One entry of a plan: what happens to a resource, why, from what to what, and at what price."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from brewslm.address import Address
-from brewslm.contracts import Category, Operation
+from brewslm.contracts import Category, Operation, Output
 
 DriftKind = Literal[
     "missing", "changed", "pointer_moved", "upstream_moved", "permission", "unknown"
@@ -157,6 +158,19 @@ class GateChange(PlanValue):
     weakened: bool = False
 
 
+class HeldBack(PlanValue):
+    """What stays where it is because required gates do not pass."""
+
+    gates: tuple[str, ...]
+    """Names of the required gates that do not pass."""
+    addresses: tuple[str, ...]
+    """Exports and the deployment that are left alone."""
+    revision: int | None = None
+    """The revision that promoted what stays promoted; null when nothing is."""
+    alias: str = ""
+    """The name that it is promoted under."""
+
+
 class PlanInput(PlanValue):
     """A file that the plan read; the path is relative to the project, with /."""
 
@@ -164,3 +178,11 @@ class PlanInput(PlanValue):
     path: str
     digest: str
     size_bytes: int
+
+
+def snapshot(spec: Mapping[str, Any], outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Return {spec, outputs} as an action holds them before and after."""
+    return {
+        "spec": dict(spec),
+        "outputs": {name: output.to_json() for name, output in sorted(outputs.items())},
+    }

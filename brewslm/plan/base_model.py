@@ -71,6 +71,10 @@ class BaseModel:
             modules={name: (shape[0], shape[1]) for name, shape in values["modules"].items()},
         )
 
+    def outputs(self) -> dict[str, Output]:
+        """Return the model's files as an output."""
+        return {"base": Output(self.digest, self.size_bytes)}
+
     def values(self) -> dict[str, Any]:
         """Return what is recorded about the model."""
         return {

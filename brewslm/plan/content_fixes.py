@@ -8,8 +8,9 @@ from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
-from brewslm.plan import price
-from brewslm.plan.base_model import BaseModel, lora_parameters, target_names
+from brewslm.plan.base_model import BaseModel, target_names
+from brewslm.plan.lengths import tokens_of
+from brewslm.plan.work import epochs_of, training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _DEFAULT_TARGETS = ("q_proj", "v_proj")
@@ -29,12 +30,8 @@ def fixed_training(
     wanted: Wanted,
     base: BaseModel,
     prepared: Mapping[str, Any],
-    memory_bytes: int | None,
 ) -> Fixed:
-    """Return the recipe with its content fixes.
-
-    memory_bytes: capacity of the device that trains, None when unknown.
-    """
+    """Return the recipe with its content fixes."""
     fixer = _Fixer(spec, wanted)
     fixer.length(base)
     fixer.targets(base)
@@ -43,7 +40,6 @@ def fixed_training(
     fixer.schedule()
     fixer.evaluation_steps(prepared)
     fixer.lengths(prepared)
-    fixer.memory(base, prepared, memory_bytes)
     return fixer.result()
 
 
@@ -113,7 +109,7 @@ class _Fixer:
         if not self._config.auto_epochs or self._is_written("num_epochs"):
             return
         rows = int(prepared.get("train_rows_effective") or prepared["splits"]["train"])
-        epochs = price.epochs_of(self._config, rows)
+        epochs = epochs_of(self._config, rows)
         self._config = self._config.model_copy(update={"num_epochs": epochs, "auto_epochs": True})
 
     def validation(self, prepared: Mapping[str, Any]) -> None:
@@ -147,7 +143,7 @@ class _Fixer:
         if config.eval_strategy != "steps":
             self._saving()
             return
-        steps = price.training_work(config, prepared).steps
+        steps = training_work(config, prepared).steps
         if steps < config.eval_steps:
             if self._is_written("eval_steps"):
                 self._say(
@@ -167,8 +163,7 @@ class _Fixer:
         self._saving()
 
     def lengths(self, prepared: Mapping[str, Any]) -> None:
-        lengths = (prepared.get("lengths") or {}).get("train") or {}
-        tokens = lengths.get("tokens") or {}
+        tokens = tokens_of(prepared, "train")
         limit = self._config.max_seq_length
         if tokens.get("max") and tokens["max"] > limit:
             self._say(
@@ -181,32 +176,6 @@ class _Fixer:
                 f"write max_seq_length: {tokens['max'] + 32}",
                 Severity.WARNING,
             )
-
-    def memory(
-        self, base: BaseModel, prepared: Mapping[str, Any], memory_bytes: int | None
-    ) -> None:
-        if memory_bytes is None:
-            return
-        work = price.training_work(self._config, prepared)
-        trained = lora_parameters(
-            target_names(self._config.target_modules, base), self._config.lora_r, base
-        )
-        terms = price.memory_terms(self._config, work, base, trained)
-        needed = sum(terms.values())
-        if needed <= memory_bytes:
-            return
-        largest = max(terms, key=lambda name: terms[name])
-        fix = "write batch_size: 1 and raise gradient_accumulation_steps"
-        if self._config.batch_size == 1:
-            fix = "write quantization: nf4, a smaller max_seq_length, or a smaller base"
-        self._error(
-            FindingCode.DOES_NOT_FIT,
-            "batch_size",
-            f"training needs more memory than the device has; most of it is {largest}",
-            fix,
-            f"{needed / 2**30:.1f} GiB",
-            f"at most {memory_bytes / 2**30:.1f} GiB",
-        )
 
     def _saving(self) -> None:
         config = self._config

@@ -3,7 +3,7 @@ metrics are stored already, the verdict itself.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class Judgement:
     """Prediction parts that are not there yet, with their rows."""
     verdict: str | None = None
     """Decided at plan time from stored metrics; None when that is not possible."""
+    failing: tuple[str, ...] = ()
+    """Names of the required gates that this verdict finds not passed."""
     known: dict[str, Output] = field(default_factory=dict)
     """Pieces that are there already: predictions, and scores and metrics when all of them are."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +100,17 @@ def judge(
         known=known,
         rows_to_generate=missing,
         verdict=verdict["verdict"] if verdict else None,
+        failing=failing_gates(verdict["gates"]) if verdict else (),
         facts=facts,
+    )
+
+
+def failing_gates(outcomes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of the required gates that were decided and did not pass."""
+    return tuple(
+        str(gate["gate_id"])
+        for gate in outcomes
+        if gate.get("required") and gate.get("verdict") not in (None, "PASS")
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from brewslm.contracts import Operation
 from brewslm.diagnostics import Finding
 from brewslm.fingerprint import canonical_json, digest_value
-from brewslm.plan.action import Action, Drift, GateChange, PlanInput, PlanValue, Price
+from brewslm.plan.action import Action, Drift, GateChange, HeldBack, PlanInput, PlanValue, Price
 
 FORMAT_VERSION = "1.0"
 
@@ -40,6 +40,8 @@ class Plan(PlanValue):
     drift: tuple[Drift, ...] = ()
     findings: tuple[dict[str, Any], ...] = ()
     gate_changes: tuple[GateChange, ...] = ()
+    held_back: HeldBack | None = None
+    """What an evaluation that is known not to pass keeps from being done; null when nothing."""
     policy: dict[str, Any] | None = None
     estimate: Price = Price()
     summary: dict[str, int] = {}

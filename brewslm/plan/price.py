@@ -1,147 +1,112 @@
-"""What actions cost: seconds from past runs or from tokens and parameters, bytes from the model's
-shape.
-
-Memory of a training run, in bytes: weights at their load dtype, LoRA weights with gradients and
-AdamW's two moments in float32, activations a layer, the logits of a batch in three copies, and a
-fixed share of the framework.
+"""What actions cost: seconds from this project's past runs, else from tokens, parameters and the
+constants of the device; bytes from the model's shape.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from brewslm.plan import memory, past
 from brewslm.plan.action import Estimate, Price
-from brewslm.plan.base_model import BaseModel, lora_parameters, target_names
+from brewslm.plan.base_model import BaseModel
+from brewslm.plan.device import LOAD_S, Device
+from brewslm.plan.lengths import mean_tokens
+from brewslm.plan.work import evaluations, training_work
+from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.training_config import TrainingConfig
-from brewslm.state.records import OperationRecord, OperationStatus
+from brewslm.state.records import OperationRecord
 
-_FLOPS_A_S = 2e10
-"""Assumed floating-point operations a second where no run was measured; wrong by up to a factor of
-four.
-"""
-_SPREAD = 4.0
-_START_S = 15.0
-"""Loading the libraries and the model, once a worker."""
-_FRAMEWORK_BYTES = 700 << 20
-"""Interpreter, torch, transformers and trl in memory; 600 to 800 MiB measured on Linux."""
-_QUANTIZED_BYTES = {"nf4": 0.56, "fp4": 0.56, "int8": 1.05}
-_CHARACTERS_A_TOKEN = 3.0
+_TRAIN_FLOPS = 4.0
+"""Operations a token and parameter with a frozen base: forward 2, gradients of activations 2."""
+_READ_FLOPS = 2.0
+_CHECKPOINTING = 1.25
+"""Activations are computed twice; 17 to 40 % longer, measured on two cores."""
+_DISTANCE_TO_BASE = 1.33
+"""A second forward pass with the LoRA adapter off; measured on two cores."""
+_ANSWER_TOKENS = 24
+"""Assumed length of the longest answer of a batch, where the pack names no lower limit."""
+_SCORING_S = 1.5
+"""Resampling the metrics of one evaluation, measured on two cores."""
+_PARITY_ROWS = 32
+"""Rows on which an export is compared with the trained model."""
+_WRITE_BYTES_A_S = 2e8
 
 
 @dataclass(frozen=True)
-class Work:
-    """The size of a training run, from counts alone."""
+class Basis:
+    """What the price of an action rests on."""
 
-    rows: int
-    tokens: float
-    """Of one pass over the train rows."""
-    steps: int
-    epochs: float
-
-
-def training_work(config: TrainingConfig, prepared: Mapping[str, Any]) -> Work:
-    """Return how much a recipe has to do on prepared rows."""
-    rows = int(prepared.get("train_rows_effective") or prepared["splits"]["train"])
-    effective_batch = config.batch_size * config.gradient_accumulation_steps
-    epochs = epochs_of(config, rows)
-    steps = max(1, round(-(-rows // effective_batch) * epochs))
-    if config.max_steps > 0:
-        steps, epochs = config.max_steps, config.max_steps * effective_batch / max(rows, 1)
-    return Work(rows, rows * tokens_a_row(prepared, "train"), steps, epochs)
+    base: BaseModel
+    prepared: Mapping[str, Any]
+    """Manifest of the prepared rows."""
+    device: Device
+    past: Sequence[OperationRecord]
+    """Journal entries of the same resource."""
+    start_s: float
+    """Seconds to start a worker, 0 where an earlier action of the plan has started it."""
 
 
-def epochs_of(config: TrainingConfig, rows: int) -> float:
-    """Return the passes over the train set."""
-    if config.auto_epochs:
-        return 5.0 if rows < 500 else 3.0 if rows < 5000 else 2.0
-    return config.num_epochs
-
-
-def tokens_a_row(prepared: Mapping[str, Any], split: str) -> float:
-    """Return the median tokens of a set's rows, from measured or estimated lengths."""
-    lengths = (prepared.get("lengths") or {}).get(split) or {}
-    tokens = lengths.get("tokens") or {}
-    if tokens.get("p50"):
-        return float(tokens["p50"])
-    characters = (lengths.get("characters") or {}).get("p50") or 300
-    return float(characters) / _CHARACTERS_A_TOKEN
-
-
-def training_price(
-    config: TrainingConfig, work: Work, base: BaseModel | None, past: Sequence[OperationRecord]
-) -> Price:
-    """Return the price of a training run."""
-    if base is None:
-        missing = Estimate(basis="the base model's files are not here")
-        return Price(wall_s=missing, memory_bytes=missing, disk_bytes=missing)
-    trained = lora_parameters(target_names(_target(config), base), config.lora_r, base)
-    memory = float(sum(memory_terms(config, work, base, trained).values()))
-    flops = 6.0 * base.parameters * work.tokens * work.epochs
+def training_price(config: TrainingConfig, basis: Basis) -> Price:
+    """Return the price of a training run; config: as the host carries it out."""
+    base = basis.base
+    work = training_work(config, basis.prepared)
+    alike = past.comparable(basis.past, base.digest, {"quantization": config.quantization})
+    measured = past.scaled_seconds(alike, "tokens", work.tokens * work.epochs, basis.start_s)
+    shape = {name: getattr(config, name) for name in ("batch_size", "max_seq_length", "lora_r")}
+    peak = past.memory(past.comparable(alike, base.digest, shape))
+    adapter_bytes = 4.0 * memory.trained_parameters(config, base)
     return Price(
-        wall_s=_wall(past, flops / _FLOPS_A_S + _START_S),
-        memory_bytes=_measured(past, "memory_bytes")
-        or Estimate.estimated(memory, memory * 0.8, memory * 1.4, "the model's config"),
-        disk_bytes=Estimate.estimated(4.0 * trained, 4.0 * trained, 4.6 * trained + 65536, "rank"),
+        wall_s=measured or _predicted(_training_s(config, basis), basis, "tokens and parameters"),
+        memory_bytes=peak or memory.forecast(config, basis.prepared, base),
+        disk_bytes=Estimate.estimated(
+            adapter_bytes, adapter_bytes, 1.15 * adapter_bytes + 65536, "rank"
+        ),
     )
-
-
-def memory_terms(
-    config: TrainingConfig, work: Work, base: BaseModel, trained: int
-) -> dict[str, float]:
-    """Return each term of the memory forecast in bytes."""
-    tokens = min(config.max_seq_length, work.tokens / max(work.rows, 1) * 2)
-    positions = config.batch_size * tokens
-    load_bytes = _QUANTIZED_BYTES.get(config.quantization, 4.0)
-    embedding = base.vocab_size * base.hidden_size
-    per_layer = positions * (16 * base.hidden_size + 3 * base.intermediate_size) * 4.0
-    kept = positions * base.hidden_size * 4.0
-    layers = (
-        kept * base.layers + per_layer if config.gradient_checkpointing else per_layer * base.layers
-    )
-    return {
-        "weights": (base.parameters - embedding) * load_bytes + embedding * 4.0,
-        "lora": trained * 4.0 * 4,
-        "activations": layers,
-        "logits": positions * base.vocab_size * 4.0 * 3,
-        "framework": float(_FRAMEWORK_BYTES),
-    }
 
 
 def evaluation_price(
-    rows_by_part: Mapping[str, int],
-    prepared: Mapping[str, Any],
-    base: BaseModel | None,
-    past: Sequence[OperationRecord],
+    spec: EvalPackSpec, rows_by_part: Mapping[str, int], basis: Basis, *, is_scored: bool
 ) -> Price:
-    """Return the price of generating answers; rows_by_part: prediction parts that are not there
-    yet.
+    """Return the price of an evaluation.
+
+    rows_by_part: prediction parts that are not there yet, named predictions.ROLE.SET; is_scored:
+    whether the metrics of all predictions are there already.
     """
     rows = sum(rows_by_part.values())
-    if rows == 0:
+    if is_scored:
         return Price.free("no model is loaded")
-    if base is None:
-        return Price(disk_bytes=Estimate.estimated(rows * 1024, rows * 200, rows * 8192, "rows"))
-    tokens = rows * (tokens_a_row(prepared, "gold_test") + 48)
-    seconds = 2.0 * base.parameters * tokens * 4 / _FLOPS_A_S + _START_S
-    memory = base.weight_bytes * 2.0 + _FRAMEWORK_BYTES
+    disk = Estimate.estimated(rows * 1024, rows * 200, rows * 8192, "rows")
+    if not rows:
+        return Price(
+            wall_s=_predicted(_SCORING_S, basis, "scoring alone"),
+            memory_bytes=Estimate.estimated(2e8, 1e8, 4e8, "no model is loaded"),
+            disk_bytes=disk,
+        )
+    alike = past.comparable(basis.past, basis.base.digest)
+    measured = past.scaled_seconds(alike, "rows", rows, basis.start_s)
+    predicted_s = _answering_s(spec, rows_by_part, basis) + _SCORING_S
+    peak = basis.base.parameters * 4.0 * 2 + memory.FRAMEWORK_BYTES
     return Price(
-        wall_s=_wall(past, seconds),
-        memory_bytes=Estimate.estimated(memory, memory * 0.8, memory * 1.5, "the model's config"),
-        disk_bytes=Estimate.estimated(rows * 1024, rows * 200, rows * 8192, "rows"),
+        wall_s=measured or _predicted(predicted_s, basis, "rows and parameters"),
+        memory_bytes=Estimate.estimated(peak, peak * 0.8, peak * 1.5, "the model's config"),
+        disk_bytes=disk,
     )
 
 
-def export_price(
-    format_name: str, base: BaseModel | None, adapter_bytes: float, past: Sequence[OperationRecord]
-) -> Price:
+def export_price(format_name: str, adapter_bytes: float, basis: Basis) -> Price:
     """Return the price of writing and verifying an export."""
-    if base is None:
-        return Price()
+    base = basis.base
     size_bytes = adapter_bytes if format_name == "adapter" else float(base.size_bytes)
-    memory = base.parameters * 4.0 * 2 + _FRAMEWORK_BYTES
+    tokens = _PARITY_ROWS * mean_tokens(basis.prepared, "train")
+    compared_s = 2 * basis.device.compute_s(
+        _READ_FLOPS * base.parameters * tokens, base.hidden_size
+    )
+    written_s = base.parameters * 4.0 / _WRITE_BYTES_A_S
+    peak = base.parameters * 4.0 * 2 + memory.FRAMEWORK_BYTES
+    measured = past.seconds(past.comparable(basis.past, base.digest), basis.start_s)
     return Price(
-        wall_s=_wall(past, base.parameters * 2e-6 + _START_S / 3),
-        memory_bytes=Estimate.estimated(memory, memory * 0.8, memory * 1.5, "the model's config"),
+        wall_s=measured or _predicted(2 * LOAD_S + compared_s + written_s, basis, "parameters"),
+        memory_bytes=Estimate.estimated(peak, peak * 0.8, peak * 1.5, "the model's config"),
         disk_bytes=Estimate.estimated(
             2 * size_bytes, 2 * size_bytes * 0.9, 2 * size_bytes * 1.2 + 65536, "the format"
         ),
@@ -158,29 +123,38 @@ def total(prices: Sequence[Price]) -> Price:
     )
 
 
-def _target(config: TrainingConfig) -> object:
-    return config.target_modules
+def _training_s(config: TrainingConfig, basis: Basis) -> float:
+    base, device = basis.base, basis.device
+    work = training_work(config, basis.prepared)
+    flops = _TRAIN_FLOPS * base.parameters * work.tokens * work.epochs
+    micro_steps = work.steps * config.gradient_accumulation_steps
+    seconds = device.compute_s(flops, base.hidden_size) + micro_steps * device.step_s(base.layers)
+    if config.gradient_checkpointing:
+        seconds *= _CHECKPOINTING
+    if config.kl_lambda:
+        seconds *= _DISTANCE_TO_BASE
+    rows = int(basis.prepared["splits"].get("validation") or 0)
+    tokens = rows * mean_tokens(basis.prepared, "validation")
+    read_s = device.compute_s(_READ_FLOPS * base.parameters * tokens, base.hidden_size)
+    return LOAD_S + seconds + read_s * evaluations(config, work)
 
 
-def _wall(past: Sequence[OperationRecord], guess_s: float) -> Estimate:
-    measured = _measured(past, "wall_s")
-    if measured is not None:
-        return measured
-    basis = "tokens and parameters"
-    return Estimate.estimated(guess_s, guess_s / _SPREAD, guess_s * _SPREAD, basis)
+def _answering_s(spec: EvalPackSpec, rows_by_part: Mapping[str, int], basis: Basis) -> float:
+    base, device = basis.base, basis.device
+    new_tokens = min(spec.generation.max_new_tokens or _ANSWER_TOKENS, _ANSWER_TOKENS)
+    seconds = 0.0
+    for part, rows in rows_by_part.items():
+        read = 2 * mean_tokens(basis.prepared, part.rpartition(".")[2])
+        flops = _READ_FLOPS * base.parameters * rows * (read + new_tokens)
+        batches = -(-rows // spec.generation.batch_size)
+        passes_s = batches * new_tokens * device.pass_s(base.layers)
+        seconds += device.compute_s(flops, base.hidden_size) + passes_s
+    return seconds + LOAD_S * len(rows_by_part)
 
 
-def _measured(past: Sequence[OperationRecord], name: str) -> Estimate | None:
-    values = sorted(
-        float(item.actual[name])
-        for item in past
-        if item.status is OperationStatus.ENDED and item.actual.get(name)
-    )
-    if not values:
-        return None
-    middle = values[len(values) // 2]
-    basis = f"{len(values)} runs" if len(values) > 1 else "1 run"
-    return Estimate.estimated(middle, values[0] * 0.8, values[-1] * 1.25, basis)
+def _predicted(work_s: float, basis: Basis, why: str) -> Estimate:
+    value, spread = basis.start_s + work_s, basis.device.spread
+    return Estimate.estimated(value, value / spread, value * spread, why)
 
 
 def _sum(items: Sequence[Estimate]) -> Estimate:

@@ -8,14 +8,18 @@ from pathlib import Path
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.contracts import Output, Spec, counting_values
+from brewslm.contracts import Kind, Output, Spec, Work, counting_values
 from brewslm.errors import ArtifactError
 from brewslm.plan.action import Drift, DriftKind
 from brewslm.plan.base_model import BaseModel
+from brewslm.plan.data import tag_columns
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.state.records import ResourceRecord
+from brewslm.stages.kinds import KINDS
+from brewslm.state.records import ResourceRecord, Status
 
 NONE, FULL = "none", "full"
+_DATASET = "dataset"
+_DATA_KINDS = ("data_source", "adapter", "dataset")
 _KINDS: dict[str, DriftKind] = {"artifact_missing": "missing", "artifact_corrupt": "changed"}
 
 
@@ -46,29 +50,77 @@ def recorded_contents(
     return contents
 
 
-def artifact_drift(
-    address: Address,
-    outputs: Mapping[str, Output],
+def data_addresses(specs: Mapping[Address, Spec]) -> list[Address]:
+    """Return the resources that are computed from rows while planning."""
+    return [address for address in specs if address.kind in _DATA_KINDS]
+
+
+def is_data_recorded(
+    specs: Mapping[Address, Spec],
+    contents: Mapping[Address, tuple[str, int]],
+    base: BaseModel | None,
+    records: Mapping[str, ResourceRecord],
     artifacts: ArtifactReader,
     refresh: str,
-) -> list[Drift]:
+) -> bool:
+    """Return whether specs, bytes and stage versions of all data are those of the record.
+
+    contents: digest and size of every source; base: its tokenizer and template count rows.
+    """
+    addresses = data_addresses(specs)
+    recorded = {name for name, item in records.items() if item.kind in _DATA_KINDS}
+    if recorded != {str(address) for address in addresses}:
+        return False
+    if not all(
+        _is_as_recorded(records[str(address)], specs[address], contents.get(address))
+        for address in addresses
+    ):
+        return False
+    dataset = records[_DATASET]
+    if dataset.values.get("tag_columns") != list(tag_columns(specs)):
+        return False
+    if drift_of(dataset, artifacts, refresh):
+        return False
+    template = (dataset.values.get("manifest") or {}).get("chat_template") or {}
+    expected = base.template_digest if base else None
+    return bool(template.get("digest") == expected)
+
+
+def _is_as_recorded(record: ResourceRecord, spec: Spec, content: tuple[str, int] | None) -> bool:
+    same_spec = record.facts.get("spec") == counting_values(spec)
+    same_version = record.facts.get("version") == KINDS[record.kind].version
+    same_content = record.kind != "data_source" or (
+        content is not None and record.facts.get("content") == content[0]
+    )
+    return same_spec and same_version and same_content and record.status is Status.CURRENT
+
+
+def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) -> list[Drift]:
     """Return what is no longer in the artifact store as it was recorded."""
     if refresh == NONE:
         return []
+    kind = KINDS[record.kind]
     found = []
-    for name, output in sorted(outputs.items()):
-        kind = _difference(output, artifacts, reads_bytes=refresh == FULL)
-        if kind is not None:
+    for name, output in sorted(record.outputs.items()):
+        if not _is_kept(kind, name):
+            continue
+        difference = _difference(output, artifacts, reads_bytes=refresh == FULL)
+        if difference is not None:
             found.append(
                 Drift(
-                    address=str(address),
-                    kind=kind,
+                    address=record.address,
+                    kind=difference,
                     path=name,
                     before=output.digest,
                     repair="apply makes it again",
                 )
             )
     return found
+
+
+def _is_kept(kind: Kind, name: str) -> bool:
+    """Return whether an output's bytes lie in the artifact store."""
+    return kind.work in (Work.DOOR, Work.POINTER) or (kind.name, name) == (_DATASET, "prepared")
 
 
 def _difference(

@@ -1,8 +1,9 @@
 """Gates and metrics as text: verdict first, one line each, base beside candidate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from brewslm.plan.action import HeldBack
 from brewslm.render import words
 
 _SIGNS = {
@@ -11,6 +12,22 @@ _SIGNS = {
     "worst_slice_gte": "worst slice ≥",
     "worst_slice_lte": "worst slice ≤",
 }
+
+
+def held_line(held: HeldBack, quoted: Callable[[str], str]) -> str:
+    """Return which gates hold what back, where it stays, and what to do; quoted: how names are
+    written.
+    """
+    gates = ", ".join(map(quoted, held.gates)) or "the verdict as a whole"
+    if held.revision is None:
+        stays = "nothing is exported or promoted"
+    else:
+        stays = f"exports and promotion stay with revision {held.revision}"
+        stays += f" ({quoted(held.alias)})" if held.alias else ""
+    return (
+        f"Required gates that do not pass: {gates}; {stays}. "
+        "To go on: change the recipe, the data or a gate, then plan again."
+    )
 
 
 def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:

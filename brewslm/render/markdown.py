@@ -7,6 +7,7 @@ from brewslm.diagnostics import Finding, Severity
 from brewslm.plan.action import Action
 from brewslm.plan.plan import Plan
 from brewslm.render import words
+from brewslm.render.gates import held_line
 from brewslm.render.text import TextStyle, price_line, render_plan, summary_line
 
 MAX_SIZE = 60_000
@@ -65,7 +66,8 @@ def _head(plan: Plan) -> str:
         verdict = "**No changes.** The project is what brewslm.yaml says."
     else:
         verdict = f"**{summary_line(plan)}**"
-    lines = [verdict, "", f"<!-- brewslm-plan {plan.digest.removeprefix('sha256:')} -->"]
+    held = ["", held_line(plan.held_back, code_span)] if plan.held_back else []
+    lines = [verdict, *held, "", f"<!-- brewslm-plan {plan.digest.removeprefix('sha256:')} -->"]
     if plan.findings:
         lines += ["", *(_finding(finding) for finding in plan.finding_values[:50])]
         if len(plan.findings) > 50:

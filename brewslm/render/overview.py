@@ -60,12 +60,17 @@ def render_addresses(records: Mapping[str, ResourceRecord]) -> str:
 
 
 def render_record(record: ResourceRecord, note: str = "") -> str:
-    """Return one resource: status, spec, outputs, small results; note: a text that goes with it."""
+    """Return one resource: status, gates, note, spec, outputs, small results.
+
+    note: a text that explains the gates.
+    """
     reason = f" ({words.visible(record.reason)})" if record.reason else ""
     lines = [f"{record.address}    {record.status}{reason} · revision {record.revision}"]
     gates = record.values.get("gates")
     if gates:
         lines += ["", *(f"  {line}" for line in gate_table(gates).splitlines())]
+    if note:
+        lines += ["", note.rstrip()]
     lines += _section("spec", flat(record.spec))
     outputs = {name: item.digest for name, item in sorted(record.outputs.items())}
     lines += _section("outputs", outputs)
@@ -73,8 +78,6 @@ def render_record(record: ResourceRecord, note: str = "") -> str:
     values = {name: value for name, value in record.values.items() if name not in hidden}
     lines += _section("values", flat(values))
     lines += ["", f"  fingerprint  {record.fingerprint}"]
-    if note:
-        lines += ["", note.rstrip()]
     return "\n".join(lines) + "\n"
 
 

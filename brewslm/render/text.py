@@ -11,6 +11,7 @@ from brewslm.plan.plan import Plan
 from brewslm.render import words
 from brewslm.render.data_lines import data_lines
 from brewslm.render.errors import render_finding
+from brewslm.render.gates import held_line
 
 _WIDTH = 78
 _MARKS = {Operation.CREATE: "+", Operation.UPDATE: "~", Operation.DELETE: "-", Operation.NOOP: " "}
@@ -248,13 +249,14 @@ def _why(action: Action) -> str:
 
 
 def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
+    held = [held_line(plan.held_back, words.visible)] if plan.held_back else []
     if not plan.has_changes:
-        return NO_CHANGES if not plan.drift else _drift_only(plan)
+        return "\n".join([NO_CHANGES if not plan.drift else _drift_only(plan), *held])
     lines = []
     if hidden:
         noun = "resource" if hidden == 1 else "resources"
         lines.append(f"{hidden} unchanged {noun} hidden (--show-unchanged lists them)")
-    lines += [summary_line(plan), f"Price: {price_line(plan.estimate)}"]
+    lines += [summary_line(plan), f"Price: {price_line(plan.estimate)}", *held]
     if not plan.is_applyable:
         lines.append("This plan carries errors and can't be applied. Correct them and plan again.")
     elif saved_as:

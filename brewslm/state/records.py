@@ -73,7 +73,8 @@ class OperationRecord:
 
     `folder` is relative to the project's .brewslm folder. `checkpoints` are {step, path, digest,
     size_bytes}, oldest first, path relative to `folder`. `predicted` and `actual` hold wall_s,
-    memory_bytes and disk_bytes.
+    memory_bytes and disk_bytes; `actual` also work_s, the seconds that the worker spent, and where
+    they grow with tokens or rows their number and how many a second.
     """
 
     operation_id: str

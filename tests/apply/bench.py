@@ -29,6 +29,10 @@ from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import ResourceRecord
 from brewslm.state.stores.sqlite import SqliteStore
 
+TOKENS_A_S, SETUP_S = 500.0, 2.0
+"""How fast the scripted worker says that it trains, and what it needs beside."""
+ANSWER_S, EXPORT_S = 0.25, 3.0
+"""Seconds that it says an answer and an export take."""
 _NOUNS = ("lamp", "chair", "table", "sofa", "shelf", "stool")
 _FAULTS = {"late": "came late", "torn": "is torn", "lost": "was lost"}
 
@@ -198,13 +202,14 @@ class Bench:
         role = job.options["role"]
         outputs = {}
         for name in job.options["sets"]:
-            path = Path(job.inputs["prepared"]) / f"{name}.jsonl"
-            rows = sorted(map(json.loads, path.read_text().splitlines()), key=_row_id)
+            rows = sorted(_rows_of(job, name), key=_row_id)
             lines = [self._prediction(role, index, item) for index, item in enumerate(rows)]
             output = f"predictions.{role}.{name}"
             (folder / f"{output}.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
             outputs[output] = f"{output}.jsonl"
-        return Result(outputs=outputs, values={"tokens_per_s": 100.0})
+        answered = sum(len(_rows_of(job, name)) for name in job.options["sets"])
+        values = {"tokens_per_s": 100.0, "rows": answered}
+        return Result(outputs=outputs, values=values, work_s=answered * ANSWER_S)
 
     def _prediction(self, role: str, index: int, item: dict[str, Any]) -> dict[str, Any]:
         is_right = role != "baseline" and self.skill(index)
@@ -240,15 +245,29 @@ def _train(job: Job, folder: Path) -> Result:
     for name in ("lora_adapter", "run"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "content").write_text(f"{name} {identity}")
-    values = {"steps": 10, "train_loss": 0.5, "wall_s": 1.0, "peak_bytes": 1 << 20}
-    return Result(outputs={"lora_adapter": "lora_adapter", "run": "run"}, values=values)
+    tokens = len(_listing(job).splitlines()) * 100
+    values = {
+        "steps": 10,
+        "train_loss": 0.5,
+        "wall_s": 1.0,
+        "peak_bytes": 1 << 20,
+        "seen_tokens": tokens,
+        "tokens_per_s": TOKENS_A_S,
+    }
+    outputs = {"lora_adapter": "lora_adapter", "run": "run"}
+    return Result(outputs=outputs, values=values, work_s=SETUP_S + tokens / TOKENS_A_S)
 
 
 def _export(job: Job, folder: Path) -> Result:
     (folder / "files").mkdir()
     content = (Path(job.inputs["lora_adapter"]) / "content").read_text()
     (folder / "files" / "model").write_text(f"{job.address} {content}")
-    return Result(outputs={"files": "files"}, values={"mean_kl": 0.0})
+    return Result(outputs={"files": "files"}, values={"mean_kl": 0.0}, work_s=EXPORT_S)
+
+
+def _rows_of(job: Job, name: str) -> list[dict[str, Any]]:
+    path = Path(job.inputs["prepared"]) / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _listing(job: Job) -> str:

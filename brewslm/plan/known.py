@@ -1,0 +1,40 @@
+"""What is known of a project while it is planned: observation begins it, the walk goes on with
+it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from brewslm.address import Address
+from brewslm.contracts import Output, Spec
+from brewslm.manifest.project import Wanted
+from brewslm.plan.action import PlanInput
+from brewslm.plan.base_model import BaseModel
+
+_DATASET = Address("dataset")
+
+
+@dataclass
+class Known:
+    """Specs with their content fixes, and the outputs and values that are known so far."""
+
+    specs: dict[Address, Spec]
+    wanted: dict[Address, Wanted]
+    outputs: dict[Address, dict[str, Output]] = field(default_factory=dict)
+    values: dict[Address, dict[str, Any]] = field(default_factory=dict)
+    contents: dict[Address, str] = field(default_factory=dict)
+    """Digest of the bytes of what is read from outside: the base model, the sources."""
+    inputs: list[PlanInput] = field(default_factory=list)
+    base: BaseModel | None = None
+    prepared_folder: Path | None = None
+    """The prepared rows, when this plan made them."""
+    is_data_whole: bool = True
+    """Whether every source could be read; nothing is said about training otherwise."""
+
+    @property
+    def prepared(self) -> dict[str, Any]:
+        """The manifest of the prepared data, empty when not all of it could be read."""
+        if not self.is_data_whole:
+            return {}
+        return dict(self.values.get(_DATASET, {}).get("manifest") or {})

@@ -1,0 +1,228 @@
+"""What is really there: the base model's files, the pack's file, the sources and what they come
+to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from brewslm.address import Address
+from brewslm.artifacts.store import ArtifactReader
+from brewslm.diagnostics import FindingCode, Severity, finding_code
+from brewslm.errors import BrewError, PlanError
+from brewslm.manifest.project import Manifest
+from brewslm.plan import refresh
+from brewslm.plan.action import PlanInput
+from brewslm.plan.base_model import BaseModel, locate, read_base_model
+from brewslm.plan.content_fixes import fixed_training
+from brewslm.plan.data import prepare_data, source_digests
+from brewslm.plan.findings import Findings
+from brewslm.plan.known import Known
+from brewslm.plan.options import PlanOptions
+from brewslm.stages.data_source import DataSourceSpec, source_path
+from brewslm.stages.eval_pack import EvalPackContentSpec
+from brewslm.stages.model import ModelSpec
+from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.state.records import ResourceRecord
+
+_MODEL = Address("model")
+_DATASET = Address("dataset")
+_TRAINING = Address("training_plan")
+_EVAL_PACK = Address("eval_pack")
+
+
+def observe(
+    manifest: Manifest,
+    records: Mapping[str, ResourceRecord],
+    artifacts: ArtifactReader,
+    options: PlanOptions,
+    findings: Findings,
+) -> Known:
+    """Return what a look at the real things tells; what is wrong with them goes to `findings`."""
+    return _Observation(manifest, records, artifacts, options, findings).run()
+
+
+class _Observation:
+    def __init__(
+        self,
+        manifest: Manifest,
+        records: Mapping[str, ResourceRecord],
+        artifacts: ArtifactReader,
+        options: PlanOptions,
+        findings: Findings,
+    ) -> None:
+        self._manifest = manifest
+        self._records = records
+        self._artifacts = artifacts
+        self._options = options
+        self._findings = findings
+        self._known = Known(specs=manifest.specs(), wanted=dict(manifest.resources))
+
+    def run(self) -> Known:
+        """Look at the model first: rows are counted in its tokens."""
+        if self._options.refresh == refresh.NONE:
+            self._findings.report(
+                FindingCode.REFRESH_SKIPPED,
+                Address("project"),
+                "",
+                "the record was trusted, nobody looked at what is really there",
+                "brewslm plan --refresh auto",
+                severity=Severity.WARNING,
+            )
+        self._model()
+        self._pack()
+        self._data()
+        self._training()
+        return self._known
+
+    def _model(self) -> None:
+        spec = self._known.specs.get(_MODEL)
+        if not isinstance(spec, ModelSpec):
+            return
+        try:
+            base = self._base_model(spec)
+        except PlanError as error:
+            self._findings.report(
+                FindingCode(error.code),
+                _MODEL,
+                "base_model",
+                error.message,
+                error.remedy,
+                found=error.found,
+                expected=error.expected,
+            )
+            return
+        if base is None:
+            self._findings.report(
+                FindingCode.MODEL_NOT_CACHED,
+                _MODEL,
+                "base_model",
+                "the base model's files are not in the local cache",
+                "fetch them into the Hugging Face cache, then plan again",
+                found=spec.base_model,
+            )
+            return
+        if spec.cache_fingerprint not in (None, base.digest):
+            self._findings.report(
+                FindingCode.FINGERPRINT_MISMATCH,
+                _MODEL,
+                "cache_fingerprint",
+                "the base model's files are not the pinned ones",
+                "if the change is wanted, write cache_fingerprint: " + base.digest,
+                found=base.digest,
+                expected=spec.cache_fingerprint or "",
+            )
+        self._known.base = base
+        self._known.contents[_MODEL] = base.digest
+        self._known.outputs[_MODEL] = base.outputs()
+        self._known.values[_MODEL] = base.values()
+
+    def _base_model(self, spec: ModelSpec) -> BaseModel | None:
+        """Return the base model, off the record where that is to be trusted; None when its files
+        are not here.
+        """
+        folder = locate(
+            spec.base_model, spec.revision, self._manifest.root, self._options.environment
+        )
+        if folder is None:
+            return None
+        recorded = None
+        if self._options.refresh == refresh.NONE:
+            recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
+        return recorded or read_base_model(folder, spec.base_model, self._options.digests)
+
+    def _pack(self) -> None:
+        spec = self._known.specs.get(_EVAL_PACK)
+        if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
+            digest, size_bytes = self._options.digests.digest(
+                spec.path, self._manifest.root / spec.path
+            )
+            self._note_input(_EVAL_PACK, spec.path, digest, size_bytes)
+
+    def _data(self) -> None:
+        known = self._known
+        if _DATASET not in known.specs:
+            return
+        contents = self._source_contents()
+        for address, (digest, size_bytes) in contents.items():
+            known.contents[address] = digest
+            source = known.specs[address]
+            if isinstance(source, DataSourceSpec):
+                self._note_input(address, source_path(source), digest, size_bytes)
+        if self._is_recorded(contents):
+            for address in refresh.data_addresses(known.specs):
+                record = self._records[str(address)]
+                known.outputs[address] = dict(record.outputs)
+                known.values[address] = dict(record.values)
+            return
+        self._prepare(contents)
+
+    def _prepare(self, contents: Mapping[Address, tuple[str, int]]) -> None:
+        known = self._known
+        try:
+            outcome = prepare_data(
+                known.specs,
+                contents,
+                self._manifest.root,
+                self._options.scratch,
+                known.base,
+                self._manifest.name,
+            )
+        except BrewError as error:
+            self._findings.report(
+                finding_code(error.code, FindingCode.UNREADABLE),
+                _DATASET,
+                "",
+                error.message,
+                error.remedy,
+                found=error.found,
+                expected=error.expected,
+            )
+            return
+        known.is_data_whole = outcome.is_whole
+        known.prepared_folder = outcome.folder
+        told = {(finding.address, finding.code) for finding in self._findings.items}
+        self._findings.add(
+            item for item in outcome.findings if (item.address, item.code) not in told
+        )
+        known.outputs |= outcome.outputs
+        known.values |= outcome.values
+
+    def _source_contents(self) -> dict[Address, tuple[str, int]]:
+        """Return digest and size of every source, off the record where that is to be trusted."""
+        specs = self._known.specs
+        if self._options.refresh == refresh.NONE:
+            recorded = refresh.recorded_contents(specs, self._records)
+            if recorded is not None and self._is_recorded(recorded):
+                return recorded
+        contents, findings = source_digests(specs, self._manifest.root, self._options.digests)
+        self._findings.place(findings)
+        return contents
+
+    def _is_recorded(self, contents: Mapping[Address, tuple[str, int]]) -> bool:
+        return refresh.is_data_recorded(
+            self._known.specs,
+            contents,
+            self._known.base,
+            self._records,
+            self._artifacts,
+            self._options.refresh,
+        )
+
+    def _training(self) -> None:
+        """Fit the recipe to the model and the rows."""
+        known = self._known
+        spec, prepared = known.specs.get(_TRAINING), known.prepared
+        if not isinstance(spec, TrainingPlanSpec) or not prepared or known.base is None:
+            return
+        wanted = known.wanted[_TRAINING]
+        fixed = fixed_training(spec, wanted, known.base, prepared)
+        known.specs[_TRAINING] = fixed.spec
+        self._findings.add(fixed.findings)
+        known.wanted[_TRAINING] = replace(
+            wanted, spec=fixed.spec, origins=wanted.origins | fixed.origins
+        )
+
+    def _note_input(self, address: Address, path: str, digest: str, size_bytes: int) -> None:
+        self._known.inputs.append(
+            PlanInput(address=str(address), path=path, digest=digest, size_bytes=size_bytes)
+        )

@@ -1,0 +1,27 @@
+"""What a plan is made with, beside the manifest, the state and the artifacts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brewslm.plan.device import Device
+from brewslm.plan.digest_cache import DigestCache
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How a plan is made, and where."""
+
+    scratch: Path
+    """Folder below .brewslm/cache; may be deleted at any time."""
+    digests: DigestCache
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Where the local model cache is looked up."""
+    git_commit: str | None = None
+    refresh: str = "auto"
+    """auto, none or full."""
+    max_deletes: int = 3
+    memory_bytes: int | None = None
+    """Capacity of the device that trains, None when unknown."""
+    device: Device = field(default_factory=Device)
+    """How fast it computes."""
