@@ -6,7 +6,6 @@ A command's module is imported when the command runs, so that help and quick com
 import gc
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -145,7 +144,7 @@ def _globals_first(arguments: list[str]) -> list[str]:
 def _internal_error(error: Exception, *, is_debug: bool) -> int:
     sys.stderr.write(f"internal error: {type(error).__name__}: {error}\n")
     if is_debug:
-        traceback.print_exception(error, file=sys.stderr)
+        sys.__excepthook__(type(error), error, error.__traceback__)
     else:
         sys.stderr.write("This is a defect of brewslm. --debug shows where it happened.\n")
     return int(ExitCode.ERROR)
