@@ -152,6 +152,14 @@ def test_reuse_is_free(applied: Bench) -> None:
     assert {action.estimate.wall_s.value, action.estimate.disk_bytes.value} == {0}
 
 
+def test_the_peak_of_a_plan_is_that_of_its_heaviest_action(bench: Bench) -> None:
+    plan = bench.built().plan
+    peaks = [item.estimate.memory_bytes for item in plan.actions]
+    total = plan.estimate.memory_bytes
+    assert total.value == max(item.value or 0 for item in peaks)
+    assert total.high == max(item.high or 0 for item in peaks)
+
+
 def test_every_range_contains_its_point(applied: Bench) -> None:
     plans = [applied.built().plan]
     applied.edit(*NEW_RATE)
