@@ -175,4 +175,12 @@ def _peak(items: Sequence[Estimate]) -> Estimate:
     known = [item for item in items if item.value is not None]
     if len(known) < len(items):
         return Estimate(basis=next(item.basis for item in items if item.value is None))
-    return max(known, key=lambda item: item.high or 0, default=Estimate.exact(0))
+    if not known:
+        return Estimate.exact(0)
+    peak = max(known, key=lambda item: item.value or 0)
+    return peak.model_copy(
+        update={
+            "low": max(item.low or 0 for item in known),
+            "high": max(item.high or 0 for item in known),
+        }
+    )
