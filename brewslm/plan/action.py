@@ -28,7 +28,7 @@ class Estimate(PlanValue):
     high: float | None = None
     label: Label = "unknown"
     basis: str = ""
-    """What the number rests on, such as "4 runs"; for unknown ones the fact that is missing."""
+    """What the number rests on, such as "4 past runs"; for unknown ones what is missing."""
 
     @classmethod
     def exact(cls, value: float, basis: str = "") -> "Estimate":

@@ -249,7 +249,7 @@ class _Walk:
         unknown = self._unknown_outputs(draft, outputs)
         category = heaviest_category(draft, reason, self._changes)
         self._changes[address] = category
-        self._note_outcome(draft, outputs, is_known=not unknown)
+        self._note_outcome(draft, outputs, is_whole=not unknown)
         priced = self._pricing.price_of(draft, reuse, self.judgement)
         if reuse is None:
             capacity_bytes = self._options.memory_bytes
@@ -282,9 +282,9 @@ class _Walk:
             estimate=priced,
         )
 
-    def _note_outcome(self, draft: Draft, outputs: dict[str, Output], *, is_known: bool) -> None:
+    def _note_outcome(self, draft: Draft, outputs: dict[str, Output], *, is_whole: bool) -> None:
         """Let what consumes this resource see what is known of it."""
-        if not is_known:
+        if not is_whole or not outputs:
             self._known.outputs.pop(draft.address, None)
             return
         self._known.outputs[draft.address] = outputs

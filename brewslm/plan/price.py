@@ -177,8 +177,8 @@ def _peak(items: Sequence[Estimate]) -> Estimate:
         return Estimate(basis=next(item.basis for item in items if item.value is None))
     if not known:
         return Estimate.exact(0)
-    peak = max(known, key=lambda item: item.value or 0)
-    return peak.model_copy(
+    heaviest = max(known, key=lambda item: item.value or 0)
+    return heaviest.model_copy(
         update={
             "low": max(item.low or 0 for item in known),
             "high": max(item.high or 0 for item in known),

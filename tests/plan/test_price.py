@@ -152,6 +152,14 @@ def test_reuse_is_free(applied: Bench) -> None:
     assert {action.estimate.wall_s.value, action.estimate.disk_bytes.value} == {0}
 
 
+def test_the_peak_of_a_plan_is_that_of_its_heaviest_action(bench: Bench) -> None:
+    plan = bench.built().plan
+    peaks = [item.estimate.memory_bytes for item in plan.actions]
+    total = plan.estimate.memory_bytes
+    assert total.value == max(item.value or 0 for item in peaks)
+    assert total.high == max(item.high or 0 for item in peaks)
+
+
 def test_every_range_contains_its_point(applied: Bench) -> None:
     plans = [applied.built().plan]
     applied.edit(*NEW_RATE)
@@ -177,3 +185,22 @@ def test_every_range_contains_its_point(applied: Bench) -> None:
 def test_more_cores_are_never_slower(flops: float, hidden_size: int, cores: int, more: int) -> None:
     slower, faster = Device(cores), Device(cores + more)
     assert 0 < faster.compute_s(flops, hidden_size) <= slower.compute_s(flops, hidden_size)
+
+
+def test_a_base_that_is_not_here_has_no_price_and_says_why(bench: Bench) -> None:
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    bench.edit("base_model: builtin:nano", f"base_model: ana/small, revision: {revision}")
+    plan = bench.built().plan
+    assert [item["code"] for item in plan.findings if item["severity"] == "error"] == [
+        "MODEL_NOT_CACHED"
+    ]
+    wall = _wall(plan, "training_plan")
+    assert (wall.label, wall.value, wall.low, wall.high) == ("unknown", None, None, None)
+    assert wall.basis == "the base model's files are not here"
+    assert plan.estimate.wall_s.label == "unknown"
+
+
+def test_rows_that_can_not_be_read_leave_the_price_unknown(bench: Bench) -> None:
+    (bench.root / "data" / "rows.jsonl").unlink()
+    wall = _wall(bench.built().plan, "training_plan")
+    assert (wall.label, wall.basis) == ("unknown", "not every row could be read")
