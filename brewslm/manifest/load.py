@@ -258,6 +258,7 @@ class _Builder:
             origins=dict.fromkeys(sorted(written), "manifest") | (origins or {}),
             places=self.places(prefix),
             written=written,
+            section=prefix,
         )
 
 

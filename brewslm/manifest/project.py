@@ -19,7 +19,7 @@ class Wanted:
     not. `host` holds what this host uses instead. `origins` maps dotted spec paths to default,
     mode:NAME, profile:NAME, manifest or auto-fix:CODE; paths that are missing are defaults.
     `places` maps dotted spec paths to positions in the manifest. `written` are the dotted paths
-    that stand in the manifest.
+    that stand in the manifest; `section` is where they stand, such as `spec.adapters[0]`.
     """
 
     address: Address
@@ -28,6 +28,7 @@ class Wanted:
     origins: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     written: frozenset[str] = frozenset()
+    section: str = ""
 
     def place(self, path: str = "") -> Place:
         """Return the position of a field, or of the nearest enclosing thing that has one."""

@@ -50,14 +50,17 @@ def source_digests(
     found: dict[Address, tuple[str, int]] = {}
     findings: list[Finding] = []
     for address, source in sorted(specs.items()):
-        if not isinstance(source, DataSourceSpec) or not locator_of(source):
+        if not isinstance(source, DataSourceSpec):
             continue
-        path = source_path(source)
+        path = source_path(source) or source.file_path
+        if not path:
+            continue
         try:
             open_inside(root, path).close()
-            found[address] = digests.digest(path, root / path)
+            if locator_of(source):
+                found[address] = digests.digest(path, root / path)
         except PathError as error:
-            findings.append(_unreadable(address, path, error))
+            findings.append(_unreadable(address, source, path, error))
     return found, findings
 
 
@@ -264,13 +267,13 @@ def _token_counter(base: BaseModel | None) -> Any:
     return count
 
 
-def _unreadable(address: Address, path: str, error: PathError) -> Finding:
+def _unreadable(address: Address, source: DataSourceSpec, path: str, error: PathError) -> Finding:
     return Finding(
         code=FindingCode(error.code),
         severity=Severity.ERROR,
         message=error.message,
         actionable_fix=error.remedy,
-        field="spec.data_sources[].locator",
+        field="file_path" if source.locator is None else "locator",
         address=str(address),
         found=path,
         expected=error.expected,

@@ -63,5 +63,8 @@ class Findings:
         if finding.place.line or not finding.address:
             return finding
         wanted = self._manifest.resources.get(Address.parse(finding.address))
-        path = finding.field.rpartition("].")[2]
-        return replace(finding, place=wanted.place(path)) if wanted else finding
+        if wanted is None:
+            return finding
+        path = finding.field.removeprefix(f"{wanted.section}.")
+        field = f"{wanted.section}.{path}" if path else wanted.section
+        return replace(finding, field=field, place=wanted.place(path))

@@ -181,7 +181,7 @@ class _Observation:
         known.is_data_whole = outcome.is_whole
         known.prepared_folder = outcome.folder
         told = {(finding.address, finding.code) for finding in self._findings.items}
-        self._findings.add(
+        self._findings.place(
             item for item in outcome.findings if (item.address, item.code) not in told
         )
         known.outputs |= outcome.outputs

@@ -85,6 +85,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
                 Severity.ERROR,
                 f'the bytes of "{feed.locator.path}" are not the pinned ones',
                 f"write sha256: {feed.digest.removeprefix('sha256:')} if the change is wanted",
+                field="sha256",
                 address=address,
                 place=place,
                 found=feed.digest,
@@ -98,6 +99,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
                 Severity.ERROR,
                 f'"{feed.locator.path}" has another number of rows',
                 f"write record_count: {feed.rows_read} if the change is wanted",
+                field="record_count",
                 address=address,
                 place=place,
                 found=str(feed.rows_read),
@@ -215,7 +217,7 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
     found = []
     for code, own in sorted(by_code.items()):
         first = min(own, key=lambda item: item.position)
-        detail = f" ({first.field_path} {first.detail}".rstrip() + ")"
+        detail = f" ({f'{first.field_path} {first.detail}'.strip()})"
         found.append(
             Finding(
                 str(code),

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from brewslm.plan.action import Action
 from tests.apply.bench import Bench, row
 
@@ -60,3 +62,24 @@ def test_rows_that_can_not_be_compared_any_more_are_not_guessed(applied: Bench) 
 
 def test_rows_of_a_first_plan_have_nothing_to_differ_from(bench: Bench) -> None:
     assert "changes" not in _data(_dataset(bench))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "field"),
+    [
+        ("data/rows.jsonl", "data/row.jsonl", "SOURCE_NOT_FOUND", "file_path"),
+        ("data/rows.jsonl", "data", "PATH_NOT_REGULAR_FILE", "file_path"),
+        ("rows.jsonl}", "rows.jsonl, record_count: 7}", "RECORD_COUNT_MISMATCH", "record_count"),
+        ("rows.jsonl}", f"rows.jsonl, sha256: {'a' * 64}}}", "SOURCE_DIGEST_MISMATCH", "sha256"),
+    ],
+)
+def test_what_is_wrong_with_a_source_stands_at_its_field(
+    bench: Bench, before: str, after: str, code: str, field: str
+) -> None:
+    bench.edit(before, after)
+    plan = bench.built().plan
+    assert not plan.is_applyable
+    found = next(item for item in plan.finding_values if item.code == code)
+    assert found.field == f"spec.data_sources[0].{field}"
+    text = (bench.root / "brewslm.yaml").read_text().splitlines()
+    assert text[found.place.line - 1][found.place.column - 1 :].startswith(field)
