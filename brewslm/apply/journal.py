@@ -14,7 +14,7 @@ from brewslm.apply.history import History
 from brewslm.apply.recovery import Checkpoint, close, recover
 from brewslm.contracts import Work
 from brewslm.errors import BrewError
-from brewslm.events import ActionCheckpointEvent, RecoveryEvent
+from brewslm.events import ActionCheckpointEvent, ActionLogEvent, RecoveryEvent
 from brewslm.files import make_private_folder
 from brewslm.fingerprint import digest_folder, fingerprint
 from brewslm.plan.action import Action
@@ -87,8 +87,15 @@ class Journal:
         path = self._desk.home / operation.folder
         if KINDS[action.target].work is Work.DOOR:
             make_private_folder(path)
-        record = self._checkpoint_recorder(action, operation)
-        return Begun(Running(operation_id, path, identity, facts, record), operation, checkpoint)
+        running = Running(
+            operation_id,
+            path,
+            identity,
+            facts,
+            on_checkpoint=self._checkpoint_recorder(action, operation),
+            on_warning=self._warning_recorder(action),
+        )
+        return Begun(running, operation, checkpoint)
 
     def begin_delete(self, action: Action) -> OperationRecord:
         """Record that a resource is about to be forgotten."""
@@ -188,6 +195,21 @@ class Journal:
             self._desk.tell(
                 ActionCheckpointEvent(
                     address=action.address, step=step, digest=digest, size_bytes=size_bytes
+                )
+            )
+
+        return record
+
+    def _warning_recorder(self, action: Action) -> Callable[[str, str, dict[str, Any]], None]:
+        def record(reason_code: str, text: str, facts: dict[str, Any]) -> None:
+            self._history.add(action.target, "warning", reason_code, text, facts)
+            self._desk.tell(
+                ActionLogEvent(
+                    level="warning",
+                    address=action.address,
+                    stream="library",
+                    text=text,
+                    message=f"{action.address}: {text}",
                 )
             )
 

@@ -141,8 +141,12 @@ def make_trainer(
     folder: Path,
     callback: TrainerCallback,
     on_checkpoint: Callable[[int, Path], None],
+    row_multiple: int = 1,
 ) -> CompletionTrainer:
-    """Return a trainer that writes its checkpoints below `folder`."""
+    """Return a trainer that writes its checkpoints below `folder`.
+
+    row_multiple: an epoch has a multiple of that many rows, whatever the micro-batch.
+    """
     is_packed = "position_ids" in train[0]
     padding = RightPadding(tokenizer.pad_token_id)
     rows_a_step = config.batch_size * config.gradient_accumulation_steps
@@ -150,6 +154,7 @@ def make_trainer(
         [len(item["input_ids"]) for item in train],
         config.seed if config.data_seed is None else config.data_seed,
         rows_a_step if config.group_by_length and not is_packed else 0,
+        row_multiple,
     )
     trainer = CompletionTrainer(
         order=order,

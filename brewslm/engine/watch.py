@@ -7,7 +7,8 @@ stopped.
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,27 @@ class WatchState:
     last_eval_loss: float | None = None
     stop_reason: str = ""
     """early_stopping, plateau or max_minutes; empty when all steps were done."""
+    held: dict[str, Any] = field(default_factory=dict)
+    """The micro-batch that the steps were made with."""
 
 
 class Watch(TrainerCallback):
     """Follows one run."""
 
     def __init__(
-        self, config: TrainingConfig, report: Reporter, log: TrainLog, model: PeftModel
+        self,
+        config: TrainingConfig,
+        report: Reporter,
+        log: TrainLog,
+        model: PeftModel,
+        held: Mapping[str, Any],
     ) -> None:
-        """log: where points are written."""
+        """log: where points are written; held: the micro-batch, for whoever resumes."""
         self._config = config
         self._report = report
         self._log = log
         self._model = model
-        self.state = WatchState()
+        self.state = WatchState(held=dict(held))
         self.best: dict[str, torch.Tensor] = {}
         self.trainer: Any = None
         self.is_interrupted = False
@@ -83,8 +91,8 @@ class Watch(TrainerCallback):
             save_file(self.best, str(folder / BEST))
 
     def restore(self, folder: Path) -> None:
-        """Take over the state of a checkpoint folder."""
-        self.state = WatchState(**json.loads((folder / STATE).read_text()))
+        """Take over the state of a checkpoint folder, all but the micro-batch."""
+        self.state = replace(_state_in(folder), held=self.state.held)
         self.best = load_file(str(folder / BEST)) if (folder / BEST).exists() else {}
         self.trainer.trained_tokens = self.state.trained_tokens
         self.trainer.seen_tokens = self.state.seen_tokens
@@ -187,6 +195,11 @@ class Watch(TrainerCallback):
         )
 
 
+def held_in(checkpoint: Path) -> dict[str, Any]:
+    """Return the micro-batch that a checkpoint was made with, as it was given to its watch."""
+    return _state_in(checkpoint).held
+
+
 def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: float) -> bool:
     """Return whether the training loss has not gained `min_delta` for `patience` points.
 
@@ -201,3 +214,7 @@ def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: fl
     for value in smooth:
         best, waited = (value, 0) if value < best - min_delta else (best, waited + 1)
     return waited >= patience
+
+
+def _state_in(folder: Path) -> WatchState:
+    return WatchState(**json.loads((folder / STATE).read_text()))

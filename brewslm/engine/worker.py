@@ -19,9 +19,8 @@ from typing import IO, Any, cast
 from pydantic import ValidationError
 
 from brewslm.contracts import Door, Job
+from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.errors import BrewError, WorkerError
-
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
 
 
 class Line:
@@ -67,6 +66,11 @@ class JobReporter:
     def checkpoint(self, step: int, path: str) -> None:
         """Tell that a checkpoint folder is complete and durable."""
         self._send({"type": "checkpoint", "step": step, "path": path})
+
+    def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Tell about trouble that the work goes on after."""
+        message = {"type": "warning", "reason_code": reason_code, "text": text}
+        self._send(message | {"facts": dict(facts)})
 
     def is_stop_requested(self) -> bool:
         """Return whether the parent asked to stop."""
@@ -115,16 +119,14 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
         return _missing(job_id, error)
     except ValidationError as error:
         return _error(job_id, "worker_protocol_error", str(error), "report this as a defect")
-    except MemoryError:
-        return _out_of_memory(job_id, "the host's memory is used up")
     except Exception as error:  # noqa: BLE001  the boundary of a job: everything becomes a message
-        if any(word in str(error) for word in _MEMORY_WORDS):
-            return _out_of_memory(job_id, _first_line(error))
+        if is_out_of_memory(error):
+            return _out_of_memory(job_id, first_line(error) or "the host's memory is used up")
         sys.excepthook(type(error), error, error.__traceback__)
         return _error(
             job_id,
             "training_runtime_error",
-            f"{type(error).__name__}: {_first_line(error)}",
+            f"{type(error).__name__}: {first_line(error)}",
             "read .brewslm/runs/worker.log, then: brewslm apply",
         )
 
@@ -167,10 +169,6 @@ def _error(job_id: str, code: str, message: str, remedy: str) -> dict[str, Any]:
         "message": message,
         "remedy": remedy,
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:500]
 
 
 def _environment() -> dict[str, Any]:

@@ -69,6 +69,9 @@ class NoReport:
     def checkpoint(self, step: int, path: str) -> None:
         """Take it and say nothing."""
 
+    def warn(self, reason_code: str, text: str, facts: Any) -> None:
+        """Take it and say nothing."""
+
     def is_stop_requested(self) -> bool:
         """Nobody asks."""
         return False
