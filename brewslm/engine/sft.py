@@ -91,11 +91,13 @@ class CompletionTrainer(SFTTrainer):
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
+        handler: Any = self.callback_handler
         with torch.no_grad():
             for batch in self.get_eval_dataloader(sequences):
                 losses = token_losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
                 total += float(losses.double().sum())
                 count += losses.numel()
+                handler.on_prediction_step(self.args, self.state, self.control)
         self.model.train(was_training)
         return total / max(1, count)
 

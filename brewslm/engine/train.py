@@ -13,7 +13,13 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import Loading, load_model, load_tokenizer, memory_peak_bytes
+from brewslm.engine.base import (
+    Loading,
+    load_model,
+    load_tokenizer,
+    memory_peak_bytes,
+    release_memory,
+)
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
@@ -86,7 +92,7 @@ class _Training:
         while True:
             try:
                 return self._tried(renderer, tokenizer, train, validation)
-            except (RuntimeError, MemoryError) as error:
+            except (RuntimeError, MemoryError, OSError) as error:
                 if not is_out_of_memory(error):
                     raise
                 why = first_line(error) or "the host's memory is used up"
@@ -97,10 +103,7 @@ class _Training:
 
         Raises: WorkerError with training_oom when there is none, or no try is left.
         """
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        release_memory()
         failed, smaller = self._held, self._held.smaller()
         self._tries.append({"held": asdict(failed), "why": why})
         if smaller is None or not self._may_try_again:
@@ -254,7 +257,7 @@ class _Training:
         """Return the base model; where not even that fits, no micro-batch helps."""
         try:
             return load_model(self._model_folder, self._loading)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
             raise WorkerError(

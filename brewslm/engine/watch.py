@@ -27,6 +27,8 @@ from brewslm.stages.training_config import TrainingConfig
 STATE = "watch.json"
 BEST = "best.safetensors"
 _POINT_STEPS = 10
+_QUIET_S = 60.0
+"""Without word from a step for so long, its micro-batches tell that the work goes on."""
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Watch(TrainerCallback):
         self.trainer: Any = None
         self.is_interrupted = False
         self._begun_s = time.monotonic()
+        self._told_s = self._begun_s
         self._window: list[float] = []
         self._eval_begun_s = 0.0
 
@@ -118,12 +121,15 @@ class Watch(TrainerCallback):
         if step % self._config.logging_steps == 0 or step == state.max_steps or step == 1:
             self._log.add(self._line(state, logs, sum(self._window) / len(self._window)))
             self._window.clear()
-        self._report.progress(
-            "steps",
-            step,
-            state.max_steps,
-            {"loss": loss, "eval_loss": watched.last_eval_loss},
-        )
+        self._tell(state)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Show now and then that a long step goes on."""
+        self._tell_if_quiet(state)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Show now and then that a long validation goes on."""
+        self._tell_if_quiet(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Stop when asked to, when the time is over, or when the loss stays where it is."""
@@ -163,6 +169,16 @@ class Watch(TrainerCallback):
         patience = self._config.early_stopping_patience
         if patience and watched.evaluations_without_gain >= patience:
             self._stop(control, "early_stopping")
+
+    def _tell_if_quiet(self, state: Any) -> None:
+        if time.monotonic() - self._told_s > _QUIET_S:
+            self._tell(state)
+
+    def _tell(self, state: Any) -> None:
+        self._told_s = time.monotonic()
+        losses = self.state.losses
+        metrics = {"loss": losses[-1] if losses else None, "eval_loss": self.state.last_eval_loss}
+        self._report.progress("steps", state.global_step, state.max_steps or None, metrics)
 
     def _stop(self, control: Any, reason: str) -> None:
         self.state.stop_reason = self.state.stop_reason or reason

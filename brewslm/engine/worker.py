@@ -14,13 +14,36 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from brewslm.contracts import Door, Job
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.errors import BrewError, WorkerError
+
+
+class _Fault(NamedTuple):
+    """How trouble is named that a door did not name itself."""
+
+    code: str
+    memory_code: str
+    memory_remedy: str
+
+
+_TRAINING = _Fault(
+    "training_runtime_error",
+    "training_oom",
+    "lower batch_size and raise gradient_accumulation_steps by the same factor",
+)
+_FAULTS = {
+    "training_plan": _TRAINING,
+    "eval_pack": _Fault(
+        "eval_runtime_error", "eval_runtime_error", "lower eval_pack.generation.batch_size"
+    ),
+    "export": _Fault("export_run_failed", "export_run_failed", "free memory on this host"),
+}
+"""By kind of the resource that a job is for."""
 
 
 class Line:
@@ -108,6 +131,7 @@ def _listen(
 def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict[str, Any]:
     """Do one job; whatever goes wrong becomes an error message with a reason code."""
     job_id = str(document.get("job_id", ""))
+    fault = _FAULTS.get(str(document.get("address", "")).partition(".")[0], _TRAINING)
     try:
         job = Job.model_validate(document)
         result = _door(job.door)(job, JobReporter(line, job_id, stop))
@@ -121,11 +145,11 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
         return _error(job_id, "worker_protocol_error", str(error), "report this as a defect")
     except Exception as error:  # noqa: BLE001  the boundary of a job: everything becomes a message
         if is_out_of_memory(error):
-            return _out_of_memory(job_id, first_line(error) or "the host's memory is used up")
+            return _out_of_memory(job_id, fault, first_line(error) or "the host's is used up")
         sys.excepthook(type(error), error, error.__traceback__)
         return _error(
             job_id,
-            "training_runtime_error",
+            fault.code,
             f"{type(error).__name__}: {first_line(error)}",
             "read .brewslm/runs/worker.log, then: brewslm apply",
         )
@@ -152,13 +176,8 @@ def _missing(job_id: str, error: ImportError) -> dict[str, Any]:
     )
 
 
-def _out_of_memory(job_id: str, text: str) -> dict[str, Any]:
-    return _error(
-        job_id,
-        "training_oom",
-        f"memory ran out: {text}",
-        "lower batch_size and raise gradient_accumulation_steps by the same factor",
-    )
+def _out_of_memory(job_id: str, fault: "_Fault", text: str) -> dict[str, Any]:
+    return _error(job_id, fault.memory_code, f"memory ran out: {text}", fault.memory_remedy)
 
 
 def _error(job_id: str, code: str, message: str, remedy: str) -> dict[str, Any]:

@@ -85,6 +85,8 @@ class Bench:
     skill: Callable[[int], bool] = lambda _index: True
     """Whether the candidate gets the row of this index right."""
     deaths: dict[int, str] = field(default_factory=dict)
+    leaves_checkpoint: bool = False
+    """Whether a job that dies keeps a checkpoint before."""
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -150,7 +152,7 @@ class Bench:
         if not store.exists():
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
         clock = SystemClock()
-        worker = ScriptedWorker(self._answer, self.deaths)
+        worker = ScriptedWorker(self._answer, self.deaths, leaves_checkpoint=self.leaves_checkpoint)
         self.events = []
         wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
         session = store.acquire(wanted, clock.now())

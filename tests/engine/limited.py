@@ -1,12 +1,16 @@
 """A program that trains below a limit of the host's memory: `limited.py JOB.json EXTRA_MIB`.
 
-The limit is what the loaded libraries take plus EXTRA_MIB; 0 is none. Prints one JSON object.
+The limit is what the process holds at its first training pass plus EXTRA_MIB; 0 is none. Prints one
+JSON object.
 """
 
 import json
 import resource
 import sys
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from brewslm.contracts import Job
 from brewslm.engine import train
@@ -19,8 +23,7 @@ def main() -> None:
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     extra_bytes = int(sys.argv[2]) << 20
     if extra_bytes:
-        limit = _data_bytes() + extra_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        _limit_at_first_pass(extra_bytes)
     listener = Listener()
     told: dict[str, object] = {}
     try:
@@ -28,6 +31,17 @@ def main() -> None:
     except WorkerError as error:
         told |= {"code": error.code, "found": error.found, "remedy": error.remedy}
     sys.stdout.write(json.dumps(told | {"warnings": listener.warnings}))
+
+
+def _limit_at_first_pass(extra_bytes: int) -> None:
+    def limit(_module: torch.nn.Module, _inputs: tuple[Any, ...]) -> None:
+        if not torch.is_grad_enabled():
+            return
+        hook.remove()
+        allowed = _data_bytes() + extra_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(limit)
 
 
 def _data_bytes() -> int:

@@ -1,5 +1,6 @@
 """The ladder of micro-batches keeps the rows of a step and comes to an end."""
 
+import errno
 from dataclasses import asdict
 
 import pytest
@@ -71,10 +72,12 @@ def test_checkpoint_of_another_step_size_does_not_decide() -> None:
 
 def test_allocators_are_understood_and_other_errors_are_not() -> None:
     with pytest.raises(RuntimeError) as refused:
-        torch.empty(1 << 60, dtype=torch.float64)
+        torch.empty(1 << 45, dtype=torch.float64)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
     assert is_out_of_memory(refused.value), refused.value
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
     assert not is_out_of_memory(ValueError("out of memory"))
