@@ -13,6 +13,7 @@ from brewslm.apply import promotion, telling
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
+from brewslm.apply.leftovers import sweep
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.recovery import remove_folder
 from brewslm.apply.revision import revision_of
@@ -75,6 +76,7 @@ class _Walk:
         """Recover, walk, record the revision."""
         before = self._session.meta().serial
         self._journal.recover()
+        self._sweep()
         for address, record in self._records.items():
             self._desk.outputs[Address.parse(address)] = dict(record.outputs)
             self._desk.values[Address.parse(address)] = dict(record.values)
@@ -252,6 +254,14 @@ class _Walk:
     def _block(self, action: Action) -> None:
         self._outcome.is_gate_blocked = True
         self._stuck[action.parsed_address] = "gate_blocked"
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left, all but what an open entry may go on from."""
+        kept = {operation.folder for operation in self._session.operations(only_open=True)}
+        removed = sweep(self._desk.home, self._desk.artifacts, kept)
+        if removed:
+            summary = f"leftovers of earlier runs removed: {removed}"
+            self._history.add("system", "info", "journal_recovered", summary, {})
 
     def _looks(self) -> int:
         """Return how many candidates were judged on the evaluation rows before."""
