@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
-from brewslm.apply.clock import SystemClock
+from brewslm.apply.clock import Clock, SystemClock
 from brewslm.apply.desk import Desk
 from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop
@@ -85,6 +85,7 @@ class Bench:
     skill: Callable[[int], bool] = lambda _index: True
     """Whether the candidate gets the row of this index right."""
     deaths: dict[int, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
     leaves_checkpoint: bool = False
     """Whether a job that dies keeps a checkpoint before."""
     jobs: list[Job] = field(default_factory=list)
@@ -151,7 +152,7 @@ class Bench:
         store = self.store()
         if not store.exists():
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
-        clock = SystemClock()
+        clock = self.clock
         worker = ScriptedWorker(self._answer, self.deaths, leaves_checkpoint=self.leaves_checkpoint)
         self.events = []
         wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})

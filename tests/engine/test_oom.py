@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 MakeJob = Callable[..., Job]
-_EXTRA_MIB = 900
+_EXTRA_MIB = 350
 """Holds a pass over 8 of the long rows below, and none over 16."""
 
 
