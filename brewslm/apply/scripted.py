@@ -19,7 +19,7 @@ class ScriptedWorker:
 
     `jobs` holds every job that was asked for, in order. `deaths` maps the index of a job to the
     reason code that it dies with instead of answering; with `leaves_checkpoint` it keeps one
-    before.
+    before. `messages` maps the index of a job to what it sends before it ends.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class ScriptedWorker:
         deaths: dict[int, str] | None = None,
         *,
         leaves_checkpoint: bool = False,
+        messages: dict[int, list[Message]] | None = None,
     ) -> None:
         """answer: writes the outputs below the folder and returns the result."""
         self._answer = answer
         self._deaths = deaths or {}
         self._leaves_checkpoint = leaves_checkpoint
+        self._messages = messages or {}
         self.jobs: list[Job] = []
         self.is_closed = False
 
@@ -42,6 +44,8 @@ class ScriptedWorker:
         self.jobs.append(job)
         if stop.is_requested:
             raise WorkerError("stopped", code="interrupted", remedy="brewslm apply")
+        for message in self._messages.get(index, ()):
+            on_message(message)
         if index in self._deaths:
             if self._leaves_checkpoint:
                 _write_checkpoint(Path(job.folder))

@@ -16,6 +16,7 @@ from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.scripted import ScriptedWorker
+from brewslm.apply.worker import Message
 from brewslm.artifacts.local import LocalStore
 from brewslm.contracts import Job, Result
 from brewslm.engine import score
@@ -88,6 +89,8 @@ class Bench:
     clock: Clock = field(default_factory=SystemClock)
     leaves_checkpoint: bool = False
     """Whether a job that dies keeps a checkpoint before."""
+    messages: dict[int, list[Message]] = field(default_factory=dict)
+    """What a job of this index sends before it ends."""
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -153,7 +156,12 @@ class Bench:
         if not store.exists():
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
         clock = self.clock
-        worker = ScriptedWorker(self._answer, self.deaths, leaves_checkpoint=self.leaves_checkpoint)
+        worker = ScriptedWorker(
+            self._answer,
+            self.deaths,
+            leaves_checkpoint=self.leaves_checkpoint,
+            messages=self.messages,
+        )
         self.events = []
         wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
         session = store.acquire(wanted, clock.now())

@@ -32,12 +32,10 @@ class MovedClock(SystemClock):
     "days",
     [
         lambda look: (-1) ** look,
-        lambda look: -look,
         lambda _look: 0,
         lambda _look: -20_000,
-        lambda _look: 27_000,
     ],
-    ids=["back and forth", "ever back", "stands still", "before 1972", "after 2099"],
+    ids=["back and forth", "stands still", "before 1972"],
 )
 def test_wall_clock_changes_no_outcome(bench: Bench, days: Callable[[int], int]) -> None:
     bench.clock = MovedClock(days)

@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from brewslm.errors import ExitCode
-from brewslm.events import ActionErrorEvent, RecoveryEvent
+from brewslm.events import ActionErrorEvent, ActionLogEvent, RecoveryEvent
 from brewslm.state.records import OperationStatus, RunEvent
 from tests.apply.bench import Bench
 
@@ -16,7 +16,6 @@ CODES = (
     "training_stalled",
     "training_runtime_error",
 )
-RESUMABLE = tuple(code for code in CODES if code != "training_nonfinite_loss")
 
 
 def _events_of(bench: Bench, code: str) -> list[RunEvent]:
@@ -40,7 +39,7 @@ def test_each_fault_has_its_own_code_everywhere(bench: Bench, code: str) -> None
     assert (operation.status, operation.reason_code) == (OperationStatus.FAILED, code)
 
 
-@pytest.mark.parametrize("code", RESUMABLE)
+@pytest.mark.parametrize("code", ["worker_killed", "training_stalled"])
 def test_fault_after_a_checkpoint_is_gone_on_from(bench: Bench, code: str) -> None:
     bench.deaths, bench.leaves_checkpoint = {0: code}, True
     assert bench.apply().exit_code is ExitCode.ERROR
@@ -58,6 +57,21 @@ def test_loss_that_is_no_number_is_never_gone_on_from(bench: Bench) -> None:
     bench.deaths = {}
     assert bench.apply().exit_code is ExitCode.DONE
     assert bench.jobs[0].options["resume_from"] == ""
+
+
+def test_try_after_memory_ran_out_is_told_and_remembered(bench: Bench) -> None:
+    text = "memory ran out with batch_size 8; trying batch_size 4 from step 5"
+    facts = {"failed": {"batch_size": 8}, "held": {"batch_size": 4}, "step": 5}
+    warning = {"type": "warning", "reason_code": "training_oom", "text": text, "facts": facts}
+    bench.messages = {0: [warning]}
+    assert bench.apply().exit_code is ExitCode.DONE
+    (event,) = _events_of(bench, "training_oom")
+    assert (event.stage, event.severity) == ("training", "warning")
+    assert (event.summary, event.payload) == (text, facts)
+    told = [event for event in bench.events if isinstance(event, ActionLogEvent)]
+    assert [(event.level, event.address, event.text) for event in told] == [
+        ("warning", "training_plan", text)
+    ]
 
 
 def test_code_of_no_stage_is_kept_in_the_record(bench: Bench) -> None:

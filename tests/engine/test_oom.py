@@ -122,7 +122,8 @@ def test_limit_of_the_host_is_met_by_a_smaller_micro_batch(
 ) -> None:
     recipe: dict[str, Any] = {
         "batch_size": 16,
-        "num_epochs": 2.0,
+        "num_epochs": 1.0,
+        "warmup_ratio": 0.0,
         "max_seq_length": 512,
         "completion_only_loss": False,
         "eval_strategy": "no",

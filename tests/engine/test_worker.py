@@ -32,6 +32,13 @@ def worker(tmp_path: Path) -> Any:
     made.close()
 
 
+def _endless_job(folder: Path) -> Job:
+    """Return a job that waits for rows from a pipe that nobody writes to."""
+    os.mkfifo(folder / "gold.jsonl")
+    job = _job("brewslm.engine.score:run", folder, sets={"gold": None})
+    return job.model_copy(update={"inputs": {"prepared": str(folder)}})
+
+
 def _on_ready(number: signal.Signals) -> Callable[[dict[str, Any]], None]:
     """Return a listener that signals a worker as soon as it has started."""
 
@@ -80,13 +87,12 @@ def test_plain_exception_is_named_by_what_the_job_is_for(
 def test_killed_worker_is_told_with_its_signal_and_the_next_job_gets_a_new_one(
     worker: ProcessWorker, tmp_path: Path
 ) -> None:
-    job = _job("os:system", tmp_path)
     with pytest.raises(WorkerError) as caught:
-        worker.run(job, _on_ready(signal.SIGKILL), Stop())
+        worker.run(_endless_job(tmp_path), _on_ready(signal.SIGKILL), Stop())
     assert caught.value.code == "worker_killed"
     assert "SIGKILL" in caught.value.message
     with pytest.raises(WorkerError) as caught:
-        worker.run(job, lambda _message: None, Stop())
+        worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
     assert caught.value.code == "worker_protocol_error"
 
 
@@ -97,21 +103,17 @@ def test_worker_that_says_nothing_for_the_set_time_is_ended(
     tmp_path: Path, address: str, code: str
 ) -> None:
     pids: list[int] = []
-
-    def freeze(message: dict[str, Any]) -> None:
-        pids.append(message["pid"])
-        os.kill(message["pid"], signal.SIGSTOP)
-
-    worker = ProcessWorker(tmp_path / "worker.log", dict(os.environ), stall_s=0.5)
-    job = _job("brewslm.engine.score:run", tmp_path).model_copy(update={"address": address})
+    worker = ProcessWorker(tmp_path / "worker.log", dict(os.environ), stall_s=1.0)
+    job = _endless_job(tmp_path).model_copy(update={"address": address})
     try:
         with pytest.raises(WorkerError) as caught:
-            worker.run(job, freeze, Stop())
+            worker.run(job, lambda message: pids.append(message["pid"]), Stop())
     finally:
         worker.close()
     assert caught.value.code == code
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids[0], 0)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_terminal_signals_leave_the_worker_to_its_parent() -> None:
