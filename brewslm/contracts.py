@@ -257,6 +257,10 @@ class Reporter(Protocol):
         """Tell that a checkpoint folder, relative to the job's folder, is complete and durable."""
         ...
 
+    def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Tell about trouble that the work goes on after; it enters the history of runs."""
+        ...
+
     def is_stop_requested(self) -> bool:
         """Return whether the parent asked to stop at the next safe point."""
         ...

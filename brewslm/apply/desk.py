@@ -15,6 +15,7 @@ from brewslm.events import ActionLogEvent, ActionProgressEvent, Listener
 from brewslm.files import make_private_folder
 from brewslm.state.records import DeploymentRecord, Status
 
+_TEXT_CHARS = 4096
 _UNITS = {"rows", "steps", "examples", "bytes"}
 
 
@@ -54,6 +55,8 @@ class Running:
     facts: dict[str, Any]
     on_checkpoint: Callable[[int, str], None]
     """Called with the step and the checkpoint's path below `folder` once it is durable."""
+    on_warning: Callable[[str, str, dict[str, Any]], None]
+    """Called with reason code, text and facts of trouble that the work goes on after."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,11 @@ class Desk:
                     self.tell(_progress(job.address, message, elapsed_s, phase))
                 case "checkpoint":
                     running.on_checkpoint(int(message["step"]), str(message["path"]))
+                case "warning":
+                    code, text = str(message["reason_code"]), str(message["text"])[:_TEXT_CHARS]
+                    running.on_warning(code, text, dict(message.get("facts") or {}))
                 case "log":
-                    text = str(message.get("text", ""))[:4096]
+                    text = str(message.get("text", ""))[:_TEXT_CHARS]
                     self.tell(ActionLogEvent(address=job.address, stream="library", text=text))
 
         return self.worker.run(job, on_message, self.stop)

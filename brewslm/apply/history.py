@@ -6,6 +6,7 @@ from typing import Any
 from brewslm.apply.clock import Clock
 from brewslm.errors import BrewError
 from brewslm.state.records import RunEvent
+from brewslm.state.run_events import ANY_STAGE, CODES
 from brewslm.state.store import StateSession
 
 _STAGES = {
@@ -17,30 +18,18 @@ _STAGES = {
     "export": "export",
     "deployment": "deployment",
 }
-_STAGE_ERRORS = {
-    "ingestion": "ingest_io_error",
-    "adapter": "adapter_schema_mismatch",
-    "training": "training_runtime_error",
-    "eval": "eval_runtime_error",
-    "export": "export_run_failed",
-    "deployment": "deployment_promote_blocked",
+_FALLBACKS = {
+    stage: (stage, code)
+    for stage, code in {
+        "ingestion": "ingest_io_error",
+        "adapter": "adapter_schema_mismatch",
+        "training": "training_runtime_error",
+        "eval": "eval_runtime_error",
+        "export": "export_run_failed",
+        "deployment": "deployment_promote_blocked",
+    }.items()
 }
-_ANY_STAGE = frozenset(
-    {
-        "input_changed",
-        "artifact_missing",
-        "artifact_corrupt",
-        "disk_full",
-        "permission_denied",
-        "interrupted",
-        "worker_start_failed",
-        "worker_killed",
-        "worker_protocol_error",
-        "missing_extra",
-        "secret_missing",
-        "network_refused",
-    }
-)
+"""What a failure is filed under whose own code is none of its stage."""
 
 
 class History:
@@ -57,12 +46,27 @@ class History:
         self, kind: str, severity: str, reason_code: str, summary: str, payload: dict[str, Any]
     ) -> None:
         """Add an event of the stage that a resource kind belongs to; `system` for the rest."""
+        self._add(_STAGES.get(kind, "system"), severity, reason_code, summary, payload)
+
+    def add_error(self, kind: str, error: BrewError) -> None:
+        """Add the event of a failed action; a code that the stage does not know is kept in the
+        payload.
+        """
+        stage, code = _STAGES.get(kind, "system"), error.code
+        if code not in ANY_STAGE | CODES[stage]:
+            stage, code = _FALLBACKS.get(stage, ("system", "system_db_error"))
+        payload = {"reason_code": error.code, "remedy": error.remedy}
+        self._add(stage, "error", code, error.message, payload)
+
+    def _add(
+        self, stage: str, severity: str, reason_code: str, summary: str, payload: dict[str, Any]
+    ) -> None:
         self._session.add_run_event(
             RunEvent(
                 sequence=0,
                 event_id=uuid.uuid4().hex,
                 run_id=self._run_id,
-                stage=_STAGES.get(kind, "system"),
+                stage=stage,
                 severity=severity,
                 reason_code=reason_code,
                 actor=self._actor,
@@ -71,13 +75,3 @@ class History:
                 at=self._clock.now(),
             )
         )
-
-    def add_error(self, kind: str, error: BrewError) -> None:
-        """Add the event of a failed action; a code that the stage does not know is kept in the
-        payload.
-        """
-        stage = _STAGES.get(kind, "system")
-        belongs = error.code in _ANY_STAGE or error.code.startswith(f"{stage}_")
-        code = error.code if belongs else _STAGE_ERRORS.get(stage, "system_db_error")
-        payload = {"reason_code": error.code, "remedy": error.remedy}
-        self.add(kind, "error", code, error.message, payload)

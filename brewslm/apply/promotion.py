@@ -8,16 +8,20 @@ follow. The row is the truth; a link that names something else is put back by th
 import json
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
+from brewslm.apply.history import History
 from brewslm.contracts import Output, spec_values
 from brewslm.errors import RefusedError
+from brewslm.events import PromotionEvent
 from brewslm.files import make_private_folder, swap_folder, sync_folder
 from brewslm.plan.action import Action
 from brewslm.stages.deployment import DeploymentSpec
-from brewslm.state.records import DeploymentRecord
+from brewslm.state.records import DeploymentRecord, ResourceRecord
+from brewslm.state.store import StateReader
 
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
@@ -82,6 +86,74 @@ def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
         )
 
 
+def announce(
+    desk: Desk,
+    history: History,
+    action: Action,
+    deployment: DeploymentRecord,
+    earlier: ResourceRecord | None,
+) -> None:
+    """Make the link follow a promotion that is recorded, and tell about it."""
+    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
+        unpoint(desk.home, earlier.values["alias"])
+    point(desk.home, deployment.alias, deployment.digest)
+    history.add(
+        action.target,
+        "info",
+        "deployment_promoted",
+        f"{deployment.alias} -> {deployment.digest[:19]}",
+        {"digest": deployment.digest, "evidence": deployment.evidence_digest},
+    )
+    desk.tell(
+        PromotionEvent(
+            address=action.address,
+            decision="moved",
+            before=_promoted_digest(earlier),
+            after=deployment.digest,
+            reason_code="deployment_promoted",
+            evidence=deployment.evidence_digest,
+        )
+    )
+
+
+def tell_kept(desk: Desk, records: Mapping[str, ResourceRecord], reason: str) -> None:
+    """Tell that what is promoted stays, where the project has a deployment."""
+    address = next((item for item in desk.specs if item.kind == "deployment"), None)
+    if address is None:
+        return
+    kept = _promoted_digest(records.get(str(address)))
+    desk.tell(
+        PromotionEvent(
+            address=str(address),
+            level="warning",
+            decision="kept",
+            before=kept,
+            after=kept,
+            reason_code="deployment_promote_blocked",
+            message=reason,
+        )
+    )
+
+
+def repair_pointers(home: Path, state: StateReader) -> list[str]:
+    """Make every link name what the state says is promoted; return the aliases that moved."""
+    newest: dict[str, DeploymentRecord] = {}
+    for deployment in state.deployments():
+        newest.setdefault(deployment.alias, deployment)
+    wanted = {
+        record.values.get("alias")
+        for record in state.resources().values()
+        if record.kind == "deployment"
+    }
+    return [
+        alias
+        for alias, deployment in newest.items()
+        if alias in wanted
+        and (home / "models" / short_name(deployment.digest)).is_dir()
+        and point(home, alias, deployment.digest)
+    ]
+
+
 def lay_out(desk: Desk, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
     folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)
@@ -134,3 +206,8 @@ def place_export(desk: Desk, format_name: str, files: Output) -> Path:
 def short_name(digest: str) -> str:
     """Return the folder name of a digest: its first 16 hex digits."""
     return digest.removeprefix("sha256:")[:16]
+
+
+def _promoted_digest(record: ResourceRecord | None) -> str | None:
+    promoted = record.outputs.get("promoted") if record else None
+    return promoted.digest if promoted else None

@@ -78,7 +78,12 @@ def close(
     """Mark an entry as over and remove its run folder."""
     session.end(replace(operation, status=status, ended_at=now))
     if operation.folder:
-        shutil.rmtree(home / operation.folder, ignore_errors=True)
+        remove_folder(home / operation.folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a run folder; what cannot be removed is left for the next apply."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _event(operation: OperationRecord, decision: str, what: str) -> RecoveryEvent:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -25,6 +26,8 @@ from brewslm.errors import WorkerError
 _MAX_LINE_BYTES = 1 << 20
 _POLL_S = 0.2
 _END_S = 10.0
+STALL_S = 1800.0
+"""Silence after which a worker counts as stuck; work that goes on tells so every minute or two."""
 _TAIL_BYTES = 4096
 
 _PASSED_ON = (
@@ -87,10 +90,16 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
 class ProcessWorker:
     """A worker in a child process, started with its first job."""
 
-    def __init__(self, log_path: Path, environment: Mapping[str, str]) -> None:
-        """log_path: where what libraries print is kept; environment: the parent's."""
+    def __init__(
+        self, log_path: Path, environment: Mapping[str, str], stall_s: float = STALL_S
+    ) -> None:
+        """log_path: where what libraries print is kept; environment: the parent's.
+
+        stall_s: seconds without a message after which a job is given up.
+        """
         self._log_path = log_path
         self._environment = worker_environment(environment)
+        self._stall_s = stall_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
@@ -100,6 +109,7 @@ class ProcessWorker:
         process = self._started()
         self._send(process, {"type": "job", "job": job.model_dump(mode="json")})
         has_asked_to_stop = False
+        heard_s = time.monotonic()
         while True:
             if stop.is_requested and not has_asked_to_stop:
                 self._send(process, {"type": "stop"})
@@ -107,7 +117,11 @@ class ProcessWorker:
             try:
                 line = self._lines.get(timeout=_POLL_S)
             except queue.Empty:
+                if time.monotonic() - heard_s > self._stall_s:
+                    self.kill()
+                    raise self._stalled(job) from None
                 continue
+            heard_s = time.monotonic()
             if line is None:
                 raise self._death(process)
             message = self._parsed(line)
@@ -213,6 +227,16 @@ class ProcessWorker:
             found=found,
             expected="one JSON object a line, at most 1 MiB",
             remedy=f"read {self._log_path.name} in the run folder, then: brewslm apply",
+        )
+
+    def _stalled(self, job: Job) -> WorkerError:
+        is_training = job.address == "training_plan"
+        return WorkerError(
+            f"the worker said nothing for {self._stall_s:g} s and was ended",
+            code="training_stalled" if is_training else "worker_killed",
+            found=_tail(self._log_path),
+            expected="progress",
+            remedy=f"read {self._log_path.name}, then: brewslm apply goes on from what is kept",
         )
 
     def _death(self, process: "subprocess.Popen[bytes]") -> WorkerError:

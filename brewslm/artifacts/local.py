@@ -176,6 +176,16 @@ class LocalStore:
         folder = self._make_folder(self._root / "produced")
         write_atomic(folder / f"{hex_of(produced.fingerprint)}.json", produced_bytes(produced))
 
+    def sweep(self) -> int:
+        """Remove copies that were never completed and return how many there were."""
+        if self._root.is_symlink():
+            return 0
+        unfinished = [*self._root.glob("incoming/*"), *self._root.glob("produced/.*.tmp")]
+        unfinished += self._root.glob("objects/*/.*.tmp")
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+        return len(unfinished)
+
     # Objects
 
     def _object(self, digest: str) -> Path:

@@ -92,3 +92,10 @@ class ArtifactStore(ArtifactReader, Protocol):
     def record_produced(self, produced: Produced) -> None:
         """Remember what a fingerprint yielded, after its outputs are kept."""
         ...
+
+    def sweep(self) -> int:
+        """Remove copies that were never completed and return how many there were.
+
+        For whoever holds the lease of the state, before anything is kept.
+        """
+        ...

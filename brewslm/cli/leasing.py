@@ -8,12 +8,14 @@ from contextlib import closing, contextmanager
 
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.executor import ApplyFacts
+from brewslm.apply.history import History
 from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateLockedError
 from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
+from brewslm.state.records import LeaseRecord
 from brewslm.state.store import StateSession
 from brewslm.state.stores.sqlite import SqliteStore
 
@@ -83,9 +85,28 @@ def _acquired(
             _wait(store, tell, stop, waited_s)
             continue
         tell(
-            LeaseAcquiredEvent(lease_id=wanted.lease_id, fence=state.fence, expires_in_s=LIFETIME_S)
+            LeaseAcquiredEvent(
+                lease_id=wanted.lease_id,
+                fence=state.fence,
+                expires_in_s=LIFETIME_S,
+                taken_over_from=state.taken_over.holder if state.taken_over else None,
+            )
         )
+        if state.taken_over is not None:
+            _record_takeover(state, state.taken_over, facts, clock)
         return state
+
+
+def _record_takeover(
+    state: StateSession, before: LeaseRecord, facts: ApplyFacts, clock: SystemClock
+) -> None:
+    History(state, facts.apply_id, facts.actor, clock).add(
+        "system",
+        "warning",
+        "lease_taken_over",
+        f"{before.operation} {before.lease_id} of {before.holder} was dead or silent",
+        {"lease_id": before.lease_id, "pid": before.pid, "renewed_at": before.renewed_at},
+    )
 
 
 def _wait(store: SqliteStore, tell: Listener, stop: Stop, waited_s: float) -> None:

@@ -2,14 +2,18 @@
 
 import json
 import sys
+import uuid
 from dataclasses import asdict
 
 import click
 
+from brewslm.apply.clock import SystemClock
 from brewslm.cli.planning import open_state
+from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup
 from brewslm.errors import ExitCode
+from brewslm.state.records import RunEvent
 
 
 @click.group("lock", cls=SuggestingGroup)
@@ -55,6 +59,19 @@ def force_unlock(session: Session, lease_id: str, is_approved: bool) -> int:
         if sys.stdin.readline().strip() != "yes":
             session.say("Nothing was done.")
             return ExitCode.ERROR
-    ended = session.store().force_unlock(lease_id)
+    actor = actor_of(session.environment)
+    event = RunEvent(
+        sequence=0,
+        event_id=uuid.uuid4().hex,
+        run_id="",
+        stage="system",
+        severity="warning",
+        reason_code="lease_forced",
+        actor=actor,
+        summary=f"lease {lease_id} was ended by {actor}",
+        payload={"lease_id": lease_id},
+        at=SystemClock().now(),
+    )
+    ended = session.store().force_unlock(lease_id, event)
     session.put(f"Ended {ended.operation} {ended.lease_id} of {ended.holder}.\n")
     return ExitCode.DONE

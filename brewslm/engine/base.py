@@ -1,5 +1,8 @@
 """Loading a base model and its tokenizer from a local folder, the same way for every door."""
 
+import contextlib
+import ctypes
+import gc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.templates import TEMPLATES
 from brewslm.errors import WorkerError
 
@@ -85,6 +89,8 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
             use_safetensors=True,
         )
     except (OSError, ValueError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WorkerError(
             "the base model cannot be loaded",
             code="training_runtime_error",
@@ -125,6 +131,15 @@ def memory_peak_bytes() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def release_memory() -> None:
+    """Give back what nothing refers to any more: to the accelerator, and to the system."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def threads() -> int:

@@ -20,9 +20,15 @@ class RowOrder(Sampler[int]):
     It depends on seed and epoch alone, so that a resumed run sees the rows it would have seen.
     """
 
-    def __init__(self, lengths: Sequence[int], seed: int, group_rows: int) -> None:
-        """lengths: tokens of each row; group_rows: rows an optimizer step, 0 to shuffle only."""
+    def __init__(
+        self, lengths: Sequence[int], seed: int, group_rows: int, multiple: int = 1
+    ) -> None:
+        """lengths: tokens of each row; group_rows: rows an optimizer step, 0 to shuffle only.
+
+        multiple: of which the number of rows of an epoch is one; the rest is left out.
+        """
         self._lengths = lengths
+        self._count = len(lengths) // multiple * multiple
         self._seed = seed
         self._group_rows = group_rows
         self._epoch = 0
@@ -32,15 +38,16 @@ class RowOrder(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._lengths)
+        """Return the number of rows of an epoch."""
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
         """Yield row numbers."""
         chance = random.Random(f"{self._seed}:{self._epoch}")  # noqa: S311  an order, no secret
         order = list(range(len(self._lengths)))
         chance.shuffle(order)
-        return iter(self._grouped(order, chance) if self._group_rows else order)
+        rows = self._grouped(order, chance) if self._group_rows else order
+        return iter(rows[: self._count])
 
     def _grouped(self, order: list[int], chance: random.Random) -> list[int]:
         """Return the rows in steps of similar length, the steps themselves shuffled."""

@@ -91,11 +91,13 @@ class CompletionTrainer(SFTTrainer):
         was_training = self.model.training
         self.model.eval()
         total, count = 0.0, 0
+        handler: Any = self.callback_handler
         with torch.no_grad():
             for batch in self.get_eval_dataloader(sequences):
                 losses = token_losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
                 total += float(losses.double().sum())
                 count += losses.numel()
+                handler.on_prediction_step(self.args, self.state, self.control)
         self.model.train(was_training)
         return total / max(1, count)
 
@@ -141,8 +143,12 @@ def make_trainer(
     folder: Path,
     callback: TrainerCallback,
     on_checkpoint: Callable[[int, Path], None],
+    row_multiple: int = 1,
 ) -> CompletionTrainer:
-    """Return a trainer that writes its checkpoints below `folder`."""
+    """Return a trainer that writes its checkpoints below `folder`.
+
+    row_multiple: an epoch has a multiple of that many rows, whatever the micro-batch.
+    """
     is_packed = "position_ids" in train[0]
     padding = RightPadding(tokenizer.pad_token_id)
     rows_a_step = config.batch_size * config.gradient_accumulation_steps
@@ -150,6 +156,7 @@ def make_trainer(
         [len(item["input_ids"]) for item in train],
         config.seed if config.data_seed is None else config.data_seed,
         rows_a_step if config.group_by_length and not is_packed else 0,
+        row_multiple,
     )
     trainer = CompletionTrainer(
         order=order,

@@ -2,32 +2,39 @@
 
 import gc
 import os
-import platform
 import shutil
 import time
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import Loading, load_model, load_tokenizer, memory_peak_bytes, threads
+from brewslm.engine.base import (
+    Loading,
+    load_model,
+    load_tokenizer,
+    memory_peak_bytes,
+    release_memory,
+)
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
+from brewslm.engine.micro_batch import MicroBatch
+from brewslm.engine.out_of_memory import first_line, is_out_of_memory
+from brewslm.engine.run_record import data_document, device_name, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.tokens import Renderer, Tokenized, read_rows
 from brewslm.engine.train_log import TrainLog
-from brewslm.engine.watch import Watch
+from brewslm.engine.watch import Watch, held_in
 from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
-from brewslm.fingerprint import canonical_json, digest_file
+from brewslm.fingerprint import canonical_json
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
-_LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 _ADAPTER = "lora_adapter"
 _RUN = "run"
 _CHECKPOINTS = "checkpoints"
@@ -51,6 +58,7 @@ class _Training:
         self._report = report
         self._folder = Path(job.folder)
         self._prepared = Path(job.inputs["prepared"])
+        self._model_folder = Path(job.inputs["model"])
         spec = TrainingPlanSpec.model_validate(job.spec, strict=False)
         self._host = dict(job.options.get("host", {}))
         config = spec.config.model_dump(mode="json") | self._host
@@ -59,13 +67,16 @@ class _Training:
         self._loading = Loading.of(spec.config.model_dump(mode="json"), self._host)
         resume = str(job.options.get("resume_from", ""))
         self._resume = Path(resume) if resume else None
+        self._newest_checkpoint: Path | None = None
+        held = MicroBatch.of(self._config)
+        self._held = held.resumed(held_in(self._resume)) if self._resume else held
+        self._tries: list[dict[str, Any]] = []
+        """Micro-batches that memory did not hold, and what was said."""
 
     def run(self) -> Result:
         """Load, train, prove, save."""
         transformers.logging.set_verbosity_error()
-        torch.manual_seed(self._config.seed)
-        model_folder = Path(self._job.inputs["model"])
-        tokenizer = load_tokenizer(model_folder, self._loading)
+        tokenizer = load_tokenizer(self._model_folder, self._loading)
         renderer = Renderer(tokenizer)
         train = self._tokenized(renderer, "train")
         validation = self._tokenized(renderer, "validation")
@@ -77,9 +88,64 @@ class _Training:
                 expected="rows that fit max_seq_length and carry loss",
                 remedy="raise max_seq_length, or correct the rows",
             )
+        (self._folder / _RUN).mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                return self._tried(renderer, tokenizer, train, validation)
+            except (RuntimeError, MemoryError, OSError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                why = first_line(error) or "the host's memory is used up"
+            self._step_down(why)
+
+    def _step_down(self, why: str) -> None:
+        """Choose a smaller micro-batch for the next try, and tell about it.
+
+        Raises: WorkerError with training_oom when there is none, or no try is left.
+        """
+        release_memory()
+        failed, smaller = self._held, self._held.smaller()
+        self._tries.append({"held": asdict(failed), "why": why})
+        if smaller is None or not self._may_try_again:
+            raise self._out_of_memory(why, smaller)
+        self._held = smaller
+        if self._newest_checkpoint is not None:
+            self._resume = self._newest_checkpoint
+        step = _step_of(self._resume) or 0
+        self._report.warn(
+            "training_oom",
+            f"memory ran out with {failed}; trying {smaller} from step {step}",
+            {"failed": asdict(failed), "held": asdict(smaller), "step": step, "why": why},
+        )
+
+    @property
+    def _may_try_again(self) -> bool:
+        config = self._config
+        return config.auto_oom_retry and len(self._tries) <= config.max_oom_retries
+
+    def _out_of_memory(self, why: str, smaller: MicroBatch | None) -> WorkerError:
+        if smaller is None:
+            remedy = "lower max_seq_length, write quantization: nf4, or name a smaller base_model"
+        elif self._config.auto_oom_retry:
+            remedy = f"raise max_oom_retries, or write {smaller}"
+        else:
+            remedy = f"write auto_oom_retry: true, or {smaller}"
+        tried = "; ".join(str(MicroBatch(**item["held"])) for item in self._tries)
+        return WorkerError(
+            "memory ran out", code="training_oom", found=f"{why}; tried {tried}", remedy=remedy
+        )
+
+    def _tried(
+        self,
+        renderer: Renderer,
+        tokenizer: PreTrainedTokenizerBase,
+        train: Tokenized,
+        validation: Tokenized,
+    ) -> Result:
+        """Train with the micro-batch that is held now."""
+        torch.manual_seed(self._config.seed)
         record = self._folder / _RUN
-        record.mkdir(parents=True, exist_ok=True)
-        watch, trainer = self._made(model_folder, tokenizer, train, validation, record)
+        watch, trainer = self._made(tokenizer, train, validation, record)
         setup_s = time.monotonic() - self._begun_s
         baseline = self._baseline(trainer, validation)
         self._train(watch, trainer)
@@ -122,9 +188,11 @@ class _Training:
             "train_s": round(train_s, 3),
             "wall_s": round(time.monotonic() - self._begun_s, 3),
             "peak_bytes": memory_peak_bytes(),
-            "device": _device_name(),
+            "device": device_name(),
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
+            "held": asdict(self._held),
+            "oom_tries": self._tries,
             **effect,
         }
         self._write_record(record, trainer, train, validation, values)
@@ -153,16 +221,15 @@ class _Training:
 
     def _made(
         self,
-        model_folder: Path,
         tokenizer: PreTrainedTokenizerBase,
         train: Tokenized,
         validation: Tokenized,
         record: Path,
     ) -> tuple[Watch, CompletionTrainer]:
-        model = load_model(model_folder, self._loading)
-        wrapped = add_lora(model, self._config, self._loading)
+        config = self._held.applied_to(self._config)
+        wrapped = add_lora(self._base(), config, self._loading)
         log = TrainLog(record / "train_log.csv", _step_of(self._resume) or 0)
-        watch = Watch(self._config, self._report, log, wrapped)
+        watch = Watch(config, self._report, log, wrapped, asdict(self._held))
         checkpoints = self._folder / _CHECKPOINTS
         checkpoints.mkdir(exist_ok=True)
 
@@ -170,19 +237,35 @@ class _Training:
             watch.save(path)
             _sync(path)
             self._report.checkpoint(step, f"{_CHECKPOINTS}/{path.name}")
+            self._newest_checkpoint = path
 
         trainer = make_trainer(
             wrapped,
             tokenizer,
-            self._config,
+            config,
             self._sequences(train),
             unpacked(validation.rows),
             checkpoints,
             watch,
             on_checkpoint,
+            self._config.batch_size if self._config.dataloader_drop_last else 1,
         )
         watch.trainer = trainer
         return watch, trainer
+
+    def _base(self) -> PreTrainedModel:
+        """Return the base model; where not even that fits, no micro-batch helps."""
+        try:
+            return load_model(self._model_folder, self._loading)
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise WorkerError(
+                "memory does not hold the weights of the base model",
+                code="training_oom",
+                found=first_line(error),
+                remedy="write quantization: nf4, or name a smaller base_model",
+            ) from error
 
     def _sequences(self, train: Tokenized) -> Sequences:
         if self._config.sequence_packing:
@@ -251,73 +334,34 @@ class _Training:
         validation: Tokenized,
         values: dict[str, Any],
     ) -> None:
-        origins = self._job.options.get("origins", {})
-        resolved = {
-            "spec": self._spec.model_dump(mode="json"),
-            "host": self._host,
-            "origins": origins,
-        }
-        data = {
-            name: {
-                "digest": digest_file(self._prepared / file),
-                "rows": len(tokenized.rows),
-                "left_out": tokenized.left_out,
-                "tokens": sum(len(row.input_ids) for row in tokenized.rows),
-                "trained_tokens": sum(row.trained_tokens for row in tokenized.rows),
-            }
-            for name, file, tokenized in (
-                ("train", "train.jsonl", train),
-                ("validation", "val.jsonl", validation),
-            )
-            if (self._prepared / file).exists()
-        }
         times = {
             name: values[name]
             for name in ("setup_s", "train_s", "wall_s", "steps_per_s", "tokens_per_s")
-        } | {"predicted": self._job.options.get("predicted", {})}
-        baseline = {
-            "eval_loss": values["baseline_eval_loss"],
-            "rows": len(validation.rows),
-            "what": "base model, adapter switched off, same rows and masks",
         }
-        for name, document in (
-            ("config.resolved.json", resolved),
-            ("environment.json", environment()),
-            ("data.json", data),
-            ("baseline_loss.json", baseline),
-            ("time_metrics.json", times),
-            ("result.json", values),
-        ):
-            write_atomic(record / name, canonical_json(document) + b"\n", mode=0o644)
+        documents = {
+            "config.resolved": {
+                "spec": self._spec.model_dump(mode="json"),
+                "host": self._host,
+                "held": asdict(self._held),
+                "origins": self._job.options.get("origins", {}),
+            },
+            "environment": environment(),
+            "data": data_document(
+                self._prepared,
+                {"train": ("train.jsonl", train), "validation": ("val.jsonl", validation)},
+            ),
+            "baseline_loss": {
+                "eval_loss": values["baseline_eval_loss"],
+                "rows": len(validation.rows),
+                "what": "base model, adapter switched off, same rows and masks",
+            },
+            "time_metrics": times | {"predicted": self._job.options.get("predicted", {})},
+            "result": values,
+        }
+        for name, document in documents.items():
+            data = canonical_json(document) + b"\n"
+            write_atomic(record / f"{name}.json", data, mode=0o644)
         trainer.state.save_to_json(str(record / "trainer_state.json"))
-
-
-def environment() -> dict[str, Any]:
-    """Return what a run was made with: libraries, device, threads."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "packages": {name: _version(name) for name in _LIBRARIES},
-        "device": _device_name(),
-        "has_cuda": torch.cuda.is_available(),
-        "has_bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "memory_bytes": torch.cuda.get_device_properties(0).total_memory
-        if torch.cuda.is_available()
-        else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "threads": threads(),
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _device_name() -> str:
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
 
 
 def _step_of(checkpoint: Path | None) -> int | None:

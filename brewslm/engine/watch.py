@@ -7,7 +7,8 @@ stopped.
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from brewslm.stages.training_config import TrainingConfig
 STATE = "watch.json"
 BEST = "best.safetensors"
 _POINT_STEPS = 10
+_QUIET_S = 60.0
+"""Without word from a step for so long, its micro-batches tell that the work goes on."""
 
 
 @dataclass
@@ -45,24 +48,32 @@ class WatchState:
     last_eval_loss: float | None = None
     stop_reason: str = ""
     """early_stopping, plateau or max_minutes; empty when all steps were done."""
+    held: dict[str, Any] = field(default_factory=dict)
+    """The micro-batch that the steps were made with."""
 
 
 class Watch(TrainerCallback):
     """Follows one run."""
 
     def __init__(
-        self, config: TrainingConfig, report: Reporter, log: TrainLog, model: PeftModel
+        self,
+        config: TrainingConfig,
+        report: Reporter,
+        log: TrainLog,
+        model: PeftModel,
+        held: Mapping[str, Any],
     ) -> None:
-        """log: where points are written."""
+        """log: where points are written; held: the micro-batch, for whoever resumes."""
         self._config = config
         self._report = report
         self._log = log
         self._model = model
-        self.state = WatchState()
+        self.state = WatchState(held=dict(held))
         self.best: dict[str, torch.Tensor] = {}
         self.trainer: Any = None
         self.is_interrupted = False
         self._begun_s = time.monotonic()
+        self._told_s = self._begun_s
         self._window: list[float] = []
         self._eval_begun_s = 0.0
 
@@ -83,8 +94,8 @@ class Watch(TrainerCallback):
             save_file(self.best, str(folder / BEST))
 
     def restore(self, folder: Path) -> None:
-        """Take over the state of a checkpoint folder."""
-        self.state = WatchState(**json.loads((folder / STATE).read_text()))
+        """Take over the state of a checkpoint folder, all but the micro-batch."""
+        self.state = replace(_state_in(folder), held=self.state.held)
         self.best = load_file(str(folder / BEST)) if (folder / BEST).exists() else {}
         self.trainer.trained_tokens = self.state.trained_tokens
         self.trainer.seen_tokens = self.state.seen_tokens
@@ -110,12 +121,15 @@ class Watch(TrainerCallback):
         if step % self._config.logging_steps == 0 or step == state.max_steps or step == 1:
             self._log.add(self._line(state, logs, sum(self._window) / len(self._window)))
             self._window.clear()
-        self._report.progress(
-            "steps",
-            step,
-            state.max_steps,
-            {"loss": loss, "eval_loss": watched.last_eval_loss},
-        )
+        self._tell(state)
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Show now and then that a long step goes on."""
+        self._tell_if_quiet(state)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Show now and then that a long validation goes on."""
+        self._tell_if_quiet(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Stop when asked to, when the time is over, or when the loss stays where it is."""
@@ -156,6 +170,16 @@ class Watch(TrainerCallback):
         if patience and watched.evaluations_without_gain >= patience:
             self._stop(control, "early_stopping")
 
+    def _tell_if_quiet(self, state: Any) -> None:
+        if time.monotonic() - self._told_s > _QUIET_S:
+            self._tell(state)
+
+    def _tell(self, state: Any) -> None:
+        self._told_s = time.monotonic()
+        losses = self.state.losses
+        metrics = {"loss": losses[-1] if losses else None, "eval_loss": self.state.last_eval_loss}
+        self._report.progress("steps", state.global_step, state.max_steps or None, metrics)
+
     def _stop(self, control: Any, reason: str) -> None:
         self.state.stop_reason = self.state.stop_reason or reason
         control.should_training_stop = True
@@ -187,6 +211,11 @@ class Watch(TrainerCallback):
         )
 
 
+def held_in(checkpoint: Path) -> dict[str, Any]:
+    """Return the micro-batch that a checkpoint was made with, as it was given to its watch."""
+    return _state_in(checkpoint).held
+
+
 def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: float) -> bool:
     """Return whether the training loss has not gained `min_delta` for `patience` points.
 
@@ -201,3 +230,7 @@ def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: fl
     for value in smooth:
         best, waited = (value, 0) if value < best - min_delta else (best, waited + 1)
     return waited >= patience
+
+
+def _state_in(folder: Path) -> WatchState:
+    return WatchState(**json.loads((folder / STATE).read_text()))

@@ -15,14 +15,36 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from brewslm.contracts import Door, Job, Result
+from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.errors import BrewError, WorkerError
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "DefaultCPUAllocator")
+
+class _Fault(NamedTuple):
+    """How trouble is named that a door did not name itself."""
+
+    code: str
+    memory_code: str
+    memory_remedy: str
+
+
+_TRAINING = _Fault(
+    "training_runtime_error",
+    "training_oom",
+    "lower batch_size and raise gradient_accumulation_steps by the same factor",
+)
+_FAULTS = {
+    "training_plan": _TRAINING,
+    "eval_pack": _Fault(
+        "eval_runtime_error", "eval_runtime_error", "lower eval_pack.generation.batch_size"
+    ),
+    "export": _Fault("export_run_failed", "export_run_failed", "free memory on this host"),
+}
+"""By kind of the resource that a job is for."""
 
 
 class Line:
@@ -69,6 +91,11 @@ class JobReporter:
         """Tell that a checkpoint folder is complete and durable."""
         self._send({"type": "checkpoint", "step": step, "path": path})
 
+    def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
+        """Tell about trouble that the work goes on after."""
+        message = {"type": "warning", "reason_code": reason_code, "text": text}
+        self._send(message | {"facts": dict(facts)})
+
     def is_stop_requested(self) -> bool:
         """Return whether the parent asked to stop."""
         return self._stop.is_set()
@@ -105,6 +132,7 @@ def _listen(
 def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict[str, Any]:
     """Do one job; whatever goes wrong becomes an error message with a reason code."""
     job_id = str(document.get("job_id", ""))
+    fault = _FAULTS.get(str(document.get("address", "")).partition(".")[0], _TRAINING)
     try:
         job = Job.model_validate(document)
         result = _timed(_door(job.door), job, JobReporter(line, job_id, stop))
@@ -116,16 +144,14 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
         return _missing(job_id, error)
     except ValidationError as error:
         return _error(job_id, "worker_protocol_error", str(error), "report this as a defect")
-    except MemoryError:
-        return _out_of_memory(job_id, "the host's memory is used up")
     except Exception as error:  # noqa: BLE001  the boundary of a job: everything becomes a message
-        if any(word in str(error) for word in _MEMORY_WORDS):
-            return _out_of_memory(job_id, _first_line(error))
+        if is_out_of_memory(error):
+            return _out_of_memory(job_id, fault, first_line(error) or "the host's is used up")
         sys.excepthook(type(error), error, error.__traceback__)
         return _error(
             job_id,
-            "training_runtime_error",
-            f"{type(error).__name__}: {_first_line(error)}",
+            fault.code,
+            f"{type(error).__name__}: {first_line(error)}",
             "read .brewslm/runs/worker.log, then: brewslm apply",
         )
 
@@ -158,13 +184,8 @@ def _missing(job_id: str, error: ImportError) -> dict[str, Any]:
     )
 
 
-def _out_of_memory(job_id: str, text: str) -> dict[str, Any]:
-    return _error(
-        job_id,
-        "training_oom",
-        f"memory ran out: {text}",
-        "lower batch_size and raise gradient_accumulation_steps by the same factor",
-    )
+def _out_of_memory(job_id: str, fault: "_Fault", text: str) -> dict[str, Any]:
+    return _error(job_id, fault.memory_code, f"memory ran out: {text}", fault.memory_remedy)
 
 
 def _error(job_id: str, code: str, message: str, remedy: str) -> dict[str, Any]:
@@ -175,10 +196,6 @@ def _error(job_id: str, code: str, message: str, remedy: str) -> dict[str, Any]:
         "message": message,
         "remedy": remedy,
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:500]
 
 
 def _environment() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormatSpec
+from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 
@@ -38,6 +39,11 @@ _FOREIGN_OPTIMIZERS = (
 _BASE_INITS = ("pissa", "olora")
 """Starts that rewrite base weights, so that the adapter fits no untouched base afterwards."""
 _TEXT_ONLY = "text rows only; delete the line"
+_SEQ_SHRINK = TrainingConfig.model_fields["oom_retry_seq_shrink"].default
+_KEPT_LENGTH = (
+    "delete the line: a try after memory ran out halves batch_size and doubles "
+    "gradient_accumulation_steps, lengths never change by themselves"
+)
 _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("use_lora", lambda value: not value, "train an adapter, export safetensors"),
     ("trainer_backend", lambda value: value == "hf_trainer", "write trl_sft"),
@@ -49,6 +55,7 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("padding_free", bool, "write padding_free: false"),
     ("use_liger_kernel", bool, "write use_liger_kernel: false"),
     ("torch_compile", bool, "write torch_compile: false"),
+    ("oom_retry_seq_shrink", lambda value: value != _SEQ_SHRINK, _KEPT_LENGTH),
     ("resume", lambda value: value == "never", "run brewslm apply --no-resume"),
     ("report_to", lambda value: value not in ((), "none"), "write report_to: none"),
     ("multimodal_require_media", bool, _TEXT_ONLY),
@@ -56,8 +63,6 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("multimodal_media_loading", bool, _TEXT_ONLY),
 )
 """Fields of the recipe, which of their values the engine does not carry out, and what to do."""
-_UNTRIED = ("max_oom_retries", "oom_retry_seq_shrink")
-"""Settings of retries that are not made; the defaults ask for nothing."""
 _COSINE_FLOOR = ("min_lr", "min_lr_rate")
 _SCHEDULE_OPTIONS = {
     "cosine": ("num_cycles",),
@@ -142,10 +147,6 @@ def _training(wanted: Wanted, plan: TrainingPlanSpec) -> Iterator[Finding]:
             "false",
             "write completion_only_loss too: true for the last answer, false for every token",
         )
-    for name in _UNTRIED:
-        if f"config.{name}" in wanted.written:
-            value = _shown(getattr(config, name))
-            yield _finding(wanted, f"config.{name}", value, "write auto_oom_retry: false")
     yield from _schedule(wanted, plan)
     if plan.preferred_runtime_id not in (None, "local", "auto"):
         yield _finding(

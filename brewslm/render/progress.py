@@ -67,6 +67,9 @@ class ProgressTalk:
             case ActionCheckpointEvent():
                 if self._is_debug:
                     self._line(f"  checkpoint at step {event.step}")
+            case ActionLogEvent() if event.level == "warning":
+                self._end_bar()
+                self._line(f"  warning: {event.message}")
             case ActionLogEvent():
                 if self._is_debug:
                     self._line(f"  worker: {event.text}")

@@ -251,11 +251,11 @@ class TrainingConfig(Spec):
     torch_compile: Annotated[bool, Category.RECIPE] = False
     """Compiled model."""
     auto_oom_retry: Annotated[bool, Category.METADATA] = True
-    """Try again when memory runs out."""
+    """Try again with a smaller micro-batch and more accumulation when memory runs out."""
     max_oom_retries: Annotated[int, Field(ge=0, le=5), Category.METADATA] = 2
     """Tries after the first."""
     oom_retry_seq_shrink: Annotated[float, Field(ge=0.1, lt=1), Category.METADATA] = 0.75
-    """Factor on the length at each try."""
+    """Factor on the length at each try; not carried out, lengths never change by themselves."""
     # KL-regularised sft
     kl_lambda: Annotated[float, Field(ge=0, le=10), Category.RECIPE] = 0.0
     """Weight of KL(base || tuned); 0 is off."""

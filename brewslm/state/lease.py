@@ -1,14 +1,18 @@
 """The lease: who may write, until when, and whether its holder is still alive.
 
-Expiry says when a takeover may be tried; the fence protects. A holder of this host and boot whose
-process is gone, or whose pid belongs to another process by now, is taken over at once; so is one of
-an earlier boot of this host. Of processes in another pid namespace nothing is known.
+Expiry says when a takeover may be tried; the fence protects. Within one boot of a host it is told
+by a clock that counts suspend and that no setting of the wall clock moves. A holder of this host
+and boot whose process is gone, or whose pid belongs to another process by now, is taken over at
+once; so is one of an earlier boot of this host. Of processes in another pid namespace nothing is
+known.
 """
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
@@ -25,6 +29,14 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def boot_clock_s() -> float:
+    """Return seconds since this boot, suspend included; 0 where the system has no such clock."""
+    try:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (AttributeError, OSError):
+        return 0.0
 
 
 def pid_namespace() -> str:
@@ -63,6 +75,7 @@ def wanted_lease(
         expires_at=expires_at,
         fence=0,
         pid_namespace=pid_namespace(),
+        renewed_boot_s=boot_clock_s(),
     )
 
 
@@ -71,7 +84,7 @@ def may_take_over(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
 
     wanted: the lease that this process asks for.
     """
-    if held.expires_at <= now:
+    if _is_expired(held, wanted, now):
         return True
     if not held.boot_id or not wanted.boot_id:
         return False
@@ -80,6 +93,20 @@ def may_take_over(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
     if held.pid_namespace != wanted.pid_namespace:
         return False
     return process_start(held.pid) != held.pid_started
+
+
+def _is_expired(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
+    if held.boot_id and held.boot_id == wanted.boot_id and held.renewed_boot_s:
+        if wanted.renewed_boot_s:
+            return wanted.renewed_boot_s - held.renewed_boot_s >= LIFETIME_S
+    return held.expires_at <= now
+
+
+def renewed(held: LeaseRecord, renewed_at: str, expires_at: str) -> LeaseRecord:
+    """Return the lease with its time extended from now."""
+    return replace(
+        held, renewed_at=renewed_at, expires_at=expires_at, renewed_boot_s=boot_clock_s()
+    )
 
 
 def locked_error(held: LeaseRecord) -> StateLockedError:

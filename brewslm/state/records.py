@@ -113,6 +113,8 @@ class LeaseRecord:
     expires_at: str
     fence: int
     pid_namespace: str = ""
+    renewed_boot_s: float = 0.0
+    """When it was renewed, by the clock of `boot_id`; 0 where there is no such clock."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,11 @@ class StateSession(StateReader, Protocol):
         """The fence number that this session's writes carry."""
         ...
 
+    @property
+    def taken_over(self) -> LeaseRecord | None:
+        """The lease of a dead or silent holder that this session's lease replaced."""
+        ...
+
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins, before its work does.
 
@@ -150,8 +155,10 @@ class StateStore(Protocol):
         """
         ...
 
-    def force_unlock(self, lease_id: str) -> LeaseRecord:
+    def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease and raise the fence; returns what was ended.
+
+        The event is added to the history in the same transaction.
 
         Raises: StateLockedError when another lease is held, StateError when none is.
         """

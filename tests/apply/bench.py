@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
-from brewslm.apply.clock import SystemClock
+from brewslm.apply.clock import Clock, SystemClock
 from brewslm.apply.desk import Desk
 from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.scripted import ScriptedWorker
+from brewslm.apply.worker import Message
 from brewslm.artifacts.local import LocalStore
 from brewslm.contracts import Job, Result
 from brewslm.engine import score
@@ -73,6 +74,9 @@ class NoReport:
     def checkpoint(self, step: int, path: str) -> None:
         """Take it and say nothing."""
 
+    def warn(self, reason_code: str, text: str, facts: Any) -> None:
+        """Take it and say nothing."""
+
     def is_stop_requested(self) -> bool:
         """Nobody asks."""
         return False
@@ -86,6 +90,11 @@ class Bench:
     skill: Callable[[int], bool] = lambda _index: True
     """Whether the candidate gets the row of this index right."""
     deaths: dict[int, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    leaves_checkpoint: bool = False
+    """Whether a job that dies keeps a checkpoint before."""
+    messages: dict[int, list[Message]] = field(default_factory=dict)
+    """What a job of this index sends before it ends."""
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -150,8 +159,13 @@ class Bench:
         store = self.store()
         if not store.exists():
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
-        clock = SystemClock()
-        worker = ScriptedWorker(self._answer, self.deaths)
+        clock = self.clock
+        worker = ScriptedWorker(
+            self._answer,
+            self.deaths,
+            leaves_checkpoint=self.leaves_checkpoint,
+            messages=self.messages,
+        )
         self.events = []
         wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
         session = store.acquire(wanted, clock.now())

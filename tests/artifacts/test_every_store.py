@@ -103,6 +103,15 @@ def test_folder_comes_back_whole(store: ArtifactStore, tmp_path: Path) -> None:
     assert digest_folder(tmp_path / "copy") == output.digest
 
 
+def test_sweeping_keeps_everything_that_was_kept(store: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_bytes(b"a")
+    folder, data = store.put_folder(tmp_path / "in"), store.put_bytes(b"b")
+    assert store.sweep() == 0
+    store.verify(folder)
+    assert store.read_bytes(data.digest) == b"b"
+
+
 def test_unknown_digests_are_missing(store: ArtifactStore, tmp_path: Path) -> None:
     for output in (Output(ABSENT, 1), Output(ABSENT, 1, is_folder=True)):
         assert not store.is_present(output)

@@ -1,7 +1,7 @@
 """The built-in base model and prepared rows for the doors."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Listener:
     def __init__(self, stop_after: int | None = None) -> None:
         self.steps: list[int] = []
         self.checkpoints: list[tuple[int, str]] = []
+        self.warnings: list[tuple[str, str, dict[str, Any]]] = []
         self._stop_after = stop_after
 
     def progress(self, _unit: str, done: int, _total: int | None, _metrics: Any = None) -> None:
@@ -53,6 +54,9 @@ class Listener:
 
     def checkpoint(self, step: int, path: str) -> None:
         self.checkpoints.append((step, path))
+
+    def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
+        self.warnings.append((reason_code, text, dict(facts)))
 
     def is_stop_requested(self) -> bool:
         return (

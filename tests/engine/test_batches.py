@@ -68,3 +68,18 @@ def test_flattening_joins_a_batch_into_one_sequence() -> None:
     batch = Flattening(RightPadding(3))([row, row])
     assert batch["position_ids"].tolist() == [[0, 1, 0, 1]]
     assert batch["input_ids"].shape == (1, 4)
+
+
+@given(
+    lengths=_LENGTHS,
+    group=st.integers(0, 9),
+    multiple=st.integers(1, 12),
+)
+def test_multiple_leaves_out_less_than_one_of_it(
+    lengths: list[int], group: int, multiple: int
+) -> None:
+    order = RowOrder(lengths, 3, group, multiple)
+    rows = list(order)
+    assert len(rows) == len(order) == len(set(rows))
+    assert len(rows) % multiple == 0
+    assert len(lengths) - len(rows) < multiple

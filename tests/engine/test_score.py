@@ -42,6 +42,9 @@ class Silent:
     def checkpoint(self, step: int, path: str) -> None:
         """Say nothing."""
 
+    def warn(self, reason_code: str, text: str, facts: Any) -> None:
+        """Take it and say nothing."""
+
     def is_stop_requested(self) -> bool:
         """Go on."""
         return False

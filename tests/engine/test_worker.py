@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,23 @@ def worker(tmp_path: Path) -> Any:
     made.close()
 
 
+def _endless_job(folder: Path) -> Job:
+    """Return a job that waits for rows from a pipe that nobody writes to."""
+    os.mkfifo(folder / "gold.jsonl")
+    job = _job("brewslm.engine.score:run", folder, sets={"gold": None})
+    return job.model_copy(update={"inputs": {"prepared": str(folder)}})
+
+
+def _on_ready(number: signal.Signals) -> Callable[[dict[str, Any]], None]:
+    """Return a listener that signals a worker as soon as it has started."""
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["type"] == "ready":
+            os.kill(message["pid"], number)
+
+    return listen
+
+
 def test_unknown_door_is_an_error_and_the_worker_lives_on(
     worker: ProcessWorker, tmp_path: Path
 ) -> None:
@@ -44,19 +62,58 @@ def test_door_that_fails_says_why_in_one_line(worker: ProcessWorker, tmp_path: P
     job = _job("brewslm.engine.score:run", tmp_path)
     with pytest.raises(WorkerError) as caught:
         worker.run(job, lambda _message: None, Stop())
-    assert caught.value.code == "training_runtime_error"
+    assert caught.value.code == "eval_runtime_error"
     assert "KeyError" in caught.value.message
     assert "Traceback" in (tmp_path / "worker.log").read_text()
 
 
-def test_killed_worker_is_told_with_its_signal(worker: ProcessWorker, tmp_path: Path) -> None:
-    with pytest.raises(WorkerError):
-        worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
-    worker.kill()
-    time.sleep(0.1)
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("training_plan", "training_runtime_error"),
+        ("eval_pack", "eval_runtime_error"),
+        ("export.adapter", "export_run_failed"),
+    ],
+)
+def test_plain_exception_is_named_by_what_the_job_is_for(
+    worker: ProcessWorker, tmp_path: Path, address: str, code: str
+) -> None:
+    job = _job("brewslm.engine.score:run", tmp_path).model_copy(update={"address": address})
+    with pytest.raises(WorkerError) as caught:
+        worker.run(job, lambda _message: None, Stop())
+    assert caught.value.code == code
+
+
+def test_killed_worker_is_told_with_its_signal_and_the_next_job_gets_a_new_one(
+    worker: ProcessWorker, tmp_path: Path
+) -> None:
+    with pytest.raises(WorkerError) as caught:
+        worker.run(_endless_job(tmp_path), _on_ready(signal.SIGKILL), Stop())
+    assert caught.value.code == "worker_killed"
+    assert "SIGKILL" in caught.value.message
     with pytest.raises(WorkerError) as caught:
         worker.run(_job("os:system", tmp_path), lambda _message: None, Stop())
-    assert caught.value.code in ("worker_killed", "worker_protocol_error")
+    assert caught.value.code == "worker_protocol_error"
+
+
+@pytest.mark.parametrize(
+    ("address", "code"), [("training_plan", "training_stalled"), ("eval_pack", "worker_killed")]
+)
+def test_worker_that_says_nothing_for_the_set_time_is_ended(
+    tmp_path: Path, address: str, code: str
+) -> None:
+    pids: list[int] = []
+    worker = ProcessWorker(tmp_path / "worker.log", dict(os.environ), stall_s=1.0)
+    job = _endless_job(tmp_path).model_copy(update={"address": address})
+    try:
+        with pytest.raises(WorkerError) as caught:
+            worker.run(job, lambda message: pids.append(message["pid"]), Stop())
+    finally:
+        worker.close()
+    assert caught.value.code == code
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_terminal_signals_leave_the_worker_to_its_parent() -> None:

@@ -29,9 +29,10 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def lease(**changes: Any) -> LeaseRecord:
-    """A lease of this process, as a command would ask for it."""
+    """A lease of this process, as a command would ask for it; expiry is told by the wall clock."""
     facts = {"host": "build-3", "git_commit": "3f9a2c1d", "run_url": ""}
-    return replace(wanted_lease("mira@build-3", "apply", NOW, EXPIRY, facts), **changes)
+    asked = wanted_lease("mira@build-3", "apply", NOW, EXPIRY, facts)
+    return replace(asked, **({"renewed_boot_s": 0.0} | changes))
 
 
 def dead_lease() -> LeaseRecord:

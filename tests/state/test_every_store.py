@@ -102,6 +102,31 @@ def test_absent_state_is_named_and_stays_absent(absent: StateStore) -> None:
     assert not absent.exists()
 
 
+def test_session_names_the_lease_that_it_took_over(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as first:
+        assert first.taken_over is None
+        with closing(store.acquire(lease(), AFTER_EXPIRY)) as second:
+            assert second.taken_over is not None
+            assert second.taken_over.fence == first.fence
+    with closing(store.acquire(lease(), AFTER_EXPIRY)) as third:
+        assert third.taken_over is None
+
+
+def test_forced_unlock_enters_the_history_with_it(store: StateStore) -> None:
+    held = lease()
+    session = store.acquire(held, NOW)
+    event = run_event(stage="system", severity="warning", reason_code="lease_forced")
+    with pytest.raises(StateLockedError):
+        store.force_unlock("another", event)
+    assert store.force_unlock(held.lease_id, event).lease_id == held.lease_id
+    with closing(store.read()) as reader:
+        assert [item.reason_code for item in reader.run_events()] == ["lease_forced"]
+        assert reader.lease() is None
+    with pytest.raises(LeaseLostError):
+        session.add_run_event(event)
+    session.close()
+
+
 def test_what_was_applied_is_remembered(store: StateStore) -> None:
     record = resource()
     with closing(store.acquire(lease(), NOW)) as session:

@@ -6,7 +6,13 @@ from contextlib import closing
 import pytest
 
 from brewslm.errors import LeaseLostError, StateError
-from brewslm.state.lease import LeaseKeeper, may_take_over, process_start
+from brewslm.state.lease import (
+    LIFETIME_S,
+    LeaseKeeper,
+    boot_clock_s,
+    may_take_over,
+    process_start,
+)
 from brewslm.state.records import LeaseRecord
 from brewslm.state.stores.memory import MemorySession, MemoryStore
 from tests.state.states import AFTER_EXPIRY, EXPIRY, LINEAGE, NOW, SOON, dead_lease, lease
@@ -16,6 +22,27 @@ def test_living_holder_is_left_alone_until_expiry() -> None:
     assert not may_take_over(lease(), lease(), NOW)
     assert not may_take_over(lease(), lease(), "2026-03-01T10:00:59Z")
     assert may_take_over(lease(), lease(), AFTER_EXPIRY)
+
+
+def test_wall_clock_that_jumps_moves_no_expiry_within_a_boot() -> None:
+    held, asking = lease(renewed_boot_s=1000.0), lease(renewed_boot_s=1059.0)
+    assert not may_take_over(held, asking, "2026-03-02T10:00:00Z")
+    assert not may_take_over(held, asking, "2026-02-28T10:00:00Z")
+    late = lease(renewed_boot_s=1000.0 + LIFETIME_S)
+    assert may_take_over(held, late, "2026-02-28T10:00:00Z")
+
+
+def test_clock_of_another_boot_is_not_compared() -> None:
+    held = lease(boot_id="theirs", host="build-4", renewed_boot_s=9e9)
+    assert not may_take_over(held, lease(renewed_boot_s=1.0), SOON)
+    assert may_take_over(held, lease(renewed_boot_s=1.0), AFTER_EXPIRY)
+
+
+def test_renewal_moves_the_clock_of_the_boot(session: MemorySession) -> None:
+    before = boot_clock_s()
+    renewed = session.renew("2026-02-28T10:00:00Z", "2026-02-28T10:01:00Z")
+    assert renewed.renewed_boot_s >= before > 0
+    assert not may_take_over(renewed, lease(renewed_boot_s=before), AFTER_EXPIRY)
 
 
 def test_dead_process_is_taken_over() -> None:

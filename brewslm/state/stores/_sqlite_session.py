@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
+from brewslm.state.lease import renewed
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -113,13 +114,41 @@ class SqliteReader:
             raise faults.refused_by_sqlite(error) from error
 
 
+def append_event(connection: sqlite3.Connection, event: RunEvent) -> RunEvent:
+    """Add an event to the chain inside the transaction that is open; return it filled in.
+
+    Raises: StateError for an event that is on no list.
+    """
+    check_event(event)
+    newest = SqliteReader(connection).run_events(limit=1)
+    filled = chained(event, newest[0] if newest else None)
+    connection.execute(
+        "INSERT INTO run_events VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            filled.sequence,
+            filled.stage,
+            filled.severity,
+            filled.reason_code,
+            filled.at,
+            to_text(filled),
+        ),
+    )
+    return filled
+
+
 class SqliteSession(SqliteReader):
     """A state under a lease; safe to use from the renewing thread beside the working one."""
 
-    def __init__(self, connection: sqlite3.Connection, lease: LeaseRecord) -> None:
-        """connection: writable; lease: the one this session holds."""
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        lease: LeaseRecord,
+        taken_over: LeaseRecord | None = None,
+    ) -> None:
+        """connection: writable; lease: the one this session holds; taken_over: the one before."""
         super().__init__(connection)
         self._held = lease
+        self._taken_over = taken_over
         self._lock = threading.RLock()
         self._is_released = False
 
@@ -127,6 +156,11 @@ class SqliteSession(SqliteReader):
     def fence(self) -> int:
         """The fence number that this session's writes carry."""
         return self._held.fence
+
+    @property
+    def taken_over(self) -> LeaseRecord | None:
+        """The lease of a dead or silent holder that this session's lease replaced."""
+        return self._taken_over
 
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
@@ -200,30 +234,16 @@ class SqliteSession(SqliteReader):
 
     def add_run_event(self, event: RunEvent) -> RunEvent:
         """Append to the history."""
-        check_event(event)
         with self._writing() as connection:
-            newest = self.run_events(limit=1)
-            filled = chained(event, newest[0] if newest else None)
-            connection.execute(
-                "INSERT INTO run_events VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    filled.sequence,
-                    filled.stage,
-                    filled.severity,
-                    filled.reason_code,
-                    filled.at,
-                    to_text(filled),
-                ),
-            )
-        return filled
+            return append_event(connection, event)
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         with self._writing() as connection:
-            renewed = replace(self._held, renewed_at=renewed_at, expires_at=expires_at)
-            connection.execute("UPDATE lease SET document = ?", (to_text(renewed),))
-            self._held = renewed
-        return renewed
+            lease = renewed(self._held, renewed_at, expires_at)
+            connection.execute("UPDATE lease SET document = ?", (to_text(lease),))
+            self._held = lease
+        return lease
 
     def release(self) -> None:
         """Give the lease back and close the file."""

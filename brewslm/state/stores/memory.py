@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import locked_error, may_take_over
+from brewslm.state.lease import locked_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
@@ -171,10 +171,10 @@ class MemoryStore:
             lease = replace(wanted, fence=content.meta.fence + 1)
             content.meta = replace(content.meta, fence=lease.fence)
             content.lease = to_text(lease)
-        return MemorySession(self, lease)
+        return MemorySession(self, lease, held)
 
-    def force_unlock(self, lease_id: str) -> LeaseRecord:
-        """End exactly that lease and raise the fence.
+    def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
+        """End exactly that lease, raise the fence and add the event to the history.
 
         Raises: StateLockedError when another lease is held, StateError when none is.
         """
@@ -186,6 +186,8 @@ class MemoryStore:
                 raise locked_error(held)
             content.lease = None
             content.meta = replace(content.meta, fence=content.meta.fence + 1)
+            if event is not None:
+                _append_event(content, event)
         return held
 
     def content(self) -> Content:
@@ -210,10 +212,13 @@ class MemoryStore:
 class MemorySession(MemoryReader):
     """A state in memory under a lease."""
 
-    def __init__(self, store: MemoryStore, lease: LeaseRecord) -> None:
-        """store: where the lease was taken."""
+    def __init__(
+        self, store: MemoryStore, lease: LeaseRecord, taken_over: LeaseRecord | None = None
+    ) -> None:
+        """store: where the lease was taken; taken_over: the lease before."""
         self._store = store
         self._held = lease
+        self._taken_over = taken_over
         self._is_released = False
 
     @property
@@ -224,6 +229,11 @@ class MemorySession(MemoryReader):
     def fence(self) -> int:
         """The fence number that this session's writes carry."""
         return self._held.fence
+
+    @property
+    def taken_over(self) -> LeaseRecord | None:
+        """The lease of a dead or silent holder that this session's lease replaced."""
+        return self._taken_over
 
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
@@ -278,20 +288,16 @@ class MemorySession(MemoryReader):
 
     def add_run_event(self, event: RunEvent) -> RunEvent:
         """Append to the history."""
-        check_event(event)
         with self._writing() as content:
-            newest = MemoryReader(content).run_events(limit=1)
-            filled = chained(event, newest[0] if newest else None)
-            content.run_events.append(to_text(filled))
-        return filled
+            return _append_event(content, event)
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         with self._writing() as content:
-            renewed = replace(self._held, renewed_at=renewed_at, expires_at=expires_at)
-            content.lease = to_text(renewed)
-        self._held = renewed
-        return renewed
+            lease = renewed(self._held, renewed_at, expires_at)
+            content.lease = to_text(lease)
+        self._held = lease
+        return lease
 
     def release(self) -> None:
         """Give the lease back."""
@@ -320,3 +326,11 @@ class MemorySession(MemoryReader):
 
 def _newest(kind: type[R], texts: Sequence[str]) -> Iterable[R]:
     return (from_text(kind, text) for text in reversed(texts))
+
+
+def _append_event(content: Content, event: RunEvent) -> RunEvent:
+    check_event(event)
+    newest = MemoryReader(content).run_events(limit=1)
+    filled = chained(event, newest[0] if newest else None)
+    content.run_events.append(to_text(filled))
+    return filled

@@ -20,9 +20,14 @@ from brewslm.files import make_private_folder, sync_file, sync_folder
 from brewslm.state import faults
 from brewslm.state.documents import to_text
 from brewslm.state.lease import locked_error, may_take_over
-from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta
+from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
 from brewslm.state.schema import APPLICATION_ID, STEPS, TABLES, migrate
-from brewslm.state.stores._sqlite_session import SqliteReader, SqliteSession, transaction
+from brewslm.state.stores._sqlite_session import (
+    SqliteReader,
+    SqliteSession,
+    append_event,
+    transaction,
+)
 
 _BUSY_S = 5.0
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -87,10 +92,11 @@ class SqliteStore:
         with self._writable() as connection:
             self._check_integrity(connection)
             self._migrate(connection)
-            return SqliteSession(connection, self._take_lease(connection, wanted, now))
+            lease, before = self._take_lease(connection, wanted, now)
+            return SqliteSession(connection, lease, before)
 
-    def force_unlock(self, lease_id: str) -> LeaseRecord:
-        """End exactly that lease and raise the fence.
+    def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
+        """End exactly that lease, raise the fence and add the event to the history.
 
         Raises: StateLockedError when another lease is held, StateError when none is.
         """
@@ -103,6 +109,8 @@ class SqliteStore:
                     raise locked_error(held)
                 connection.execute("DELETE FROM lease")
                 connection.execute("UPDATE meta SET fence = fence + 1")
+                if event is not None:
+                    append_event(connection, event)
             connection.close()
             return held
 
@@ -127,7 +135,8 @@ class SqliteStore:
 
     def _take_lease(
         self, connection: sqlite3.Connection, wanted: LeaseRecord, now: str
-    ) -> LeaseRecord:
+    ) -> tuple[LeaseRecord, LeaseRecord | None]:
+        """Return the lease that is held now and the one that it replaced."""
         reader = SqliteReader(connection)
         with transaction(connection):
             held = reader.lease()
@@ -136,7 +145,7 @@ class SqliteStore:
             lease = replace(wanted, fence=reader.meta().fence + 1)
             connection.execute("UPDATE meta SET fence = ?", (lease.fence,))
             connection.execute("INSERT OR REPLACE INTO lease VALUES (1, ?)", (to_text(lease),))
-        return lease
+        return lease, held
 
     @contextmanager
     def _writable(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,225 @@
+"""The journal of one apply: Begin is durable before an action's work, End before it counts.
+
+Entries that earlier runs left open are taken over here too: the action that resumes a checkpoint
+works in its folder, under an entry of its own.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from brewslm.apply.desk import Desk, Running
+from brewslm.apply.history import History
+from brewslm.apply.recovery import Checkpoint, close, recover
+from brewslm.contracts import Work
+from brewslm.errors import BrewError
+from brewslm.events import ActionCheckpointEvent, ActionLogEvent, RecoveryEvent
+from brewslm.files import make_private_folder
+from brewslm.fingerprint import digest_folder, fingerprint
+from brewslm.plan.action import Action
+from brewslm.stages.kinds import KINDS
+from brewslm.state.records import (
+    DeploymentRecord,
+    OperationRecord,
+    OperationStatus,
+    ResourceRecord,
+)
+from brewslm.state.store import StateSession
+
+_DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
+"""Reason codes after which going on from a checkpoint would only fail again."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An action whose Begin is durable."""
+
+    running: Running
+    operation: OperationRecord
+    checkpoint: Checkpoint | None
+    """Where it goes on from."""
+
+
+class Journal:
+    """Writes Begin, checkpoints and End of the actions of one apply."""
+
+    def __init__(
+        self,
+        session: StateSession,
+        desk: Desk,
+        history: History,
+        *,
+        apply_id: str,
+        is_resume_allowed: bool,
+    ) -> None:
+        """is_resume_allowed: whether checkpoints of earlier runs may be used."""
+        self._session = session
+        self._desk = desk
+        self._history = history
+        self._apply_id = apply_id
+        self._is_resume_allowed = is_resume_allowed
+        self._checkpoints: dict[str, Checkpoint] = {}
+
+    def recover(self) -> None:
+        """Close what earlier runs left open; keep the checkpoints that can be resumed."""
+        desk = self._desk
+        self._checkpoints = recover(
+            self._session, desk.artifacts, desk.home, desk.tell, desk.clock.now()
+        )
+
+    def begin(self, action: Action, facts: dict[str, Any]) -> Begun:
+        """Record that an action begins, and make the folder that it works in."""
+        identity = fingerprint(facts)
+        checkpoint = self._resumable(identity)
+        operation_id = uuid.uuid4().hex
+        operation = replace(
+            self._entry(action, operation_id),
+            fingerprint=identity,
+            folder=checkpoint.operation.folder if checkpoint else f"runs/{operation_id}",
+            facts=facts,
+            checkpoints=checkpoint.operation.checkpoints if checkpoint else (),
+            predicted=_predicted(action),
+        )
+        self._session.begin(operation)
+        if checkpoint is not None:
+            self._supersede(action, checkpoint)
+        path = self._desk.home / operation.folder
+        if KINDS[action.target].work is Work.DOOR:
+            make_private_folder(path)
+        running = Running(
+            operation_id,
+            path,
+            identity,
+            facts,
+            on_checkpoint=self._checkpoint_recorder(action, operation),
+            on_warning=self._warning_recorder(action),
+        )
+        return Begun(running, operation, checkpoint)
+
+    def begin_delete(self, action: Action) -> OperationRecord:
+        """Record that a resource is about to be forgotten."""
+        operation = self._entry(action, uuid.uuid4().hex)
+        self._session.begin(operation)
+        return operation
+
+    def end(
+        self,
+        operation: OperationRecord,
+        record: ResourceRecord,
+        deployment: DeploymentRecord | None,
+        actual: dict[str, Any],
+    ) -> None:
+        """Record that an action ended, together with what its resource is from now on."""
+        ended = replace(self._ended(operation), checkpoints=(), actual=actual)
+        self._session.end(ended, records=[record], deployment=deployment)
+
+    def end_delete(self, operation: OperationRecord) -> None:
+        """Record that a resource is forgotten."""
+        self._session.end(self._ended(operation), removed=[operation.address])
+
+    def fail(self, operation: OperationRecord, error: BrewError, *, is_interrupted: bool) -> None:
+        """Record that an action failed; it stays open where a checkpoint is worth going on from."""
+        journalled = next(
+            item
+            for item in self._session.operations(only_open=True)
+            if item.operation_id == operation.operation_id
+        )
+        can_resume = bool(journalled.checkpoints) and error.code not in _DEAD_ENDS
+        status = (
+            OperationStatus.INTERRUPTED if is_interrupted or can_resume else OperationStatus.FAILED
+        )
+        self._session.end(replace(self._ended(journalled), status=status, reason_code=error.code))
+
+    def _entry(self, action: Action, operation_id: str) -> OperationRecord:
+        return OperationRecord(
+            operation_id=operation_id,
+            apply_id=self._apply_id,
+            address=action.address,
+            kind=action.target,
+            operation=str(action.operation),
+            fingerprint="",
+            fence=self._session.fence,
+            folder="",
+            begun_at=self._desk.clock.now(),
+        )
+
+    def _ended(self, operation: OperationRecord) -> OperationRecord:
+        now = self._desk.clock.now()
+        return replace(operation, status=OperationStatus.ENDED, ended_at=now)
+
+    def _resumable(self, identity: str) -> Checkpoint | None:
+        checkpoint = self._checkpoints.pop(identity, None)
+        if checkpoint is None or self._is_resume_allowed:
+            return checkpoint
+        now = self._desk.clock.now()
+        discarded = OperationStatus.DISCARDED
+        close(self._session, self._desk.home, checkpoint.operation, now, discarded)
+        return None
+
+    def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
+        """Close the entry whose checkpoint another one goes on from."""
+        superseded = replace(
+            self._ended(checkpoint.operation),
+            status=OperationStatus.DISCARDED,
+            reason_code="training_resumed",
+        )
+        self._session.end(superseded)
+        summary = f"resumed from step {checkpoint.step}"
+        self._history.add(action.target, "info", "training_resumed", summary, {})
+        self._desk.tell(
+            RecoveryEvent(
+                address=action.address,
+                decision="resumed",
+                digest=checkpoint.digest,
+                step=checkpoint.step,
+                message=f"{action.address}: goes on from step {checkpoint.step}",
+            )
+        )
+
+    def _checkpoint_recorder(
+        self, action: Action, operation: OperationRecord
+    ) -> Callable[[int, str], None]:
+        folder = self._desk.home / operation.folder
+
+        def record(step: int, path: str) -> None:
+            digest = digest_folder(folder / path)
+            size_bytes = sum(item.stat().st_size for item in (folder / path).rglob("*"))
+            entry: dict[str, object] = {
+                "step": step,
+                "path": path,
+                "digest": digest,
+                "size_bytes": size_bytes,
+            }
+            self._session.add_checkpoint(operation.operation_id, entry)
+            self._desk.tell(
+                ActionCheckpointEvent(
+                    address=action.address, step=step, digest=digest, size_bytes=size_bytes
+                )
+            )
+
+        return record
+
+    def _warning_recorder(self, action: Action) -> Callable[[str, str, dict[str, Any]], None]:
+        def record(reason_code: str, text: str, facts: dict[str, Any]) -> None:
+            self._history.add(action.target, "warning", reason_code, text, facts)
+            self._desk.tell(
+                ActionLogEvent(
+                    level="warning",
+                    address=action.address,
+                    stream="library",
+                    text=text,
+                    message=f"{action.address}: {text}",
+                )
+            )
+
+        return record
+
+
+def _predicted(action: Action) -> dict[str, Any]:
+    price = action.estimate
+    return {
+        "wall_s": price.wall_s.value,
+        "memory_bytes": price.memory_bytes.value,
+        "disk_bytes": price.disk_bytes.value,
+    }

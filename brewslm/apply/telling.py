@@ -1,0 +1,75 @@
+"""The events of single actions, from their start to their end."""
+
+from brewslm.address import Address
+from brewslm.apply.desk import Done
+from brewslm.apply.journal import Begun
+from brewslm.errors import BrewError
+from brewslm.events import (
+    ActionCompleteEvent,
+    ActionErrorEvent,
+    ActionSkipEvent,
+    ActionStartEvent,
+)
+from brewslm.plan.action import Action
+from brewslm.state.records import ResourceRecord
+
+
+def started(action: Action, index: int, total: int, begun: Begun | None = None) -> ActionStartEvent:
+    """Return that the action at `index` of `total` begins."""
+    checkpoint = begun.checkpoint if begun else None
+    return ActionStartEvent(
+        address=action.address,
+        operation=str(action.operation),
+        reason=action.reason,
+        index=index + 1,
+        total=total,
+        resumes_from=checkpoint.step if checkpoint else None,
+        operation_id=begun.operation.operation_id if begun else "",
+    )
+
+
+def completed(
+    action: Action, begun: Begun, done: Done, earlier: ResourceRecord | None, elapsed_s: float
+) -> ActionCompleteEvent:
+    """Return that an action is done; earlier: what its resource was before."""
+    return ActionCompleteEvent(
+        address=action.address,
+        operation_id=begun.operation.operation_id,
+        elapsed_s=round(elapsed_s, 3),
+        is_reused=done.is_reused,
+        outputs=[
+            {"name": name, "digest": item.digest, "size_bytes": item.size_bytes}
+            for name, item in sorted(done.outputs.items())
+        ],
+        is_same_as_before=earlier is not None and earlier.outputs == done.outputs,
+        actual=done.actual,
+        values=done.values,
+    )
+
+
+def failed(action: Action, error: BrewError, elapsed_s: float) -> ActionErrorEvent:
+    """Return that an action failed."""
+    return ActionErrorEvent(
+        address=action.address,
+        reason_code=error.code,
+        remedy=error.remedy,
+        elapsed_s=round(elapsed_s, 3),
+        message=error.message + (f" (found: {error.found})" if error.found else ""),
+    )
+
+
+def cut_off(action: Action) -> ActionSkipEvent:
+    """Return that nothing is left to do, since the inputs came out as they were."""
+    return ActionSkipEvent(
+        address=action.address,
+        because="early_cutoff",
+        upstream="",
+        message=f"{action.address}: its inputs came out the same, nothing to do",
+    )
+
+
+def skipped(action: Action, because: str, upstream: Address) -> ActionSkipEvent:
+    """Return that an action was not begun because of another one."""
+    return ActionSkipEvent.model_validate(
+        {"address": action.address, "because": because, "upstream": str(upstream)}
+    )

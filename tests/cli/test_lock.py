@@ -1,0 +1,42 @@
+"""The lease from outside: ended by its ID, or taken over from the dead; both are remembered."""
+
+from contextlib import closing
+
+from brewslm.state.records import RunEvent
+from tests.apply.bench import Bench
+from tests.cli.conftest import Run
+from tests.state.states import NOW, dead_lease, lease
+
+
+def _events_of(bench: Bench, code: str) -> list[RunEvent]:
+    with closing(bench.store().read()) as reader:
+        return reader.run_events(reason_code=code)
+
+
+def test_forced_unlock_is_remembered_with_who_did_it(applied: Bench, run: Run) -> None:
+    held = lease()
+    with closing(applied.store().acquire(held, NOW)):
+        run("force-unlock", "0" * 16, "--yes").says(5, "state_locked", held.lease_id)
+        assert _events_of(applied, "lease_forced") == []
+        assert run("force-unlock", held.lease_id, "--yes").code == 0
+    (event,) = _events_of(applied, "lease_forced")
+    assert (event.stage, event.severity) == ("system", "warning")
+    assert event.payload == {"lease_id": held.lease_id}
+    assert "@" in event.actor
+
+
+def test_apply_takes_over_from_a_dead_holder_and_says_so(applied: Bench, run: Run) -> None:
+    dead = dead_lease()
+    abandoned = applied.store().acquire(dead, NOW)
+    answer = run("apply", "--auto-approve", "--json")
+    abandoned.close()
+    assert answer.code == 0
+    assert '"taken_over_from":"mira@build-3"' in answer.out.replace(": ", ":")
+    (event,) = _events_of(applied, "lease_taken_over")
+    assert event.payload["lease_id"] == dead.lease_id
+    assert event.payload["pid"] == dead.pid
+
+
+def test_apply_under_a_free_lease_takes_over_from_nobody(applied: Bench, run: Run) -> None:
+    assert run("apply", "--auto-approve").code == 0
+    assert _events_of(applied, "lease_taken_over") == []
