@@ -2,14 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _KIND = re.compile(r"[a-z][a-z_]*")
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Address:
+class Address(Struct, frozen=True, order=True):
     """A resource's kind and its name; the name is empty where a project has one of the kind."""
 
     kind: str

@@ -6,10 +6,10 @@ drops the fields that are metadata; what is left enters fingerprints.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
@@ -116,8 +116,7 @@ def _leaf_categories(value: Any, category: Category, path: str) -> Iterator[tupl
         yield path, category
 
 
-@dataclass(frozen=True, slots=True)
-class InputRef:
+class InputRef(Struct, frozen=True):
     """An output of another resource that a resource consumes.
 
     An ordering input (`is_ordering`) makes a resource wait, and for a verdict also makes it depend
@@ -134,8 +133,7 @@ class InputRef:
         return f"{self.address}:{self.output}"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """Bytes that a resource yielded: a file's digest, or the digest of a folder's listing."""
 
     digest: str
@@ -171,8 +169,7 @@ class Work(StrEnum):
     """Apply itself: a pointer moves."""
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """What a resource kind is: all that plan and apply need to know about it."""
 
     name: str

@@ -5,9 +5,10 @@ their value; nothing below the command line stops at the first one.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from brewslm.errors import ExitCode
 
@@ -486,8 +487,7 @@ def finding_code(code: str, default: FindingCode) -> FindingCode:
     return FindingCode.__members__.get(code.upper(), default)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A position in a file: path relative to the project, 1-based line and column, 0 where
     unknown.
     """
@@ -500,8 +500,7 @@ class Place:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that a person should know about their input.
 
     `field` is a dotted path such as spec.training_plan.config.lora_r; `code` is a FindingCode or,
@@ -522,7 +521,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as plain JSON, its place flattened into file, line and column."""
-        document = asdict(self)
+        document = to_builtins(self)
         place = document.pop("place")
         return {
             **document,

@@ -10,9 +10,10 @@ import os
 import secrets
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from brewslm.errors import BrewError
 
@@ -96,8 +97,7 @@ def swap_folder(built: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True)
-class StatProof:
+class StatProof(Struct, frozen=True):
     """What a stat call said when a file was digested.
 
     It proves that the bytes are the same only while size, mtime and inode are equal and the mtime

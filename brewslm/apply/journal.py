@@ -6,8 +6,10 @@ works in its folder, under an entry of its own.
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from brewslm.apply.desk import Desk, Running
 from brewslm.apply.history import History

@@ -6,8 +6,10 @@ digests, never on times.
 """
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.events import Listener, RecoveryEvent

@@ -1,8 +1,9 @@
 """The two documents of an artifact store: a folder's listing, and what a fingerprint yielded."""
 
 import json
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from brewslm.artifacts import faults
 from brewslm.artifacts.store import Produced
@@ -42,7 +43,7 @@ def listing_from(digest: str, data: bytes) -> dict[str, Output]:
 
 def produced_bytes(produced: Produced) -> bytes:
     """Return what a fingerprint yielded as bytes that carry their own digest."""
-    document = asdict(produced)
+    document = to_builtins(produced)
     return canonical_json({"produced": document, "digest": digest_value(document)})
 
 

@@ -5,15 +5,15 @@ digest names it. The size of a folder is the sum of its files. Every store passe
 `tests/artifacts/test_every_store.py`.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from brewslm.contracts import Output
 
 
-@dataclass(frozen=True, slots=True)
-class Produced:
+class Produced(Struct, frozen=True):
     """What a fingerprint yielded once: outputs by name, small values, and the facts behind the
     fingerprint.
     """

@@ -3,9 +3,9 @@
 import json
 import sys
 import uuid
-from dataclasses import asdict
 
 import click
+from msgspec.structs import asdict
 
 from brewslm.apply.clock import SystemClock
 from brewslm.cli.planning import open_state

@@ -6,11 +6,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
+from msgspec import Struct
 
 from brewslm.address import Address
 from brewslm.cli.provenance import git_commit
@@ -34,8 +34,7 @@ from brewslm.state.store import StateReader
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """A plan, and what apply needs beside it."""
 
     plan: Plan

@@ -5,9 +5,10 @@ talk.
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
+
+from msgspec import Struct, field
 
 from brewslm.artifacts.local import LocalStore
 from brewslm.files import make_private_folder, write_atomic
@@ -17,8 +18,7 @@ from brewslm.state.stores.sqlite import SqliteStore
 _IGNORE_ALL = b"*\n"
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Struct, frozen=True):
     """One call of the program."""
 
     root: Path

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import to_builtins
 
 from brewslm.cli.addresses import unknown_address
 from brewslm.cli.planning import open_state, write_output
@@ -107,7 +107,7 @@ def _project(
 def _revision(state: StateReader, number: int) -> str:
     for revision in state.revisions():
         if revision.revision == number:
-            document: dict[str, Any] = asdict(revision)
+            document: dict[str, Any] = to_builtins(revision)
             return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     raise PlanError(
         f"there is no revision {number}",

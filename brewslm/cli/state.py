@@ -1,10 +1,10 @@
 """`brewslm state`: what the state remembers, read only."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.session import Session

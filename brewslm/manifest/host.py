@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class HostFacts:
+
+class HostFacts(Struct, frozen=True):
     """What decides host fixes and whether a run fits; provenance, never identity."""
 
     has_cuda: bool = False

@@ -1,6 +1,5 @@
 """`brewslm.yaml` into a checked value, or all findings at once."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,7 +317,7 @@ def _with_split(shaped: Shaped, source: YamlFile) -> tuple[Spec, dict[str, str],
         message="sets with sources of their own take no share of the pool",
         actionable_fix="nothing, or write dataset.split",
         field="spec.dataset.split",
-        place=replace(source.place(("spec", "dataset"))),
+        place=source.place(("spec", "dataset")),
         found=f"{split.train:g} / {split.validation:g} / {split.test:g}",
         expected=f"{train:g} / {validation:g} / {test:g}",
     )

@@ -1,8 +1,9 @@
 """Evaluation packs that are files of the project: read in the strict dialect, with positions."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
 from brewslm.files import PathError, read_inside

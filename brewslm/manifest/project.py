@@ -2,17 +2,17 @@
 their origins.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.contracts import Spec
 from brewslm.diagnostics import Finding, Place
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One resource that the manifest asks for.
 
     `spec` holds effective identity values: defaults, mode, profile and manifest applied, host fixes
@@ -37,8 +37,7 @@ class Wanted:
         return self.places.get(path, Place())
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """A manifest without error findings; findings of lower severity are kept.
 
     `digest` is that of the effective manifest's canonical JSON: blanks, comments, key order and

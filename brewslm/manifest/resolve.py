@@ -6,8 +6,9 @@ Host fixes are provenance: the identity keeps the value before them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.contracts import spec_values
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
@@ -30,8 +31,7 @@ _MODE_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """An effective training plan, where its values come from, and what this host uses instead."""
 
     spec: TrainingPlanSpec

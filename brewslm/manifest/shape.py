@@ -4,9 +4,10 @@ all at once.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
@@ -37,8 +38,7 @@ _OBSERVED = ("spec", "training_plan", "config", "observability")
 _ABSENT = object()
 
 
-@dataclass
-class Shaped:
+class Shaped(Struct):
     """A manifest file as typed values, what was written in it, and findings."""
 
     file: ManifestFile | None = None

@@ -5,7 +5,7 @@ Paths are dotted, with `[]` for any list element. These tables are the whole of 
 translated.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _CONFIG = "spec.training_plan.config"
 
@@ -128,8 +128,7 @@ UNAVAILABLE_VALUES |= {
 }
 
 
-@dataclass(frozen=True)
-class Foreign:
+class Foreign(Struct, frozen=True):
     """What a name of another tool is called here."""
 
     name: str

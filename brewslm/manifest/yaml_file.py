@@ -8,9 +8,9 @@ depth of the input.
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
@@ -45,20 +45,17 @@ _CORE_TAGS = frozenset(
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class UnquotedDate:
+class UnquotedDate(Struct, frozen=True):
     """A plain scalar that looks like a date; text only when it is quoted."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class RefusedNumber:
+class RefusedNumber(Struct, frozen=True):
     """Stands where a number was refused; a finding says why."""
 
 
-@dataclass
-class YamlFile:
+class YamlFile(Struct):
     """Plain values of a file, and where each key and value stands."""
 
     value: Any = None
@@ -81,8 +78,7 @@ class _StopReadingError(Exception):
     """The file cannot be read further; a finding says why."""
 
 
-@dataclass
-class _Open:
+class _Open(Struct):
     """A mapping or sequence under construction."""
 
     path: Path

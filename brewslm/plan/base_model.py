@@ -8,9 +8,11 @@ then JSON.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from brewslm.contracts import Output
 from brewslm.errors import PlanError
@@ -37,8 +39,7 @@ _REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 BUILTIN = Path(__file__).parent.parent / "builtin"
 
 
-@dataclass(frozen=True)
-class BaseModel:
+class BaseModel(Struct, frozen=True):
     """A base model's files and shape."""
 
     folder: Path

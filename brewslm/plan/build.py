@@ -5,9 +5,10 @@ outputs are read off files while planning, made by a door, or a pointer that mov
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm import __version__
 from brewslm.address import Address
@@ -52,8 +53,7 @@ _PENDING_OUTPUTS = {
 }
 
 
-@dataclass
-class Built:
+class Built(Struct):
     """A plan, and what was found on the way that apply needs."""
 
     plan: Plan

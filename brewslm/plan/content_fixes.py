@@ -3,8 +3,9 @@ touch unwritten fields only; a written value that cannot work is an error.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
@@ -16,8 +17,7 @@ from brewslm.stages.training_plan import TrainingPlanSpec
 _DEFAULT_TARGETS = ("q_proj", "v_proj")
 
 
-@dataclass
-class Fixed:
+class Fixed(Struct):
     """A recipe that fits its model and rows, and what was changed or is wrong."""
 
     spec: TrainingPlanSpec

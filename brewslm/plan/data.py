@@ -4,10 +4,11 @@ call.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.contracts import Output, Spec, counting_values, spec_values
@@ -28,8 +29,7 @@ _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
 _FILES = {"validation": "val"}
 
 
-@dataclass
-class DataOutcome:
+class DataOutcome(Struct):
     """What the data of a project comes to."""
 
     contents: dict[Address, str] = field(default_factory=dict)

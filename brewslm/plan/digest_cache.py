@@ -5,16 +5,17 @@ else.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from brewslm.files import StatProof
 from brewslm.fingerprint import digest_file
 
 
-@dataclass
-class DigestCache:
+class DigestCache(Struct):
     """Digests by a key of the caller's, such as a path relative to the project."""
 
     now_ns: int

@@ -6,8 +6,9 @@ without a model, and a changed metric scores stored predictions again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.contracts import Tier
 from brewslm.fingerprint import fingerprint
@@ -18,8 +19,7 @@ STATISTICS_VERSION = 1
 """Raised when intervals or paired comparisons are computed differently."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One piece of an evaluation: its name, tier, and the facts that determine it (None while one
     is unknown).
     """
@@ -34,8 +34,7 @@ class Part:
         return fingerprint(self.facts) if self.facts is not None else None
 
 
-@dataclass(frozen=True)
-class Answering:
+class Answering(Struct, frozen=True):
     """What every prediction of an evaluation has in common.
 
     `load` says how the base model is held (quantization, dtype, chat template settings) as the

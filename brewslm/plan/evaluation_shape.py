@@ -1,8 +1,9 @@
 """What an evaluation looks like: roles, prepared sets, the set that decides, gates and policy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.contracts import Output, Spec
@@ -21,8 +22,7 @@ SETS = ("gold_test", "gold_dev", "test", "validation", "train")
 _SET_FILES = {"validation": "val"}
 
 
-@dataclass(frozen=True)
-class EvaluationShape:
+class EvaluationShape(Struct, frozen=True):
     """An evaluation as the manifest and the prepared data mean it."""
 
     profile: str

@@ -1,7 +1,8 @@
 """The findings of a plan as they come together, each with its place in the manifest."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings

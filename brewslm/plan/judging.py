@@ -4,8 +4,9 @@ metrics are stored already, the verdict itself.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
@@ -24,8 +25,7 @@ from brewslm.tasks.weakening import weakenings
 _EVAL_PACK = Address("eval_pack")
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What a plan says about the evaluation."""
 
     findings: tuple[Finding, ...] = ()

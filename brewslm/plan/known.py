@@ -2,9 +2,10 @@
 it.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.contracts import Output, Spec
@@ -15,8 +16,7 @@ from brewslm.plan.base_model import BaseModel
 _DATASET = Address("dataset")
 
 
-@dataclass
-class Known:
+class Known(Struct):
     """Specs with their content fixes, and the outputs and values that are known so far."""
 
     specs: dict[Address, Spec]

@@ -3,7 +3,8 @@ to.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader

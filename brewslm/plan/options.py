@@ -1,15 +1,15 @@
 """What a plan is made with, beside the manifest, the state and the artifacts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 
 
-@dataclass(frozen=True)
-class PlanOptions:
+class PlanOptions(Struct, frozen=True):
     """How a plan is made, and where."""
 
     scratch: Path

@@ -3,8 +3,9 @@ constants of the device; bytes from the model's shape.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.plan import memory, past
 from brewslm.plan.action import Estimate, Price
@@ -32,8 +33,7 @@ _PARITY_ROWS = 32
 _WRITE_BYTES_A_S = 2e8
 
 
-@dataclass(frozen=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """What the price of an action rests on."""
 
     base: BaseModel

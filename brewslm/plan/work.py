@@ -1,15 +1,15 @@
 """How much a training run has to do, from counts alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.plan.lengths import mean_tokens
 from brewslm.stages.training_config import TrainingConfig
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """The size of a training run."""
 
     rows: int

@@ -1,8 +1,9 @@
 """A plan as text for a terminal or a log; the same with and without colour."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.contracts import Operation
 from brewslm.diagnostics import Severity
@@ -23,8 +24,7 @@ _MAX_CAUSES = 3
 NO_CHANGES = "No changes. The project is what brewslm.yaml says."
 
 
-@dataclass(frozen=True)
-class TextStyle:
+class TextStyle(Struct, frozen=True):
     """How text is laid out: colour, plain ASCII, and how much is shown."""
 
     has_color: bool = False

@@ -5,9 +5,9 @@ an empty column is never replaced by another.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from brewslm.contracts import Spec
@@ -45,8 +45,7 @@ class DefaultOptions(Spec):
     """Rows whose value shapes are looked at, smallest digests first."""
 
 
-@dataclass(frozen=True, slots=True)
-class MapperField:
+class MapperField(Struct, frozen=True):
     """A field that a mapper reads, and the column names that introspection knows for it."""
 
     name: str
@@ -54,8 +53,7 @@ class MapperField:
     known_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A row and what must become of it: an accepted example, or a reject code."""
 
     row: Mapping[str, Any]
@@ -68,8 +66,7 @@ class Sample:
 Map = Callable[[Mapping[str, Any], Any, Target], Mapped]
 
 
-@dataclass(frozen=True)
-class Mapper:
+class Mapper(Struct, frozen=True):
     """A way to make examples of rows.
 
     `map` takes the bound fields, the options and the target; it raises RejectedRow.

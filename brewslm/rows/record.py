@@ -1,8 +1,9 @@
 """Values on a row's way: the record that a source yields and the example made of it."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from brewslm.rows.rejects import HoldCode, RejectCode
 
@@ -75,8 +76,7 @@ class Split(StrEnum):
         return self in (Split.TRAIN, Split.VALIDATION)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(Struct, frozen=True, order=True):
     """Where a row stands: source, file and line."""
 
     source: str
@@ -88,8 +88,7 @@ class Position:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(slots=True)
-class Example:
+class Example(Struct):
     """What a mapper made of a row, with its identities and, in the end, its place."""
 
     position: Position
@@ -112,8 +111,7 @@ class Example:
     hold: HoldCode | None = None
 
 
-@dataclass(slots=True)
-class Reject:
+class Reject(Struct):
     """A row that stayed out, or a duplicate (`of_row_id` set) of a row that stayed in."""
 
     position: Position

@@ -5,12 +5,12 @@ text, is one of several answers, a label, a JSON value, entities or tool calls.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import jsonschema_rs
 import orjson
+from msgspec import Struct
 
 from brewslm.fingerprint import canonical_json
 from brewslm.registry import closest
@@ -22,8 +22,7 @@ SEQ2SEQ_PROFILES = ("seq2seq", "summarization", "translation", "paraphrase")
 NO_TOOL = "no_tool"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Which task the examples are for, and what limits their answers."""
 
     task_profile: str

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import fields, replace
 
 from brewslm.contracts import Output
 from brewslm.state.faults import corrupt
@@ -15,14 +17,14 @@ from brewslm.state.records import (
     Status,
 )
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Struct)
 
 
 def to_document(record: Any) -> dict[str, Any]:
     """Return a record as JSON values."""
-    if not is_dataclass(record) or isinstance(record, type):
+    if not isinstance(record, Struct):
         raise TypeError("not a record")
-    document: dict[str, Any] = json.loads(json.dumps(asdict(record)))
+    document: dict[str, Any] = to_builtins(record)
     return document
 
 
@@ -33,7 +35,7 @@ def to_text(record: Any) -> str:
 
 def from_document(kind: type[R], document: Mapping[str, Any]) -> R:
     """Return a record from its JSON values."""
-    names = {item.name for item in fields(kind)}  # type: ignore[arg-type]  # every record is a dataclass
+    names = {item.name for item in fields(kind)}
     values = {name: value for name, value in document.items() if name in names}
     if kind is ResourceRecord:
         values["status"] = Status(values["status"])

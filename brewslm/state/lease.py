@@ -12,8 +12,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.records import LeaseRecord

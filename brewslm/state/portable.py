@@ -6,8 +6,9 @@ address.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from brewslm.errors import StateError
 from brewslm.fingerprint import canonical_json, digest_value

@@ -5,9 +5,10 @@ interprets. Times are RFC 3339 text in UTC, given by the caller; order comes fro
 sequence numbers, never from times.
 """
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.contracts import Output
 
@@ -23,8 +24,7 @@ class Status(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(Struct, frozen=True):
     """Identity and version of a state; `fence` is the highest number that was ever given out."""
 
     schema_version: int
@@ -33,8 +33,7 @@ class Meta:
     fence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceRecord:
+class ResourceRecord(Struct, frozen=True):
     """What was last applied at an address.
 
     `facts` are the readable values whose digest is `fingerprint`; `values` are small results
@@ -67,8 +66,7 @@ class OperationStatus(StrEnum):
     DISCARDED = "discarded"
 
 
-@dataclass(frozen=True, slots=True)
-class OperationRecord:
+class OperationRecord(Struct, frozen=True):
     """One entry of the journal: an action of an apply, begun and perhaps ended.
 
     `folder` is relative to the project's .brewslm folder. `checkpoints` are {step, path, digest,
@@ -95,8 +93,7 @@ class OperationRecord:
     actual: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRecord:
+class LeaseRecord(Struct, frozen=True):
     """The right to write, as data: who holds it, for what, since when and until when."""
 
     lease_id: str
@@ -117,8 +114,7 @@ class LeaseRecord:
     """When it was renewed, by the clock of `boot_id`; 0 where there is no such clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionRecord:
+class RevisionRecord(Struct, frozen=True):
     """One finished apply that changed content."""
 
     revision: int
@@ -134,8 +130,7 @@ class RevisionRecord:
     is_partial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentRecord:
+class DeploymentRecord(Struct, frozen=True):
     """What a promoted pointer names, and on what evidence. The newest of an alias is in force."""
 
     alias: str
@@ -151,8 +146,7 @@ class DeploymentRecord:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunEvent:
+class RunEvent(Struct, frozen=True):
     """One line of the append-only history of runs, chained by digest."""
 
     sequence: int

@@ -2,7 +2,8 @@
 stage.
 """
 
-from dataclasses import asdict, replace
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from brewslm.errors import StateError
 from brewslm.fingerprint import digest_value
@@ -119,7 +120,7 @@ def chained(event: RunEvent, previous: RunEvent | None) -> RunEvent:
     if previous is None:
         return replace(event, sequence=1, previous_digest="")
     return replace(
-        event, sequence=previous.sequence + 1, previous_digest=digest_value(asdict(previous))
+        event, sequence=previous.sequence + 1, previous_digest=digest_value(to_builtins(previous))
     )
 
 

@@ -5,9 +5,11 @@ model and without an array library.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from brewslm.tasks.comparing import (
     Verdict,
@@ -32,8 +34,7 @@ _DECISIVE_ORDER = ("gold_test", "gold_dev")
 _MOST_ROWS_SHOWN = 1_000_000
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a gate came to; `verdict` is None where the gate is not enforced."""
 
     gate_id: str
@@ -71,8 +72,7 @@ class Outcome:
         return asdict(self) | {"interval": interval, "verdict": verdict, "passed": self.passed}
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """One side of a gate: its threshold, or its regression against a baseline."""
 
     verdict: Verdict | None
@@ -120,8 +120,7 @@ def decide(
     }
 
 
-@dataclass(frozen=True)
-class _Bench:
+class _Bench(Struct, frozen=True):
     """The stored numbers that gates are held against."""
 
     metrics: Mapping[str, Any]

@@ -1,8 +1,9 @@
 """What is wrong with gates before anything runs: all of it at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from brewslm.registry import closest
 from brewslm.tasks.deciding import bound_of
@@ -27,8 +28,7 @@ _MISSING_FOR = {
 _BUILTIN_SLICE_COLUMNS = ("source", "label", "length", "turns", "has_number")
 
 
-@dataclass(frozen=True)
-class GateProblem:
+class GateProblem(Struct, frozen=True):
     """Trouble with a gate, or with all of them (`gate_index` -1)."""
 
     code: str

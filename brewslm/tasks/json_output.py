@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.strict_json import StrictJsonError, parse_strict
 
@@ -12,8 +13,7 @@ _FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(?P<content>.*?)\n?[ \t]*```", re.DOTA
 _CLOSING = {"{": "}", "[": "]"}
 
 
-@dataclass(frozen=True, slots=True)
-class JsonReading:
+class JsonReading(Struct, frozen=True):
     """A JSON value found in an output; `is_whole` where nothing surrounds it."""
 
     value: Any

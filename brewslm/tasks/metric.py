@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from brewslm.tasks.arithmetic import PLAIN, Arithmetic, Number, Totals
 
@@ -25,8 +26,7 @@ class MetricKind(StrEnum):
     """A property of the run, without an interval."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A metric as data; `numerator` and `denominator` name the counts of proportions and means."""
 
     metric_id: str

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brewslm.errors import BrewError
@@ -118,8 +118,7 @@ class PackError(BrewError):
     """A pack cannot be used; the code is that of the finding."""
 
 
-@dataclass(frozen=True)
-class PackProblem:
+class PackProblem(Struct, frozen=True):
     """Something wrong in a pack file, by the dotted path inside it."""
 
     path: str
@@ -127,8 +126,7 @@ class PackProblem:
     remedy: str = "correct the pack file"
 
 
-@dataclass(frozen=True)
-class LoadedPack:
+class LoadedPack(Struct, frozen=True):
     """A pack, None when it has problems."""
 
     pack: Pack | None

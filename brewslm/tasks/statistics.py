@@ -6,9 +6,10 @@ made elsewhere, with an array library, and stored.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+
+from msgspec import Struct
 
 _NORMAL = NormalDist()
 _TINY = 1e-300
@@ -125,8 +126,7 @@ def quantile(quantiles: Sequence[float], level: float) -> float:
     return quantiles[left] + (quantiles[left + 1] - quantiles[left]) * (at - left)
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """What n rows can tell about a proportion gate."""
 
     n: int

@@ -1,8 +1,9 @@
 """A task profile: how it asks, what it expects, how it scores, and which metrics that yields."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from brewslm.registry import Registry
 from brewslm.tasks.metric import Metric
@@ -11,8 +12,7 @@ Message = dict[str, Any]
 Contract = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ScoringOptions:
+class ScoringOptions(Struct, frozen=True):
     """Choices of a pack about how outputs are read; all of them belong to the metrics tier."""
 
     json_mode: str = "first_value"
@@ -28,8 +28,7 @@ class ScoringOptions:
 DEFAULT_OPTIONS = ScoringOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Struct, frozen=True):
     """What one output amounts to.
 
     `counts` are the sufficient statistics that metrics sum; `score` is the item's own mark in
@@ -47,8 +46,7 @@ class Scored:
     """Reason of a failure that only the task can tell, such as label_confusion."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A row of the profile as canonical values, with an output that is fully right."""
 
     inputs: dict[str, Any]
@@ -57,8 +55,7 @@ class Sample:
     right_output: str
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True):
     """All that other rooms need to know about a task profile; functions are pure."""
 
     name: str

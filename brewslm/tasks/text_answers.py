@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from brewslm.tasks.metric import Metric, mean, proportion
 from brewslm.tasks.normalisers import NORMALISERS
@@ -15,8 +16,7 @@ _REFUSALS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TextMatch:
+class TextMatch(Struct, frozen=True):
     """How an answer compares with the reference that fits it best."""
 
     exact: float

@@ -1,8 +1,9 @@
 """Which changes of gates and policy let more models pass than before."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from brewslm.tasks.gate import Gate
 
@@ -10,8 +11,7 @@ _INCONCLUSIVE_RANK = {"block": 0, "need_more": 0, "warn": 1}
 _BOUND_RANK = {"careful": 0, "point": 1, "lenient": 2}
 
 
-@dataclass(frozen=True)
-class GateChange:
+class GateChange(Struct, frozen=True):
     """A difference of the gate contract; `weakened` where it lets more models pass."""
 
     kind: str

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import asdict
 
 from brewslm.apply.clock import SystemClock
 from brewslm.errors import ExitCode

@@ -3,13 +3,13 @@
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.memory import MemoryArtifacts

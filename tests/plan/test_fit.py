@@ -1,9 +1,9 @@
 """A run that can't fit the device is refused, one that may not is told, and both say what helps."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.plan.base_model import BaseModel, read_base_model

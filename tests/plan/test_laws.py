@@ -17,7 +17,7 @@ from tests.plan.conftest import copied
 EDITS = {
     "rate": ("learning_rate: 2.0e-3", "learning_rate: 1.0e-3"),
     "epochs": ("num_epochs: 2", "num_epochs: 3"),
-    "batch": ("optimizer: adamw_torch", "optimizer: adamw_torch\n      batch_size: 2"),
+    "batch": ("optimizer: adamw_torch", "optimizer: adamw_torch\n      batch_size: 3"),
     "gate": ("threshold: 0.8", "threshold: 0.9"),
     "answers": ("  eval_pack:\n", "  eval_pack:\n    generation: {max_new_tokens: 9}\n"),
     "formats": ("[adapter, safetensors]", "[safetensors]"),

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from brewslm.contracts import Output
 from brewslm.state.lease import wanted_lease

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.empty import EmptyState

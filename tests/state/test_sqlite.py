@@ -7,11 +7,11 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from brewslm.errors import StateError, StateLockedError, StateVersionError
 from brewslm.state.records import SCHEMA_VERSION

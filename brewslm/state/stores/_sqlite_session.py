@@ -4,8 +4,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
@@ -22,7 +24,7 @@ from brewslm.state.records import (
 )
 from brewslm.state.run_events import chained, check_event
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Struct)
 
 _OPEN = (OperationStatus.BEGUN, OperationStatus.INTERRUPTED)
 

@@ -6,9 +6,12 @@ Records are kept as JSON text, as a file would keep them, so nothing is shared w
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
@@ -26,7 +29,7 @@ from brewslm.state.records import (
 )
 from brewslm.state.run_events import chained, check_event
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Struct)
 
 _OPEN = (OperationStatus.BEGUN, OperationStatus.INTERRUPTED)
 

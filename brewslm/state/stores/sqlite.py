@@ -12,8 +12,9 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from brewslm.errors import StateError
 from brewslm.files import make_private_folder, sync_file, sync_folder
