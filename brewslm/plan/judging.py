@@ -2,10 +2,10 @@
 metrics are stored already, the verdict itself.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from msgspec import Struct, field
 
 from brewslm.address import Address
@@ -171,7 +171,7 @@ def _verdict(
     if recorded != shape.metrics(predictions).fingerprint:
         return None
     try:
-        document = json.loads(artifacts.read_bytes(metrics.digest))
+        document = orjson.loads(artifacts.read_bytes(metrics.digest))
     except (ArtifactError, ValueError):
         return None
     return decide(

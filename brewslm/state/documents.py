@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import orjson
 from msgspec import Struct, to_builtins
 from msgspec.structs import fields, replace
 
@@ -56,7 +57,7 @@ def from_text(kind: type[R], text: str) -> R:
     Raises: StateError with code state_corrupt when the text is no such record.
     """
     try:
-        return from_document(kind, json.loads(text))
+        return from_document(kind, orjson.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise corrupt(f"a {kind.__name__} that cannot be read") from error
 

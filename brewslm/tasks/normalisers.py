@@ -5,6 +5,7 @@ import string
 import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -13,9 +14,10 @@ _BLANKS = re.compile(r"[\s_\-]+")
 _OUTER_LEFT = "\"'`“”‘’«»„([{<*~#>"
 _OUTER_RIGHT = "\"'`“”‘’«»„)]}>*~"
 _FINAL = ".,:;!?"
-_WIDE = re.compile(
-    "([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff])"
+_WIDE_SCRIPTS = (
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
+"""Scripts that write words without blanks between them."""
 _NUMBER = re.compile(
     r"(?P<sign>[-+]?)[$€£¥]?(?P<digits>\d{1,3}(?:[, _]\d{3})+|\d+)(?P<fraction>\.\d+)?"
     r"(?P<unit>\s?%)?"
@@ -52,7 +54,7 @@ def squad_unicode(text: str) -> str:
     bare = "".join(
         character for character in folded if unicodedata.category(character)[0] not in "PS"
     )
-    return " ".join(_WIDE.sub(r" \1 ", _ARTICLES.sub(" ", bare)).split())
+    return " ".join(_wide().sub(r" \1 ", _ARTICLES.sub(" ", bare)).split())
 
 
 def label(text: str) -> str:
@@ -113,3 +115,9 @@ def _value_of(match: re.Match[str]) -> tuple[Decimal, str]:
     return Decimal(f"{match['sign']}{digits}{match['fraction'] or ''}"), (
         match["unit"] or ""
     ).strip()
+
+
+@cache
+def _wide() -> re.Pattern[str]:
+    """Return the pattern of one wide character; made when it is needed, as few programs do."""
+    return re.compile(f"([{_WIDE_SCRIPTS}])")
