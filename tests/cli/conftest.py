@@ -50,18 +50,17 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return a project in the current folder that was never applied."""
-    bench = Bench.make(tmp_path / "project")
     monkeypatch.chdir(bench.root)
     return bench
 
 
 @pytest.fixture
-def applied(bench: Bench) -> Bench:
+def applied(applied: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Return a project in the current folder whose candidate was promoted."""
-    assert bench.apply().exit_code == 0
-    return bench
+    monkeypatch.chdir(applied.root)
+    return applied
 
 
 @pytest.fixture

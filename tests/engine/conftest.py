@@ -37,6 +37,16 @@ RECIPE: dict[str, Any] = {
 }
 
 
+SLOW = {"test_answering.py", "test_loss.py", "test_nano_lift.py", "test_oom.py", "test_train.py"}
+"""Files whose every test is slow; they load the trainer, which takes 8 s."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow files unread when slow tests are left out."""
+    is_left_out = config.getoption("markexpr") == "not slow"
+    return True if is_left_out and collection_path.name in SLOW else None
+
+
 class Listener:
     """A reporter that remembers, and asks to stop after a step if told to."""
 

@@ -11,6 +11,8 @@ from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import Renderer, TokenRow
 from tests.engine.conftest import NANO, prepared_row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:

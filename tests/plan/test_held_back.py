@@ -11,7 +11,7 @@ from brewslm.plan.saved import read_saved
 from brewslm.render.markdown import render_markdown
 from brewslm.render.text import NO_CHANGES, TextStyle, render_plan
 from tests.apply.bench import Bench
-from tests.plan.conftest import copied
+from tests.conftest import copied
 
 EXPORTS = ("deployment", "export.adapter", "export.safetensors")
 TO_DO = "To go on: change the recipe, the data or a gate, then plan again."

@@ -12,7 +12,7 @@ from brewslm.errors import ExitCode
 from brewslm.plan.action import Action
 from brewslm.plan.plan import Plan
 from tests.apply.bench import Bench
-from tests.plan.conftest import copied
+from tests.conftest import copied
 
 EDITS = {
     "rate": ("learning_rate: 2.0e-3", "learning_rate: 1.0e-3"),

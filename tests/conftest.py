@@ -1,4 +1,4 @@
-"""Projects to plan: never applied, and applied with a promoted candidate."""
+"""What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
 import shutil
 from pathlib import Path
@@ -8,18 +8,18 @@ import pytest
 from tests.apply.bench import Bench
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Return a project that was never applied."""
-    return Bench.make(tmp_path / "project")
-
-
 @pytest.fixture(scope="session")
 def promoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a project whose candidate was promoted; for copies alone."""
     bench = Bench.make(tmp_path_factory.mktemp("promoted") / "project")
     assert bench.apply().exit_code == 0
     return bench.root
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Return a project that was never applied."""
+    return Bench.make(tmp_path / "project")
 
 
 @pytest.fixture
