@@ -15,12 +15,12 @@ from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
 from brewslm.apply.leftovers import sweep
 from brewslm.apply.outcome import Outcome
-from brewslm.apply.recovery import remove_folder
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, spec_values
 from brewslm.errors import ApplyError, ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
+from brewslm.files import remove_folder
 from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action
 from brewslm.plan.identity import resource_facts

@@ -5,7 +5,6 @@ journal says goes on from it; everything else is set aside and done again. The d
 digests, never on times.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from msgspec.structs import replace
 
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.events import Listener, RecoveryEvent
+from brewslm.files import remove_folder
 from brewslm.fingerprint import digest_folder
 from brewslm.state.records import OperationRecord, OperationStatus
 from brewslm.state.store import StateSession
@@ -81,11 +81,6 @@ def close(
     session.end(replace(operation, status=status, ended_at=now))
     if operation.folder:
         remove_folder(home / operation.folder)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a run folder; what cannot be removed is left for the next apply."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _event(operation: OperationRecord, decision: str, what: str) -> RecoveryEvent:
