@@ -118,7 +118,7 @@ def _unread_sources(source: YamlFile, root: Path) -> list[Finding]:
     found: list[Finding] = []
     for index, item in enumerate(whole.file.spec.data_sources):
         key = "file_path" if item.locator is None else "locator"
-        path = source_path(item) or item.file_path
+        path = source_path(item)
         if not path:
             continue
         try:
