@@ -26,7 +26,7 @@ from brewslm.plan.action import Action
 from brewslm.plan.identity import resource_facts
 from brewslm.plan.plan import Plan
 from brewslm.stages.kinds import KINDS
-from brewslm.state.records import ResourceRecord, Status
+from brewslm.state.records import OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
 
 
@@ -71,10 +71,10 @@ class _Walk:
         self._stuck: dict[Address, str] = {}
         newest = session.revisions(limit=1)
         self._revision = newest[0].revision + 1 if newest else 1
+        self._revised_serial = newest[0].serial if newest else 0
 
     def run(self) -> Outcome:
         """Recover, walk, record the revision."""
-        before = self._session.meta().serial
         self._journal.recover()
         self._sweep()
         for address, record in self._records.items():
@@ -83,7 +83,7 @@ class _Walk:
         for index, action in enumerate(self._plan.actions):
             self._step(action, index)
         self._repair_pointers()
-        self._finish(before)
+        self._finish()
         return self._outcome
 
     def _step(self, action: Action, index: int) -> None:
@@ -111,7 +111,7 @@ class _Walk:
                 return
             begun = self._journal.begin(action, facts)
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
-            done = carry_out(self._desk, action, begun, self._looks())
+            done = carry_out(self._desk, action, begun, self._looks(begun))
             if action.target == "export":
                 promotion.place_export(self._desk, action.name, done.outputs["files"])
         except LeaseLostError:
@@ -263,25 +263,37 @@ class _Walk:
             summary = f"leftovers of earlier runs removed: {removed}"
             self._history.add("system", "info", "journal_recovered", summary, {})
 
-    def _looks(self) -> int:
-        """Return how many candidates were judged on the evaluation rows before."""
-        return len(self._session.operations(kind="eval_pack"))
+    def _looks(self, begun: Begun) -> int:
+        """Return how many candidates were judged on the evaluation rows, this one included; an
+        attempt that was cut short judged nothing.
+        """
+        judged = {
+            operation.fingerprint
+            for operation in self._session.operations(kind="eval_pack")
+            if operation.status is OperationStatus.ENDED
+        }
+        return len(judged | {begun.running.fingerprint})
 
     def _repair_pointers(self) -> None:
         for alias in promotion.repair_pointers(self._desk.home, self._session):
             if "deployment" not in self._outcome.applied:
                 self._history.add("deployment", "warning", "deployment_pointer_repaired", alias, {})
 
-    def _finish(self, serial_before: int) -> None:
+    def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
         if stop.is_requested:
             outcome.is_interrupted = True
             self._desk.tell(
                 InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
             )
-        if self._session.meta().serial != serial_before:
+        if self._session.meta().serial != self._revised_serial:
             made = revision_of(
-                self._plan, self._desk, outcome, self._facts.actor, self._facts.git_commit
+                self._plan,
+                self._desk,
+                outcome,
+                self._unrevised(),
+                self._facts.actor,
+                self._facts.git_commit,
             )
             outcome.revision = self._session.add_revision(made).revision
             self._history.add("system", "info", "revision_recorded", str(outcome.revision), {})
@@ -289,6 +301,14 @@ class _Walk:
             self._history.add("system", "info", "", "apply: nothing to do", {})
         outcome.serial = self._session.meta().serial
         self._desk.tell(StateSavedEvent(serial=outcome.serial, revision=outcome.revision))
+
+    def _unrevised(self) -> list[str]:
+        """Return what an earlier run applied that ended before it could record its revision."""
+        return [
+            address
+            for address, record in self._records.items()
+            if record.revision == self._revision
+        ]
 
 
 def _disk_error(error: OSError) -> ApplyError:

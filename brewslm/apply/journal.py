@@ -66,8 +66,14 @@ class Journal:
     def recover(self) -> None:
         """Close what earlier runs left open; keep the checkpoints that can be resumed."""
         desk = self._desk
+
+        def tell(event: RecoveryEvent) -> None:
+            payload = {"decision": event.decision, "operation_id": event.operation_id}
+            self._history.add("system", "info", "journal_recovered", event.message, payload)
+            desk.tell(event)
+
         self._checkpoints = recover(
-            self._session, desk.artifacts, desk.home, desk.tell, desk.clock.now()
+            self._session, desk.artifacts, desk.home, tell, desk.clock.now()
         )
 
     def begin(self, action: Action, facts: dict[str, Any]) -> Begun:

@@ -11,7 +11,8 @@ from pathlib import Path
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.files import move, remove_folder
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8,16}\.(?P<what>tmp|old)")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8,16}\.(?P<what>tmp|old)(-wal|-shm|-journal)?")
+_OWN_FILES = (".gitignore", "state.db")
 _BUILT_IN = ("exports", "models", "promoted")
 
 
@@ -25,6 +26,10 @@ def sweep(home: Path, artifacts: ArtifactStore, kept_folders: Collection[str]) -
     for folder in _run_folders(home):
         if folder.relative_to(home).as_posix() not in kept_folders:
             removed += _removed(folder)
+    for path in _entries(home):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is not None and match["name"].startswith(_OWN_FILES):
+            removed += _removed(path)
     for parent in map(home.joinpath, _BUILT_IN):
         for path in _entries(parent):
             match = _TEMPORARY.fullmatch(path.name)

@@ -5,13 +5,14 @@ journal says goes on from it; everything else is set aside and done again. The d
 digests, never on times.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.events import Listener, RecoveryEvent
+from brewslm.events import RecoveryEvent
 from brewslm.files import remove_folder
 from brewslm.fingerprint import digest_folder
 from brewslm.state.records import OperationRecord, OperationStatus
@@ -45,7 +46,7 @@ def recover(
     session: StateSession,
     artifacts: ArtifactReader,
     home: Path,
-    tell: Listener,
+    tell: Callable[[RecoveryEvent], None],
     now: str,
 ) -> dict[str, Checkpoint]:
     """Close what earlier runs left open; return resumable checkpoints by fingerprint.

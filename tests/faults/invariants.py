@@ -1,5 +1,5 @@
-"""What holds of a project at any time, whatever happened to the programs that worked on it, and what
-it comes to in the end.
+"""What holds of a project at any time, whatever happened to the programs that worked on it, and
+what it comes to in the end.
 """
 
 import json
@@ -25,6 +25,8 @@ from tests.apply.bench import Bench
 _KEPT = ("training_plan", "eval_pack", "export", "deployment")
 """Kinds whose every output is bytes in the artifact store."""
 
+_VARYING = ("cache/", "store/objects/", "store/produced/", "state.db-")
+
 
 def violations(project: Path) -> list[str]:
     """Return what is wrong with a project that nobody works on."""
@@ -49,7 +51,9 @@ def final(project: Path) -> dict[str, Any]:
         return {
             "records": {name: _lasting(item) for name, item in state.resources().items()},
             "promoted": newest.digest if newest else None,
-            "serial of newest revision": state.meta().serial - state.revisions(limit=1)[0].serial,
+            "unrevised serials": state.meta().serial
+            - max(item.serial for item in state.revisions()),
+            "revised": sorted({x["address"] for y in state.revisions() for x in y.actions}),
             "open": [item.address for item in state.operations(only_open=True)],
             "lease": state.lease(),
             "link": bench.promoted(),
@@ -70,7 +74,7 @@ def _files(home: Path) -> Iterator[str]:
     """Return the files that are not a cache, bytes of the store or the worker's log."""
     for path in home.rglob("*"):
         name = path.relative_to(home).as_posix()
-        if path.is_file() and not name.startswith(("cache/", "store/objects/", "store/produced/")):
+        if path.is_file() and not name.startswith(_VARYING):
             yield name
 
 
