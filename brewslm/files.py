@@ -17,10 +17,19 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from brewslm.durability import Step, durable
-from brewslm.errors import BrewError
+from brewslm.errors import ApplyError, BrewError
 
 _MAX_LINKS = 40
 _SETTLED_NS = 2_000_000_000
+_WRITE_CODES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.EACCES: "permission_denied",
+    errno.EPERM: "permission_denied",
+    errno.EROFS: "permission_denied",
+    errno.EIO: "store_suspect",
+}
 
 
 class PathError(BrewError):
@@ -53,6 +62,21 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def unwritable(error: OSError) -> ApplyError:
+    """Return the error of a file or folder that the system did not let us write or make durable."""
+    return ApplyError(
+        f"a file could not be written: {error.strerror}",
+        code=_WRITE_CODES.get(error.errno or 0, "system_db_error"),
+        found=str(error.filename or ""),
+        remedy="free disk space or correct the permissions, then: brewslm apply",
+    )
+
+
+def is_refused_write(error: OSError) -> bool:
+    """Return whether it is the disk, and no mistake of the program, that failed."""
+    return error.errno in _WRITE_CODES
 
 
 def temporary_name(target: Path, kind: str = "tmp") -> Path:

@@ -1,6 +1,6 @@
 """What the handlers of actions share: the tools of one apply, and what an action yields."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,8 @@ class Desk:
     """Where the base model's files lie."""
     prepare: Callable[[], Path]
     """Returns the folder of prepared rows, made anew where the cache does not hold it."""
+    rescue_folders: Sequence[Path] = ()
+    """Where the record of finished work goes that the state cannot take, the first one first."""
 
     def output(self, address: Address, name: str) -> Output:
         """Return a known output of a resource.

@@ -4,7 +4,6 @@ The executor knows no kind's rules: what an action needs comes from its kind's d
 costs and why it is done is never looked at.
 """
 
-import errno
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +17,15 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, spec_values
-from brewslm.errors import ApplyError, ArtifactError, BrewError, LeaseLostError, WorkerError
+from brewslm.errors import ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
-from brewslm.files import remove_folder
+from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action
 from brewslm.plan.identity import resource_facts
 from brewslm.plan.plan import Plan
 from brewslm.stages.kinds import KINDS
-from brewslm.state.records import OperationStatus, ResourceRecord, Status
+from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
 
 
@@ -119,7 +118,7 @@ class _Walk:
         except BrewError as error:
             self._fail(action, error, begun, started_s)
         except OSError as error:
-            self._fail(action, _disk_error(error), begun, started_s)
+            self._fail(action, unwritable(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
 
@@ -161,11 +160,21 @@ class _Walk:
         if done.is_reused:
             self._history.add(action.target, "info", "action_reused", action.address, {})
         if done.deployment is not None:
-            promotion.announce(self._desk, self._history, action, done.deployment, earlier)
+            self._announce(action, done.deployment, earlier)
         if action.target == "eval_pack":
             self._note_verdict(action, done)
         remove_folder(begun.running.folder)
         self._desk.tell(telling.completed(action, begun, done, earlier, elapsed_s))
+
+    def _announce(
+        self, action: Action, deployment: DeploymentRecord, earlier: ResourceRecord | None
+    ) -> None:
+        """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
+        try:
+            promotion.announce(self._desk, self._history, action, deployment, earlier)
+        except OSError as error:
+            self._outcome.errors.append(unwritable(error))
+            self._history.add_error(action.target, unwritable(error))
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
         return ResourceRecord(
@@ -309,15 +318,3 @@ class _Walk:
             for address, record in self._records.items()
             if record.revision == self._revision
         ]
-
-
-def _disk_error(error: OSError) -> ApplyError:
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    is_denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    code = "disk_full" if is_full else "permission_denied" if is_denied else "system_db_error"
-    return ApplyError(
-        f"a file could not be written: {error.strerror}",
-        code=code,
-        found=str(error.filename or ""),
-        remedy="free disk space or correct the permissions, then: brewslm apply",
-    )

@@ -15,7 +15,7 @@ from brewslm.apply.desk import Desk, Running
 from brewslm.apply.history import History
 from brewslm.apply.recovery import Checkpoint, close, recover
 from brewslm.contracts import Work
-from brewslm.errors import BrewError
+from brewslm.errors import BrewError, LeaseLostError, StateError
 from brewslm.events import ActionCheckpointEvent, ActionLogEvent, RecoveryEvent
 from brewslm.files import make_private_folder
 from brewslm.fingerprint import digest_folder, fingerprint
@@ -27,6 +27,7 @@ from brewslm.state.records import (
     OperationStatus,
     ResourceRecord,
 )
+from brewslm.state.rescue import Unwritten, rescued
 from brewslm.state.store import StateSession
 
 _DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
@@ -62,6 +63,7 @@ class Journal:
         self._apply_id = apply_id
         self._is_resume_allowed = is_resume_allowed
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._meta = session.meta()
 
     def recover(self) -> None:
         """Close what earlier runs left open; keep the checkpoints that can be resumed."""
@@ -118,13 +120,23 @@ class Journal:
         deployment: DeploymentRecord | None,
         actual: dict[str, Any],
     ) -> None:
-        """Record that an action ended, together with what its resource is from now on."""
+        """Record that an action ended, together with what its resource is from now on.
+
+        Raises: LeaseLostError, UnwrittenStateError that says where the record is instead.
+        """
         ended = replace(self._ended(operation), checkpoints=(), actual=actual)
-        self._session.end(ended, records=[record], deployment=deployment)
+        try:
+            self._meta = self._session.end(ended, records=[record], deployment=deployment)
+        except LeaseLostError:
+            raise
+        except StateError as error:
+            meta, fence = self._meta, self._session.fence
+            unwritten = Unwritten(meta.lineage, meta.serial, fence, ended, (record,), deployment)
+            raise rescued(unwritten, self._desk.rescue_folders, error) from error
 
     def end_delete(self, operation: OperationRecord) -> None:
         """Record that a resource is forgotten."""
-        self._session.end(self._ended(operation), removed=[operation.address])
+        self._meta = self._session.end(self._ended(operation), removed=[operation.address])
 
     def fail(self, operation: OperationRecord, error: BrewError, *, is_interrupted: bool) -> None:
         """Record that an action failed; it stays open where a checkpoint is worth going on from."""

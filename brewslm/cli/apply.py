@@ -144,6 +144,7 @@ def _apply(
             values={},
             base_folder=planned.base_folder,
             prepare=planned.prepare,
+            rescue_folders=session.rescue_folders,
         )
         try:
             outcome = apply_plan(planned.plan, desk, state, facts)
