@@ -97,6 +97,18 @@ class Desk:
         target = make_private_folder(running.folder / "inputs") / name
         return target if target.exists() else self.artifacts.materialise(output, target)
 
+    def warn(self, address: str, text: str) -> None:
+        """Tell of trouble that the work goes on after."""
+        self.tell(
+            ActionLogEvent(
+                level="warning",
+                address=address,
+                stream="library",
+                text=text,
+                message=f"{address}: {text}",
+            )
+        )
+
     def run_job(self, job: Job, running: Running, phase: str = "") -> Result:
         """Give a job to the worker and tell about its progress.
 

@@ -112,7 +112,9 @@ class _Walk:
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
             done = carry_out(self._desk, action, begun, self._looks(begun))
             if action.target == "export":
-                promotion.place_export(self._desk, action.name, done.outputs["files"])
+                promotion.place_export(
+                    self._desk, action.name, done.outputs["files"], self._session.holding
+                )
         except LeaseLostError:
             raise
         except BrewError as error:
@@ -171,10 +173,14 @@ class _Walk:
     ) -> None:
         """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
         try:
+            with self._session.holding():
+                promotion.follow(self._desk.home, deployment, earlier)
             promotion.announce(self._desk, self._history, action, deployment, earlier)
         except OSError as error:
-            self._outcome.errors.append(unwritable(error))
-            self._history.add_error(action.target, unwritable(error))
+            refused = unwritable(error)
+            self._outcome.errors.append(refused)
+            self._history.add_error(action.target, refused)
+            self._desk.warn(action.address, f"[{refused.code}] {refused.message}")
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
         return ResourceRecord(
@@ -216,7 +222,8 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         if action.target == "deployment":
-            promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
+            with self._session.holding():
+                promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
         self._outcome.applied.append(action.address)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
@@ -267,7 +274,8 @@ class _Walk:
     def _sweep(self) -> None:
         """Remove what killed runs left, all but what an open entry may go on from."""
         kept = {operation.folder for operation in self._session.operations(only_open=True)}
-        removed = sweep(self._desk.home, self._desk.artifacts, kept)
+        with self._session.holding():
+            removed = sweep(self._desk.home, self._desk.artifacts, kept)
         if removed:
             summary = f"leftovers of earlier runs removed: {removed}"
             self._history.add("system", "info", "journal_recovered", summary, {})
@@ -284,7 +292,9 @@ class _Walk:
         return len(judged | {begun.running.fingerprint})
 
     def _repair_pointers(self) -> None:
-        for alias in promotion.repair_pointers(self._desk.home, self._session):
+        with self._session.holding():
+            moved = promotion.repair_pointers(self._desk.home, self._session)
+        for alias in moved:
             if "deployment" not in self._outcome.applied:
                 self._history.add("deployment", "warning", "deployment_pointer_repaired", alias, {})
 

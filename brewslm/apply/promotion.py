@@ -7,7 +7,8 @@ follow. The row is the truth; a link that names something else is put back by th
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from brewslm.address import Address
@@ -93,6 +94,13 @@ def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
         )
 
 
+def follow(home: Path, deployment: DeploymentRecord, earlier: ResourceRecord | None) -> None:
+    """Make the link name what a recorded promotion names."""
+    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
+        unpoint(home, earlier.values["alias"])
+    point(home, deployment.alias, deployment.digest)
+
+
 def announce(
     desk: Desk,
     history: History,
@@ -100,10 +108,7 @@ def announce(
     deployment: DeploymentRecord,
     earlier: ResourceRecord | None,
 ) -> None:
-    """Make the link follow a promotion that is recorded, and tell about it."""
-    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
-        unpoint(desk.home, earlier.values["alias"])
-    point(desk.home, deployment.alias, deployment.digest)
+    """Tell about a promotion."""
     history.add(
         action.target,
         "info",
@@ -193,13 +198,19 @@ def unpoint(home: Path, alias: str) -> None:
         sync_folder(link.parent)
 
 
-def place_export(desk: Desk, format_name: str, files: Output) -> Path:
-    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename."""
+def place_export(
+    desk: Desk, format_name: str, files: Output, holding: Callable[[], AbstractContextManager[None]]
+) -> Path:
+    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename.
+
+    holding: keeps the lease from being taken over meanwhile. Raises: LeaseLostError.
+    """
     folder = make_private_folder(desk.home / "exports")
     built = temporary_name(folder / format_name)
     try:
         desk.artifacts.materialise(files, built)
-        swap_folder(built, folder / format_name)
+        with holding():
+            swap_folder(built, folder / format_name)
     finally:
         shutil.rmtree(built, ignore_errors=True)
     return folder / format_name

@@ -75,7 +75,8 @@ def push_record(session: Session, file: Path) -> int:
     with hold_lease(session, facts, _silent, Stop(), wait_s=0, is_pushing=True) as state:
         _check_kept(unwritten, session.artifacts())
         serial = push(unwritten, state)
-        repair_pointers(session.home, state)
+        with state.holding():
+            repair_pointers(session.home, state)
     file.rename(file.with_name(f"{file.name}.pushed"))
     session.put(f"{unwritten.operation.address} is recorded, serial {serial}.\n")
     return 0

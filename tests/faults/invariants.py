@@ -74,7 +74,7 @@ def _files(home: Path) -> Iterator[str]:
     """Return the files that are not a cache, bytes of the store or the worker's log."""
     for path in home.rglob("*"):
         name = path.relative_to(home).as_posix()
-        if path.is_file() and not name.startswith(_VARYING):
+        if path.is_file() and not name.startswith(_VARYING) and path.suffix != ".pushed":
             yield name
 
 

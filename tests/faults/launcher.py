@@ -120,9 +120,10 @@ def _use(project: Path, request: dict[str, Any]) -> None:
     def scripted(*_: object) -> TrainingWorker:
         return TrainingWorker(project, wait_s)
 
-    apply_command.ProcessWorker = scripted  # type: ignore[misc,assignment]
+    setattr(apply_command, "ProcessWorker", scripted)  # noqa: B010
     if request.get("lifetime_s"):
-        lease.LIFETIME_S = leasing.LIFETIME_S = float(request["lifetime_s"])
+        for module in (lease, leasing):
+            setattr(module, "LIFETIME_S", float(request["lifetime_s"]))  # noqa: B010
     if request.get("trouble"):
         trouble = dict(request["trouble"])
         log = trouble.pop("log", None)

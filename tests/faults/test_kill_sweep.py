@@ -7,23 +7,20 @@ import os
 import random
 import shutil
 import signal
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import pytest
 
-from tests.apply.bench import Bench
 from tests.faults.calls import Launcher
+from tests.faults.grounds import GROUNDS, Ground, made_ground
 from tests.faults.invariants import final, violations
+from tests.faults.sweeping import swept
 
 pytestmark = pytest.mark.slow
 
-_PROCESSES = 2
 _SEED = int(os.environ.get("BREWSLM_SWEEP_SEED", "1"))
 _STRIDE = 5
 """At one in so many points the recovery is killed too."""
@@ -48,76 +45,6 @@ class Tried:
 
     found: list[str]
     killed: int
-
-
-@dataclass(frozen=True)
-class Ground:
-    """A project that is about to be applied, and what that comes to."""
-
-    name: str
-    project: Path
-    points: list[str]
-    wanted: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Return a folder in memory where the system has one: syncs cost nothing there."""
-    memory = Path("/dev/shm")  # noqa: S108  only its existence is asked for
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        yield Path(name)
-
-
-@pytest.fixture(scope="module")
-def launchers() -> Iterator["SimpleQueue[Launcher]"]:
-    """Return as many launchers as processes may work at a time."""
-    idle: SimpleQueue[Launcher] = SimpleQueue()
-    with Launcher() as first, Launcher() as second:
-        for launcher in (first, second):
-            idle.put(launcher)
-        yield idle
-
-
-def _fresh(root: Path, launcher: Launcher) -> Bench:  # noqa: ARG001  one shape for all grounds
-    return Bench.make(root)
-
-
-def _changed(root: Path, launcher: Launcher) -> Bench:
-    """Return an applied project whose next candidate replaces the champion, and an export goes."""
-    bench = Bench.make(root)
-    assert launcher.apply(bench.root).code == 0
-    bench.edit("learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
-    bench.edit("[adapter, safetensors]", "[adapter]")
-    return bench
-
-
-def _held(root: Path, launcher: Launcher) -> Bench:
-    """Return an applied project whose next candidate does not pass its gate."""
-    bench = Bench.make(root)
-    assert launcher.apply(bench.root).code == 0
-    bench.edit("threshold: 0.8", "threshold: 0.999")
-    bench.edit("learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
-    return bench
-
-
-_GROUNDS = {"fresh": _fresh, "changed": _changed, "held back": _held}
-
-
-def _ground(name: str, folder: Path, launcher: Launcher) -> Ground:
-    root = folder / name.replace(" ", "-")
-    bench = _GROUNDS[name](root / "project", launcher)
-    points, wanted = _undisturbed(bench.root, root / "undisturbed", launcher)
-    return Ground(name, bench.root, points, wanted)
-
-
-def _undisturbed(project: Path, copy: Path, launcher: Launcher) -> tuple[list[str], dict[str, Any]]:
-    """Return the points of an apply that nothing happens to, and what it comes to."""
-    shutil.copytree(project, copy, symlinks=True)
-    log = copy.with_name(f"{copy.name}.log")
-    ending = launcher.apply(copy, trouble={"kind": "count", "at": 0, "log": str(log)})
-    assert ending.code in (0, 3), ending.said
-    assert violations(copy) == []
-    return log.read_text().splitlines(), {"code": ending.code, **final(copy)}
 
 
 def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
@@ -147,23 +74,7 @@ def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
     return Tried([f"{place}: {item}" for item in found], killed)
 
 
-def _sweep(
-    ground: Ground, kills: Sequence[Kill], launchers: "SimpleQueue[Launcher]"
-) -> list[Tried]:
-    """Try all kills, as many at a time as there are launchers."""
-
-    def trial(kill: Kill) -> Tried:
-        launcher = launchers.get()
-        try:
-            return _trial(ground, kill, launcher)
-        finally:
-            launchers.put(launcher)
-
-    with ThreadPoolExecutor(_PROCESSES) as pool:
-        return list(pool.map(trial, kills))
-
-
-@pytest.mark.parametrize("name", list(_GROUNDS))
+@pytest.mark.parametrize("name", list(GROUNDS))
 def test_kill_at_any_point_is_recovered_from(
     name: str,
     folder: Path,
@@ -171,10 +82,10 @@ def test_kill_at_any_point_is_recovered_from(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     launcher = launchers.get()
-    ground = _ground(name, folder, launcher)
+    ground = made_ground(name, folder, launcher)
     launchers.put(launcher)
     kills = _kills(ground, random.Random(_SEED))  # noqa: S311  an order, no secret
-    tried = _sweep(ground, kills, launchers)
+    tried = swept(partial(_trial, ground), kills, launchers)
     found = [item for trial in tried for item in trial.found]
     once = sum(trial.killed > 0 for trial in tried)
     again = sum(trial.killed > 1 for trial in tried)
@@ -183,7 +94,7 @@ def test_kill_at_any_point_is_recovered_from(
             f"\n{name}: {len(ground.points)} points, {once} kills, {again} more during a recovery, "
             f"{len(found)} violations (seed {_SEED})"
         )
-    assert found == []
+    assert not found, "\n".join(found)
     assert once == len(tried)
     assert once + again > _LEAST
 
