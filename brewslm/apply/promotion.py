@@ -6,18 +6,26 @@ follow. The row is the truth; a link that names something else is put back by th
 """
 
 import json
-import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.contracts import Output, spec_values
+from brewslm.durability import Step, durable
 from brewslm.errors import RefusedError
 from brewslm.events import PromotionEvent
-from brewslm.files import make_private_folder, swap_folder, sync_folder
+from brewslm.files import (
+    make_private_folder,
+    move,
+    replace_link,
+    swap_folder,
+    sync_folder,
+    temporary_name,
+)
 from brewslm.plan.action import Action
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
@@ -86,6 +94,13 @@ def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
         )
 
 
+def follow(home: Path, deployment: DeploymentRecord, earlier: ResourceRecord | None) -> None:
+    """Make the link name what a recorded promotion names."""
+    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
+        unpoint(home, earlier.values["alias"])
+    point(home, deployment.alias, deployment.digest)
+
+
 def announce(
     desk: Desk,
     history: History,
@@ -93,10 +108,7 @@ def announce(
     deployment: DeploymentRecord,
     earlier: ResourceRecord | None,
 ) -> None:
-    """Make the link follow a promotion that is recorded, and tell about it."""
-    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
-        unpoint(desk.home, earlier.values["alias"])
-    point(desk.home, deployment.alias, deployment.digest)
+    """Tell about a promotion."""
     history.add(
         action.target,
         "info",
@@ -158,10 +170,7 @@ def lay_out(desk: Desk, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
     folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)
     if not folder.exists():
-        built = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-        desk.artifacts.materialise(candidate, built)
-        built.rename(folder)
-        sync_folder(folder.parent)
+        desk.artifacts.materialise(candidate, folder)
     return folder
 
 
@@ -175,11 +184,8 @@ def point(home: Path, alias: str, digest: str) -> bool:
     if link.is_symlink() and link.readlink() == target:
         return False
     if link.exists() and not link.is_symlink():
-        link.rename(links / f".{alias}.{secrets.token_hex(4)}.found")
-    fresh = links / f".{alias}.{secrets.token_hex(4)}.tmp"
-    fresh.symlink_to(target)
-    fresh.replace(link)
-    sync_folder(links)
+        move(link, temporary_name(link, "found"))
+    replace_link(link, target)
     return True
 
 
@@ -187,17 +193,24 @@ def unpoint(home: Path, alias: str) -> None:
     """Remove the link of an alias whose deployment was deleted."""
     link = home / "promoted" / alias
     if link.is_symlink():
-        link.unlink()
+        with durable(Step.REMOVE, link):
+            link.unlink()
         sync_folder(link.parent)
 
 
-def place_export(desk: Desk, format_name: str, files: Output) -> Path:
-    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename."""
+def place_export(
+    desk: Desk, format_name: str, files: Output, holding: Callable[[], AbstractContextManager[None]]
+) -> Path:
+    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename.
+
+    holding: keeps the lease from being taken over meanwhile. Raises: LeaseLostError.
+    """
     folder = make_private_folder(desk.home / "exports")
-    built = folder / f".{format_name}.{secrets.token_hex(4)}.tmp"
+    built = temporary_name(folder / format_name)
     try:
         desk.artifacts.materialise(files, built)
-        swap_folder(built, folder / format_name)
+        with holding():
+            swap_folder(built, folder / format_name)
     finally:
         shutil.rmtree(built, ignore_errors=True)
     return folder / format_name

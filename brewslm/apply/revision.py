@@ -1,17 +1,30 @@
 """What an apply leaves in the list of revisions."""
 
+from collections.abc import Sequence
+
 from brewslm.address import Address
 from brewslm.apply.desk import Desk
 from brewslm.apply.outcome import Outcome
 from brewslm.plan.plan import Plan
 from brewslm.state.records import RevisionRecord
 
+_KILLED = "journal_recovered"
+
 
 def revision_of(
-    plan: Plan, desk: Desk, outcome: Outcome, actor: str, git_commit: str
+    plan: Plan,
+    desk: Desk,
+    outcome: Outcome,
+    unrevised: Sequence[str],
+    actor: str,
+    git_commit: str,
 ) -> RevisionRecord:
-    """Return the revision of an apply that changed content; the store numbers it."""
+    """Return the revision of an apply that changed content; the store numbers it.
+
+    unrevised: what an earlier apply did that was killed before its own revision.
+    """
     done = set(outcome.applied) | set(outcome.reused)
+    recovered = [address for address in unrevised if address not in done]
     verdict = desk.values.get(Address("eval_pack"), {})
     return RevisionRecord(
         revision=0,
@@ -25,6 +38,9 @@ def revision_of(
             {"address": item.address, "operation": str(item.operation), "reason": item.reason}
             for item in plan.actions
             if item.address in done
+        )
+        + tuple(
+            {"address": item, "operation": "recorded", "reason": _KILLED} for item in recovered
         ),
         verdicts={"verdict": verdict.get("verdict"), "gates": verdict.get("gates", [])},
         effective_manifest=plan.effective_manifest,

@@ -13,8 +13,8 @@ from brewslm.stages.kinds import KINDS
 def carry_out(desk: Desk, action: Action, begun: Begun, looks: int) -> Done:
     """Do the work of an action that has begun.
 
-    looks: how many candidates were judged before. Raises: WorkerError, ArtifactError, ApplyError,
-    RefusedError.
+    looks: how many candidates were judged, this one included. Raises: WorkerError, ArtifactError,
+    ApplyError, RefusedError.
     """
     kind, running = KINDS[action.target], begun.running
     reused = _reused(desk, action, kind, running)
@@ -58,7 +58,6 @@ def _reused(desk: Desk, action: Action, kind: Kind, running: Running) -> Done | 
 
 
 def _reused_done(desk: Desk, kind: Kind, produced: Produced) -> Done:
-    outputs = dict(produced.outputs)
     if kind.name == "eval_pack":
-        return evaluation.reused(outputs, produced.values, desk)
-    return Done(outputs=outputs, values=produced.values, is_reused=True)
+        return evaluation.reused(produced, desk)
+    return Done(outputs=produced.outputs, values=produced.values, is_reused=True)

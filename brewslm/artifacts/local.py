@@ -23,8 +23,15 @@ from brewslm.artifacts.documents import (
 )
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Output
+from brewslm.durability import Step, durable
 from brewslm.errors import ArtifactError
-from brewslm.files import make_private_folder, sync_folder, write_atomic
+from brewslm.files import (
+    make_private_folder,
+    move,
+    sync_folder,
+    temporary_name,
+    write_atomic,
+)
 from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
 
 _CHUNK_BYTES = 1 << 20
@@ -116,8 +123,7 @@ class LocalStore:
                 target = self._object(digest)
                 self._make_folder(target.parent)
                 temporary.chmod(0o400)
-                temporary.replace(target)
-                sync_folder(target.parent)
+                move(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
         return Output(digest, size_bytes)
@@ -144,18 +150,17 @@ class LocalStore:
         if target.exists() or target.is_symlink():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         make_private_folder(target.parent)
-        built = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+        built = temporary_name(target)
         try:
             if output.is_folder:
                 self._lay_folder(output.digest, built)
             else:
                 self._lay(output.digest, built)
-            built.rename(target)
+            move(built, target)
         except BaseException:
             shutil.rmtree(built, ignore_errors=True)
             built.unlink(missing_ok=True)
             raise
-        sync_folder(target.parent)
         return target
 
     def set_aside(self, digest: str) -> None:
@@ -165,10 +170,9 @@ class LocalStore:
             return
         aside = self._make_folder(self._root / "aside")
         try:
-            path.rename(aside / f"{hex_of(digest)}.{secrets.token_hex(4)}")
+            move(path, aside / f"{hex_of(digest)}.{secrets.token_hex(4)}")
         except FileNotFoundError:
             return
-        sync_folder(aside)
         sync_folder(path.parent)
 
     def record_produced(self, produced: Produced) -> None:
@@ -273,10 +277,12 @@ def _copy(stream: BufferedReader, target: Path) -> tuple[str, int]:
     sha256, size_bytes = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
-        while chunk := stream.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-            size_bytes += len(chunk)
-            copy.write(chunk)
-        copy.flush()
-        os.fsync(copy.fileno())
+        with durable(Step.WRITE, target):
+            while chunk := stream.read(_CHUNK_BYTES):
+                sha256.update(chunk)
+                size_bytes += len(chunk)
+                copy.write(chunk)
+            copy.flush()
+        with durable(Step.SYNC, target):
+            os.fsync(copy.fileno())
     return f"sha256:{sha256.hexdigest()}", size_bytes

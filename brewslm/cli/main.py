@@ -16,8 +16,9 @@ import click
 from brewslm import __version__
 from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup, usage_error
-from brewslm.errors import BrewError, ExitCode
-from brewslm.render.errors import render_error
+from brewslm.errors import BrewError, ExitCode, UnwrittenStateError
+from brewslm.files import is_refused_write, unwritable
+from brewslm.render.errors import framed, render_error
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("brewslm.cli.init:command", "Write a starter manifest and make the state."),
@@ -100,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = root.main(args=given, prog_name="brewslm", standalone_mode=False)
         return int(code or ExitCode.DONE)
     except BrewError as error:
+        if isinstance(error, UnwrittenStateError) and error.document:
+            sys.stderr.write(framed(error.document))
         sys.stderr.write(render_error(error))
         return int(error.exit_code)
     except click.exceptions.Exit as ended:
@@ -116,6 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.DONE)
+    except OSError as error:
+        if not is_refused_write(error):
+            return _internal_error(error, is_debug="--debug" in given)
+        sys.stderr.write(render_error(unwritable(error)))
+        return int(ExitCode.ERROR)
     except Exception as error:  # noqa: BLE001  the process ends here
         return _internal_error(error, is_debug="--debug" in given)
 

@@ -45,6 +45,12 @@ class Session(Struct, frozen=True):
         """The folder whose content may be deleted at any time."""
         return self.home / "cache"
 
+    @property
+    def rescue_folders(self) -> list[Path]:
+        """Where records are put that the state could not take, the first one first."""
+        named = self.environment.get("BREWSLM_RESCUE_DIR")
+        return [self.home, *([Path(named).absolute()] if named else [])]
+
     def store(self) -> SqliteStore:
         """Return the project's state store, which need not exist yet."""
         return SqliteStore(self.home / "state.db")

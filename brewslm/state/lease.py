@@ -136,11 +136,15 @@ class LeaseKeeper:
         session: StateSession,
         times: Callable[[], tuple[str, str]],
         renewal_s: float = RENEWAL_S,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals."""
+        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals;
+        on_lost: called once when the lease is gone.
+        """
         self._session = session
         self._times = times
         self._renewal_s = renewal_s
+        self._on_lost = on_lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self.lost: LeaseLostError | None = None
@@ -160,6 +164,7 @@ class LeaseKeeper:
                 self._session.renew(*self._times())
             except LeaseLostError as error:
                 self.lost = error
+                self._on_lost()
                 return
             except StateError:
                 continue

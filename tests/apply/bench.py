@@ -161,7 +161,7 @@ class Bench:
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
         clock = self.clock
         worker = ScriptedWorker(
-            self._answer,
+            self.answer,
             self.deaths,
             leaves_checkpoint=self.leaves_checkpoint,
             messages=self.messages,
@@ -203,7 +203,8 @@ class Bench:
         link = self.home / "promoted" / "champion"
         return link.readlink().name if link.is_symlink() else None
 
-    def _answer(self, job: Job, folder: Path) -> Result:
+    def answer(self, job: Job, folder: Path) -> Result:
+        """Do a job as a worker of this project would."""
         if job.door.startswith("brewslm.engine.train"):
             return _train(job, folder)
         if job.door.startswith("brewslm.engine.generate"):

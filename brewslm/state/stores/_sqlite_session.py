@@ -4,11 +4,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from brewslm.durability import Step, durable
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
 from brewslm.state.lease import renewed
@@ -26,6 +28,7 @@ from brewslm.state.run_events import chained, check_event
 
 R = TypeVar("R", bound=Struct)
 
+_STATE = Path("state")
 _OPEN = (OperationStatus.BEGUN, OperationStatus.INTERRUPTED)
 
 
@@ -163,6 +166,12 @@ class SqliteSession(SqliteReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the lease from being taken over while a block changes files."""
+        with self._writing():
+            yield
 
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
@@ -304,7 +313,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-        connection.execute("COMMIT")
+        with durable(Step.COMMIT, _STATE):
+            connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

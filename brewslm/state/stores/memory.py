@@ -238,6 +238,12 @@ class MemorySession(MemoryReader):
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the lease from being taken over while a block changes files."""
+        with self._writing():
+            yield
+
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
         with self._writing() as content:

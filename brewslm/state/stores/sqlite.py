@@ -6,7 +6,6 @@ read-only and see one serial.
 """
 
 import os
-import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -16,8 +15,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from brewslm.durability import Step, durable
 from brewslm.errors import StateError
-from brewslm.files import make_private_folder, sync_file, sync_folder
+from brewslm.files import make_private_folder, sync_file, sync_folder, temporary_name
 from brewslm.state import faults
 from brewslm.state.documents import to_text
 from brewslm.state.lease import locked_error, may_take_over
@@ -117,7 +117,7 @@ class SqliteStore:
 
     def _publish(self, lineage: str) -> None:
         """Build the file under another name and link it into place."""
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}.tmp")
+        temporary = temporary_name(self._path)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         try:
             with closing(_connect(temporary)) as connection:
@@ -126,9 +126,11 @@ class SqliteStore:
                 connection.execute(
                     "INSERT INTO meta VALUES (1, ?, ?, 0, 0)", (SCHEMA_VERSION, lineage)
                 )
-                connection.execute("COMMIT")
+                with durable(Step.COMMIT, temporary):
+                    connection.execute("COMMIT")
             sync_file(temporary)
-            os.link(temporary, self._path)
+            with durable(Step.LINK, self._path):
+                os.link(temporary, self._path)
         finally:
             for suffix in ("", *_BESIDE):
                 temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
@@ -223,7 +225,7 @@ class SqliteStore:
         backup_path = self._path.with_name(
             f"{self._path.name}.v{meta.schema_version}-{meta.serial}.bak"
         )
-        with closing(sqlite3.connect(backup_path)) as backup:
+        with durable(Step.WRITE, backup_path), closing(sqlite3.connect(backup_path)) as backup:
             connection.backup(backup)
         backup_path.chmod(0o600)
         sync_file(backup_path)
