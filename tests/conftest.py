@@ -1,11 +1,14 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.apply.bench import Bench
+from tests.servers import postgresql_binaries, postgresql_server
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,21 @@ def copied(project: Path, target: Path) -> Bench:
     """Return a copy of a project with all that it remembers."""
     shutil.copytree(project, target, symlinks=True)
     return Bench(target)
+
+
+@pytest.fixture(scope="session")
+def postgresql_socket() -> Iterator[Path]:
+    """Lend the socket folder of a server that is gone after the tests."""
+    binaries = postgresql_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries are installed here")
+    with postgresql_server(binaries) as folder:
+        yield folder
+
+
+@pytest.fixture
+def postgresql_url(postgresql_socket: Path) -> str:
+    """Return the URL of a state that was never made."""
+    schema = f"state_{secrets.token_hex(6)}"
+    pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed here")
+    return f"postgresql://brewslm@/postgres?host={postgresql_socket}&schema={schema}"
