@@ -16,8 +16,7 @@ from brewslm.errors import InterruptedRunError, StateLockedError
 from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
-from brewslm.state.store import StateSession
-from brewslm.state.stores.sqlite import SqliteStore
+from brewslm.state.store import StateSession, StateStore
 
 _RETRY_S = 1.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -64,7 +63,7 @@ def hold_lease(
 
 
 def _acquired(
-    store: SqliteStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+    store: StateStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
 ) -> StateSession:
     clock = SystemClock()
     begun_s = clock.steady_s()
@@ -109,7 +108,7 @@ def _record_takeover(
     )
 
 
-def _wait(store: SqliteStore, tell: Listener, stop: Stop, waited_s: float) -> None:
+def _wait(store: StateStore, tell: Listener, stop: Stop, waited_s: float) -> None:
     with closing(store.read()) as reader:
         held = reader.lease()
     if held is not None:

@@ -40,7 +40,7 @@ CASES = [
     project("eval_pack: {§epochs: 2, generation: {temperature: 1}}"),
     project("export: {§formats: [gguf]}"),
     project("export: {formats: [adapter], verify: {§rerun_gates: true}}"),
-    project("workflow: {backend: {§state: 'secret://STATE'}}"),
+    project("workflow: {backend: {§artifacts: 's3://bucket/x'}}"),
 ]
 
 
