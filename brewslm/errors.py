@@ -10,6 +10,7 @@ BrewError
 │   ├── LeaseLostError     the lease was taken over while work went on
 │   └── StateVersionError  the state was written by a newer program
 ├── ArtifactError        bytes are missing or are not what their digest says
+├── UnreachableError     a shared store does not answer, or refuses
 ├── ApplyError           an action failed
 │   ├── GateError          a required gate did not pass
 │   └── InterruptedRunError
@@ -97,6 +98,10 @@ class StateVersionError(StateError):
 
 class ArtifactError(BrewError):
     """Bytes are missing, or are not what their digest says."""
+
+
+class UnreachableError(BrewError):
+    """A shared store does not answer, or refuses; nothing is known about what it holds."""
 
 
 class ApplyError(BrewError):

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +38,27 @@ def postgresql_server(binaries: Path) -> Iterator[Path]:
             yield folder
         finally:
             _as_user(*control, "-m", "immediate", "stop")
+
+
+@contextmanager
+def object_server() -> Iterator[str]:
+    """Run an S3 with one bucket named `brewslm` and lend its address."""
+    program = Path(__file__).with_name("object_server.py")
+    child = subprocess.Popen(
+        [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None
+        address = f"http://127.0.0.1:{int(child.stdout.readline())}"
+        ask(f"{address}/brewslm", "PUT")
+        yield address
+
+
+def ask(address: str, method: str) -> None:
+    """Send a request without a body to a server of the tests."""
+    request = urllib.request.Request(address, method=method)  # noqa: S310  on loopback
+    with urllib.request.urlopen(request) as answer:  # noqa: S310  on loopback
+        assert answer.status == 200
 
 
 def _as_user(*command: str | Path) -> None:

@@ -268,6 +268,7 @@ class _Walk:
         return len(self._session.operations(kind="eval_pack"))
 
     def _repair_pointers(self) -> None:
+        promotion.lay_out_promoted(self._desk, self._session)
         for alias in promotion.repair_pointers(self._desk.home, self._session):
             if "deployment" not in self._outcome.applied:
                 self._history.add("deployment", "warning", "deployment_pointer_repaired", alias, {})

@@ -11,6 +11,8 @@ from typing import TextIO
 from msgspec import Struct, field
 
 from brewslm.artifacts.local import LocalStore
+from brewslm.artifacts.opening import open_shared_artifacts
+from brewslm.artifacts.store import ArtifactStore
 from brewslm.cli.backend import backend_url
 from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
@@ -65,9 +67,14 @@ class Session(Struct, frozen=True):
             raise _backend_changed()
         return open_shared_state(url)
 
-    def artifacts(self) -> LocalStore:
-        """Return the project's artifact store."""
-        return LocalStore(self.home / "store")
+    def artifacts(self) -> ArtifactStore:
+        """Return the project's artifact store.
+
+        Raises: ManifestError, StateError, RefusedError, ArtifactError, MissingExtraError,
+        UnreachableError when the manifest names a shared store that cannot be used here.
+        """
+        url = self._shared("artifacts")
+        return LocalStore(self.home / "store") if url is None else open_shared_artifacts(url)
 
     def _shared(self, store: str) -> str | None:
         """Return the URL of a shared store that the manifest names."""

@@ -119,8 +119,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
                 if limit:
                     fix = "write training_plan.config.max_minutes, or delete the line"
                     yield _finding(wanted, f"budget_settings.{name}", _shown(limit), fix)
-            if workflow.backend.artifacts is not None:
-                yield _finding(wanted, "backend.artifacts", "a shared store", "delete the line")
             scheme = (workflow.backend.state or "").partition("://")[0]
             if scheme not in ("", *_STATE_SCHEMES):
                 yield _finding(wanted, "backend.state", scheme, "write postgresql://HOST/DATABASE")

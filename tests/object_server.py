@@ -1,0 +1,73 @@
+"""An S3 on loopback that keeps objects in memory, one request at a time; ends with its input.
+
+Prints its port. Requests are carried out one by one, so that a condition and its write are one step
+as they are in the service. `POST /-/lose?count=N` has the next N writes carried out and answered
+with an error, `POST /-/fail?count=N` has them refused before they are carried out.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Troubled:
+    """A service behind one lock whose answers get lost on request."""
+
+    def __init__(self, service: App) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._left = {"lose": 0, "fail": 0}
+
+    def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
+        with self._lock:
+            path = str(environ["PATH_INFO"])
+            if path.startswith("/-/"):
+                count = parse_qs(environ["QUERY_STRING"])["count"][0]
+                self._left[path.removeprefix("/-/")] = int(count)
+                return _empty(respond, "200 OK")
+            if environ["REQUEST_METHOD"] == "PUT" and self._takes("fail"):
+                return _empty(respond, "503 Slow Down")
+            body = list(self._service(environ, respond))
+            if environ["REQUEST_METHOD"] == "PUT" and self._takes("lose"):
+                return _empty(respond, "500 Internal Server Error")
+            return body
+
+    def _takes(self, name: str) -> bool:
+        is_due = self._left[name] > 0
+        self._left[name] -= is_due
+        return is_due
+
+
+class Quiet(WSGIRequestHandler):  # type: ignore[misc]  # of an untyped library
+    """Keeps connections open and writes no log."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        """Write nothing."""
+
+
+def _empty(respond: Any, status: str) -> list[bytes]:
+    respond(status, [("Content-Length", "0")])
+    return [b""]
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    app = Troubled(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.server_port}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
