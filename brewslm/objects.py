@@ -36,12 +36,12 @@ class Object(Struct, frozen=True):
     data: bytes
     tag: str
     version: str | None
-    answered_at: datetime
+    written_at: datetime
 
     @property
-    def mode(self) -> dict[str, str | None]:
+    def mode(self) -> dict[str, str]:
         """The condition that nobody wrote since."""
-        return {"e_tag": self.tag, "version": self.version}
+        return {"e_tag": self.tag} | ({"version": self.version} if self.version else {})
 
 
 class ObjectFolder:

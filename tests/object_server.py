@@ -1,8 +1,9 @@
 """An S3 on loopback that keeps objects in memory, one request at a time; ends with its input.
 
 Prints its port. Requests are carried out one by one, so that a condition and its write are one step
-as they are in the service. `POST /-/lose?count=N` has the next N writes carried out and answered
-with an error, `POST /-/fail?count=N` has them refused before they are carried out.
+as they are in the service. `POST /-/lose?count=N&after=M` has N writes carried out and answered
+with an error, once M others went well; `/-/fail` has them refused before they are carried out,
+`/-/ignore` drops their conditions.
 """
 
 import sys
@@ -14,6 +15,8 @@ from urllib.parse import parse_qs
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+_CONDITIONS = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}
+
 App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -23,26 +26,31 @@ class Troubled:
     def __init__(self, service: App) -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._left = {"lose": 0, "fail": 0}
+        self._left = {"lose": (0, 0), "fail": (0, 0), "ignore": (0, 0)}
 
     def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
         with self._lock:
             path = str(environ["PATH_INFO"])
             if path.startswith("/-/"):
-                count = parse_qs(environ["QUERY_STRING"])["count"][0]
-                self._left[path.removeprefix("/-/")] = int(count)
+                asked = parse_qs(environ["QUERY_STRING"])
+                after, count = (int(asked.get(name, ["0"])[0]) for name in ("after", "count"))
+                self._left[path.removeprefix("/-/")] = after, count
                 return _empty(respond, "200 OK")
-            if environ["REQUEST_METHOD"] == "PUT" and self._takes("fail"):
+            if environ["REQUEST_METHOD"] != "PUT":
+                return list(self._service(environ, respond))
+            if self._takes("fail"):
                 return _empty(respond, "503 Slow Down")
-            body = list(self._service(environ, respond))
-            if environ["REQUEST_METHOD"] == "PUT" and self._takes("lose"):
+            if self._takes("ignore"):
+                environ = {name: environ[name] for name in environ.keys() - _CONDITIONS}
+            if self._takes("lose"):
+                list(self._service(environ, lambda *_: None))
                 return _empty(respond, "500 Internal Server Error")
-            return body
+            return list(self._service(environ, respond))
 
     def _takes(self, name: str) -> bool:
-        is_due = self._left[name] > 0
-        self._left[name] -= is_due
-        return is_due
+        after, count = self._left[name]
+        self._left[name] = max(after - 1, 0), count - (after == 0 < count)
+        return after == 0 < count
 
 
 class Quiet(WSGIRequestHandler):  # type: ignore[misc]  # of an untyped library

@@ -78,7 +78,6 @@ _NEEDED_OPTIONS = {
     "cosine_warmup_with_min_lr": _COSINE_FLOOR,
     "warmup_stable_decay": ("num_decay_steps",),
 }
-_STATE_SCHEMES = ("postgresql", "secret")
 _LOCAL = ("jsonl:", "json:", "csv:", "tsv:", "parquet:", "file:")
 
 
@@ -119,9 +118,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
                 if limit:
                     fix = "write training_plan.config.max_minutes, or delete the line"
                     yield _finding(wanted, f"budget_settings.{name}", _shown(limit), fix)
-            scheme = (workflow.backend.state or "").partition("://")[0]
-            if scheme not in ("", *_STATE_SCHEMES):
-                yield _finding(wanted, "backend.state", scheme, "write postgresql://HOST/DATABASE")
         case _:
             return
 

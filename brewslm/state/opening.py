@@ -6,8 +6,10 @@ from typing import cast
 from brewslm.errors import MissingExtraError, StateError
 from brewslm.state.store import StateStore
 
+_OBJECTS = ("brewslm.state.stores.objects", "ObjectStateStore", "object-store")
 _STORES = {
     "postgresql": ("brewslm.state.stores.postgresql", "PostgresqlStore", "postgres"),
+    **dict.fromkeys(("s3", "gs", "az"), _OBJECTS),
 }
 """Scheme to module, class and the extra that brings its driver."""
 

@@ -87,16 +87,12 @@ def test_store_that_does_not_answer_stops_the_plan(
     run("plan").says(1, "store_unreachable", "s3://brewslm/")
 
 
-@pytest.mark.postgres
+@pytest.mark.slow
 def test_second_clone_with_both_shared_has_nothing_to_make(
-    bench: Bench,
-    bucket_url: str,
-    postgresql_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    bench: Bench, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STATE_URL", postgresql_url)
-    stores = {"state": "secret://STATE_URL", "artifacts": bucket_url}
+    monkeypatch.setenv("STORE_URL", f"{bucket_url}/state")
+    stores = {"state": "secret://STORE_URL", "artifacts": f"{bucket_url}/artifacts"}
     first = name_stores(bench, **stores)
     second = name_stores(Bench.make(tmp_path / "second"), **stores)
     assert first.apply().exit_code == 0

@@ -50,9 +50,15 @@ def postgresql_state(postgresql_url: str) -> StateStore:
     return open_shared_state(postgresql_url)
 
 
+@pytest.fixture
+def objects_state(bucket_url: str) -> StateStore:
+    return open_shared_state(bucket_url)
+
+
 @pytest.fixture(
     params=[
         "memory_state",
+        "objects_state",
         "sqlite_state",
         pytest.param("postgresql_state", marks=pytest.mark.postgres),
     ]
