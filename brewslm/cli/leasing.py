@@ -12,7 +12,7 @@ from brewslm.apply.history import History
 from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
-from brewslm.errors import InterruptedRunError, StateLockedError
+from brewslm.errors import InterruptedRunError, StateError, StateLockedError
 from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
@@ -50,7 +50,7 @@ def hold_lease(
     store = session.store()
     if not store.exists():
         session.make_home()
-        store.create(str(uuid.uuid4()))
+        _make(store)
     state = _acquired(store, facts, tell, stop, wait_s)
     clock = SystemClock()
     keeper = LeaseKeeper(state, lambda: (clock.now(), clock.after(LIFETIME_S)))
@@ -60,6 +60,15 @@ def hold_lease(
     finally:
         keeper.stop()
         state.release()
+
+
+def _make(store: StateStore) -> None:
+    """Make a state, unless another command that starts at the same time makes it."""
+    try:
+        store.create(str(uuid.uuid4()))
+    except StateError:
+        if not store.exists():
+            raise
 
 
 def _acquired(

@@ -67,7 +67,7 @@ def end_connections(admin: Any) -> None:
 # Processes
 
 
-@pytest.mark.parametrize("children", [8])
+@pytest.mark.parametrize("children", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_processes_that_start_together_get_fences_in_order(
     store: StateStore, postgresql_url: str, children: int
 ) -> None:
@@ -194,6 +194,27 @@ def test_session_outlives_a_restart_between_its_writes(store: StateStore, admin:
         assert session.end(ended(operation()), records=[resource()]).serial == 1
         end_connections(admin)
         assert session.operations() == [ended(operation())]
+
+
+def test_session_waits_for_a_server_that_restarts(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session: Any = store.acquire(lease(), NOW)
+    server = session._database._server
+    connect, refused = server.connect, ["once", "twice"]
+
+    def connect_at_last() -> Any:
+        if refused:
+            raise StateError(refused.pop(), code="state_write_failed", remedy="wait")
+        return connect()
+
+    monkeypatch.setattr("brewslm.state.stores.postgresql._PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(server, "connect", connect_at_last)
+    with closing(session):
+        session._database._connection.close()
+        session.begin(operation())
+        assert refused == []
+        assert session.operations() == [operation()]
 
 
 class DeafConnection:

@@ -34,6 +34,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OLDEST_SERVER = 130000
 _BUSY_S = 5
 _STOPPED_S = 10
+_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 _DEFAULTS: dict[str, Any] = {
     "application_name": "brewslm",
     "connect_timeout": 10,
@@ -94,6 +95,17 @@ class Server:
             connection.close()
             raise faults.refused_by_store("state_write_failed", self.name, f"PostgreSQL {found}")
         return connection
+
+    def connect_again(self) -> psycopg.Connection[Any]:
+        """Return a fresh connection in place of a lost one; a server that restarts is waited for.
+
+        Raises: StateError.
+        """
+        for pause_s in _PAUSES_S:
+            with suppress(StateError):
+                return self.connect()
+            time.sleep(pause_s)
+        return self.connect()
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
@@ -241,7 +253,7 @@ class PostgresqlDatabase:
         except StateError:
             if not self._connection.closed:
                 raise
-        self._connection = self._server.connect()
+        self._connection = self._server.connect_again()
         return call()
 
     def _commit(self, number: str) -> None:
@@ -255,7 +267,7 @@ class PostgresqlDatabase:
 
     def _is_committed(self, number: str) -> bool:
         """Return how a transaction ended whose connection is lost, after it let go of the row."""
-        self._connection = self._server.connect()
+        self._connection = self._server.connect_again()
         self._begin()
         try:
             return bool(self._value("SELECT pg_xact_status(?::xid8)", number) == "committed")
