@@ -52,7 +52,7 @@ def source_digests(
     for address, source in sorted(specs.items()):
         if not isinstance(source, DataSourceSpec):
             continue
-        path = source_path(source) or source.file_path
+        path = source_path(source)
         if not path:
             continue
         try:
