@@ -101,3 +101,22 @@ def test_second_clone_with_both_shared_has_nothing_to_make(
     assert second.doors() == []
     assert second.promoted() == first.promoted()
     assert max(item.serial for item in second.records().values()) == serial
+
+
+@pytest.mark.slow
+def test_whole_apply_leaves_a_second_clone_nothing_to_train(
+    bench: Bench, run: Run, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_URL", f"{bucket_url}/state")
+    stores = {"state": "secret://STORE_URL", "artifacts": f"{bucket_url}/artifacts"}
+    second = Bench.make(tmp_path / "second")
+    for clone in (bench, second):
+        name_stores(clone, **stores).edit("threshold: 0.8", "threshold: 0.0")
+    assert run("apply", "--auto-approve").code == 0
+    again = run("--chdir", second.root, "apply", "--auto-approve")
+    assert again.code == 0
+    assert "Nothing had to be done." in again.out
+    assert second.promoted() == bench.promoted() is not None
+    assert run("--chdir", second.root, "try", "the lamp of order 3 came late").out.strip()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert CANARY not in b"".join(path.read_bytes() for path in files)
