@@ -14,6 +14,8 @@ from brewslm.files import PathError, open_inside
 _HINT = re.compile(rb"(?<![A-Za-z0-9_])backend(?![A-Za-z0-9_])|\\")
 """What a manifest that writes the key contains; a backslash may spell it in another way."""
 _SECRET = "secret://"  # noqa: S105  how a secret is named
+_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
+"""Credentials inside a URL."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_BYTES = 1 << 20
 
@@ -40,8 +42,21 @@ def backend_url(
     if not isinstance(value, str):
         return None
     if not value.startswith(_SECRET):
+        _check_public(value, store)
         return value
     return _secret(value.removeprefix(_SECRET), store, environment)
+
+
+def _check_public(url: str, store: str) -> None:
+    """Refuse a URL that everybody can read and that lets in whoever reads it."""
+    if _PASSWORD.search(url):
+        raise StateError(
+            f"backend.{store} carries credentials; they are not used and not shown here",
+            code="BACKEND_URL",
+            found="a password in the manifest",
+            expected="secret://NAME",
+            remedy="revoke the password, and name a variable that holds the new URL: secret://NAME",
+        )
 
 
 def _secret(name: str, store: str, environment: Mapping[str, str]) -> str:

@@ -99,6 +99,16 @@ def test_secret_that_names_no_store_is_not_repeated(
     assert CANARY not in answer.out + answer.err
 
 
+@pytest.mark.parametrize("rest", [f"mira:{CANARY}@h/d", f"h/d?password={CANARY}"])
+def test_credentials_in_the_manifest_are_neither_used_nor_shown(
+    bench: Bench, run: Run, rest: str
+) -> None:
+    name_state(bench, f"postgresql://{rest}")
+    answer = run("show")
+    answer.says(1, "BACKEND_URL", "revoke", "secret://NAME")
+    assert CANARY not in answer.out + answer.err
+
+
 @pytest.mark.parametrize("key", ["backend", '"backend"', '"back\\x65nd"', "? backend\n  "])
 def test_key_is_found_however_it_is_written(bench: Bench, run: Run, key: str) -> None:
     bench.edit("deployment:", f"workflow: {{{key}: {{state: 'mysql://h/d'}}}}\n  deployment:")

@@ -261,6 +261,35 @@ def test_no_lost_answer_changes_what_is_written(
     ask(f"{object_address}/-/{trouble}?count=0", "POST")
 
 
+@pytest.mark.slow
+def test_service_that_goes_away_at_any_write_leaves_a_state_that_goes_on(
+    bucket_url: str, object_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewslm.objects._RETRIES", 0)
+    codes: list[str] = []
+    for number in range(24):
+        url = f"{bucket_url}/{number}"
+        ask(f"{object_address}/-/fail?count=1000&after={number}", "POST")
+        try:
+            life(url)
+        except StateError as error:
+            codes.append(error.code)
+        ask(f"{object_address}/-/fail?count=0", "POST")
+        store = open_shared_state(url)
+        if not store.exists():
+            store.create(LINEAGE)
+        with closing(store.acquire(lease(), LATER)) as session:
+            before = session.meta()
+            assert before.serial == len(session.resources())
+            assert before.serial == sum(x.status == "ended" for x in session.operations())
+            session.begin(operation("op-2"))
+            closed = ended(operation("op-2"))
+            assert session.end(closed, records=[resource("dataset")]).serial == before.serial + 1
+            session.add_run_event(run_event())
+    assert 0 < len(codes) < 24
+    assert set(codes) == {"state_write_failed"}
+
+
 def test_service_that_ignores_conditions_keeps_no_state(
     bucket_url: str, object_address: str
 ) -> None:
