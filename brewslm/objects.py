@@ -8,7 +8,7 @@ compare.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,11 @@ class ObjectFolder:
             except FileNotFoundError:
                 return
 
+    def discard(self, key: str) -> None:
+        """Remove an object that does no harm where it cannot be removed."""
+        with suppress(UnreachableError):
+            self.delete(key)
+
     def keys(self, folder: str) -> list[str]:
         """Return the keys below a folder, sorted."""
         with self._refusals():
@@ -188,7 +193,7 @@ class ObjectFolder:
         except FileNotFoundError:
             raise self._unreachable("store_unreachable", "no such bucket") from None
         except exceptions.BaseError:
-            raise self._unreachable("store_unreachable", "no answer that helps") from None
+            raise self._unreachable("store_unreachable", "an error, or no answer") from None
 
     def _unreachable(self, code: str, found: str) -> UnreachableError:
         return UnreachableError(

@@ -3,7 +3,7 @@
 Prints its port. Requests are carried out one by one, so that a condition and its write are one step
 as they are in the service. `POST /-/lose?count=N&after=M` has N writes carried out and answered
 with an error, once M others went well; `/-/fail` has them refused before they are carried out,
-`/-/ignore` drops their conditions.
+`/-/ignore` drops their conditions; `/-/keep` has removals refused.
 """
 
 import sys
@@ -26,7 +26,7 @@ class Troubled:
     def __init__(self, service: App) -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._left = {"lose": (0, 0), "fail": (0, 0), "ignore": (0, 0)}
+        self._left = {"lose": (0, 0), "fail": (0, 0), "ignore": (0, 0), "keep": (0, 0)}
 
     def __call__(self, environ: dict[str, Any], respond: Any) -> Iterable[bytes]:
         with self._lock:
@@ -36,6 +36,8 @@ class Troubled:
                 after, count = (int(asked.get(name, ["0"])[0]) for name in ("after", "count"))
                 self._left[path.removeprefix("/-/")] = after, count
                 return _empty(respond, "200 OK")
+            if self._takes_away(environ["REQUEST_METHOD"], environ["QUERY_STRING"]):
+                return _empty(respond, "503 Slow Down")
             if environ["REQUEST_METHOD"] != "PUT":
                 return list(self._service(environ, respond))
             if self._takes("fail"):
@@ -46,6 +48,10 @@ class Troubled:
                 list(self._service(environ, lambda *_: None))
                 return _empty(respond, "500 Internal Server Error")
             return list(self._service(environ, respond))
+
+    def _takes_away(self, method: str, query: str) -> bool:
+        is_removal = method == "DELETE" or (method == "POST" and query.startswith("delete"))
+        return is_removal and self._takes("keep")
 
     def _takes(self, name: str) -> bool:
         after, count = self._left[name]

@@ -261,6 +261,20 @@ def test_no_lost_answer_changes_what_is_written(
     ask(f"{object_address}/-/{trouble}?count=0", "POST")
 
 
+def test_service_that_removes_nothing_loses_no_write(
+    bucket_url: str, object_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = life(f"{bucket_url}/removing")
+    monkeypatch.setattr("brewslm.objects._RETRIES", 0)
+    ask(f"{object_address}/-/keep?count=1000", "POST")
+    try:
+        assert life(f"{bucket_url}/keeping") == expected
+    finally:
+        ask(f"{object_address}/-/keep?count=0", "POST")
+    kept: Any = open_shared_state(f"{bucket_url}/keeping")
+    assert kept._folder.keys("probe")
+
+
 @pytest.mark.slow
 def test_service_that_goes_away_at_any_write_leaves_a_state_that_goes_on(
     bucket_url: str, object_address: str, monkeypatch: pytest.MonkeyPatch

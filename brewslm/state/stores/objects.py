@@ -156,7 +156,7 @@ class ObjectStateStore:
             self._folder.put(key, b"now")
             after_s = time.time()
             found = self._folder.find(key)
-            self._folder.delete(key)
+            self._folder.discard(key)
         if found is None:
             return 0.0
         offset_s = found.written_at.timestamp() - (before_s + after_s) / 2
@@ -245,7 +245,7 @@ class ObjectStateStore:
             return False
         is_same_serial = after.meta.serial == loaded.content.meta.serial
         if is_same_serial and snapshot != loaded.snapshot:
-            self._folder.delete(loaded.snapshot)
+            self._folder.discard(loaded.snapshot)
         return True
 
     def _put_snapshot(self, content: Content) -> str:
@@ -316,7 +316,7 @@ class ObjectStateStore:
             self._folder.replace(key, b"third", stale),
             not self._folder.replace(key, b"fourth", stale),
         ]
-        self._folder.delete(key)
+        self._folder.discard(key)
         if not all(refuses):
             raise StateError(
                 "the object store ignores the conditions of writes, so it can keep no state",
