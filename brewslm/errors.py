@@ -11,6 +11,7 @@ BrewError
 │   ├── StateVersionError  the state was written by a newer program
 │   └── UnwrittenStateError  work is done whose record did not get into the state
 ├── ArtifactError        bytes are missing or are not what their digest says
+├── UnreachableError     a shared store does not answer, or refuses
 ├── ApplyError           an action failed
 │   ├── GateError          a required gate did not pass
 │   └── InterruptedRunError
@@ -107,6 +108,10 @@ class UnwrittenStateError(StateError):
 
 class ArtifactError(BrewError):
     """Bytes are missing, or are not what their digest says."""
+
+
+class UnreachableError(BrewError):
+    """A shared store does not answer, or refuses; nothing is known about what it holds."""
 
 
 class ApplyError(BrewError):

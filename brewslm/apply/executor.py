@@ -292,6 +292,7 @@ class _Walk:
         return len(judged | {begun.running.fingerprint})
 
     def _repair_pointers(self) -> None:
+        promotion.lay_out_promoted(self._desk, self._session)
         with self._session.holding():
             moved = promotion.repair_pointers(self._desk.home, self._session)
         for alias in moved:

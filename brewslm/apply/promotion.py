@@ -166,6 +166,18 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
     ]
 
 
+def lay_out_promoted(desk: Desk, state: StateReader) -> None:
+    """Make sure that what the state says is promoted lies below .brewslm/models, as it does not in
+    a fresh clone of a project whose state is shared.
+    """
+    for record in state.resources().values():
+        output = record.outputs.get("promoted") if record.kind == "deployment" else None
+        if output is None or (desk.home / "models" / short_name(output.digest)).is_dir():
+            continue
+        if desk.artifacts.is_present(output):
+            lay_out(desk, output)
+
+
 def lay_out(desk: Desk, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
     folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)

@@ -9,8 +9,8 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import stat
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from brewslm.artifacts.documents import (
     produced_bytes,
     produced_from,
 )
+from brewslm.artifacts.laying import lay
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Output
 from brewslm.durability import Step, durable
@@ -29,7 +30,6 @@ from brewslm.files import (
     make_private_folder,
     move,
     sync_folder,
-    temporary_name,
     write_atomic,
 )
 from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
@@ -117,8 +117,8 @@ class LocalStore:
         """
         temporary = self._make_folder(self._root / "incoming") / secrets.token_hex(8)
         try:
-            with _opened_regular(path) as stream:
-                digest, size_bytes = _copy(stream, temporary)
+            with opened_regular(path) as stream:
+                digest, size_bytes = copy_pieces(pieces_of(stream), temporary)
             if not self._is_whole(digest):
                 target = self._object(digest)
                 self._make_folder(target.parent)
@@ -147,21 +147,7 @@ class LocalStore:
 
         Raises: ArtifactError, FileExistsError when the target is there already.
         """
-        if target.exists() or target.is_symlink():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-        make_private_folder(target.parent)
-        built = temporary_name(target)
-        try:
-            if output.is_folder:
-                self._lay_folder(output.digest, built)
-            else:
-                self._lay(output.digest, built)
-            move(built, target)
-        except BaseException:
-            shutil.rmtree(built, ignore_errors=True)
-            built.unlink(missing_ok=True)
-            raise
-        return target
+        return lay(output, target, self.listing, self._lay)
 
     def set_aside(self, digest: str) -> None:
         """Move a corrupt object out of the way."""
@@ -228,7 +214,7 @@ class LocalStore:
         """Open an object for reading; what is no regular file counts as corrupt."""
         path = self._object(digest)
         try:
-            return _opened_regular(path, os.O_NOFOLLOW)
+            return opened_regular(path, os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise faults.missing(digest) from error
         except ValueError as error:
@@ -238,29 +224,22 @@ class LocalStore:
                 raise faults.corrupt(digest, "a link") from error
             raise faults.unreadable(digest, error) from error
 
-    def _lay_folder(self, digest: str, folder: Path) -> None:
-        folder.mkdir(mode=0o700)
-        for name, item in self.listing(digest).items():
-            path = folder / name
-            make_private_folder(path.parent)
-            self._lay(item.digest, path)
-
     def _lay(self, digest: str, target: Path) -> None:
         with self._opened(digest) as stream:
-            found, _ = _copy(stream, target)
+            found, _ = copy_pieces(pieces_of(stream), target)
         if found != digest:
             raise faults.corrupt(digest, found)
 
     def _remembered(self, name: str) -> Produced | None:
         try:
-            with _opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
+            with opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
                 produced = produced_from(stream.read())
         except (OSError, ValueError):
             return None
         return produced if name == f"{hex_of(produced.fingerprint)}.json" else None
 
 
-def _opened_regular(path: Path, flags: int = 0) -> BufferedReader:
+def opened_regular(path: Path, flags: int = 0) -> BufferedReader:
     """Open a regular file without ever waiting for a pipe or a device.
 
     Raises: ValueError for anything else, OSError.
@@ -272,16 +251,22 @@ def _opened_regular(path: Path, flags: int = 0) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def _copy(stream: BufferedReader, target: Path) -> tuple[str, int]:
-    """Copy bytes durably into a new file and return their digest and number."""
+def pieces_of(stream: BufferedReader) -> Iterator[bytes]:
+    """Yield the bytes of a stream."""
+    while chunk := stream.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def copy_pieces(pieces: Iterable[bytes], target: Path) -> tuple[str, int]:
+    """Write bytes durably into a new file and return their digest and number."""
     sha256, size_bytes = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
         with durable(Step.WRITE, target):
-            while chunk := stream.read(_CHUNK_BYTES):
-                sha256.update(chunk)
-                size_bytes += len(chunk)
-                copy.write(chunk)
+            for piece in pieces:
+                sha256.update(piece)
+                size_bytes += len(piece)
+                copy.write(piece)
             copy.flush()
         with durable(Step.SYNC, target):
             os.fsync(copy.fileno())

@@ -18,7 +18,6 @@ from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
 from brewslm.state.rescue import check_none_waits
 from brewslm.state.store import StateSession, StateStore
-from brewslm.state.stores.sqlite import SqliteStore
 
 _RETRY_S = 1.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -93,7 +92,7 @@ def _create(store: StateStore) -> None:
 
 
 def _acquired(
-    store: SqliteStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+    store: StateStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
 ) -> StateSession:
     clock = SystemClock()
     begun_s = clock.steady_s()
@@ -138,7 +137,7 @@ def _record_takeover(
     )
 
 
-def _wait(store: SqliteStore, tell: Listener, stop: Stop, waited_s: float) -> None:
+def _wait(store: StateStore, tell: Listener, stop: Stop, waited_s: float) -> None:
     with closing(store.read()) as reader:
         held = reader.lease()
     if held is not None:

@@ -67,7 +67,7 @@ class _Commands(SuggestingGroup):
 @click.option("--ascii", "is_ascii", is_flag=True, help="Only ASCII characters.")
 @click.option("--quiet", is_flag=True, help="Results only.")
 @click.option("--debug", is_flag=True, help="Worker logs and details of internal errors.")
-@click.option("--offline", is_flag=True, help="Open no socket; the default of this version.")
+@click.option("--offline", is_flag=True, help="Open no socket, to shared stores either.")
 @click.pass_context
 def root(
     ctx: click.Context,
@@ -77,7 +77,7 @@ def root(
     is_ascii: bool,
     quiet: bool,
     debug: bool,
-    offline: bool,  # noqa: ARG001  nothing here opens a socket
+    offline: bool,
 ) -> None:
     """Plan, train, gate and promote fine-tuned small language models from brewslm.yaml."""
     environment = dict(os.environ)
@@ -87,6 +87,7 @@ def root(
         manifest=manifest,
         is_quiet=quiet,
         is_debug=debug,
+        is_offline=offline,
         is_ascii=is_ascii or not encoding.startswith("utf"),
         has_color=not no_color and "NO_COLOR" not in environment and sys.stdout.isatty(),
         environment=environment,

@@ -117,10 +117,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
                 if limit:
                     fix = "write training_plan.config.max_minutes, or delete the line"
                     yield _finding(wanted, f"budget_settings.{name}", _shown(limit), fix)
-            for name in ("state", "artifacts"):
-                url = getattr(workflow.backend, name)
-                if url is not None:
-                    yield _finding(wanted, f"backend.{name}", "a remote store", "delete the line")
         case _:
             return
 

@@ -17,7 +17,8 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.apply.worker import Message
-from brewslm.artifacts.local import LocalStore
+from brewslm.artifacts.store import ArtifactStore
+from brewslm.cli.session import Session
 from brewslm.contracts import Job, Result
 from brewslm.engine import score
 from brewslm.events import Event
@@ -28,7 +29,7 @@ from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import ResourceRecord
-from brewslm.state.stores.sqlite import SqliteStore
+from brewslm.state.store import StateStore
 
 TOKENS_A_S, SETUP_S = 500.0, 2.0
 """How fast the scripted worker says that it trains, and what it needs beside."""
@@ -125,9 +126,13 @@ class Bench:
         assert before in text
         path.write_text(text.replace(before, after))
 
-    def store(self) -> SqliteStore:
-        """Return the state store."""
-        return SqliteStore(self.home / "state.db")
+    def store(self) -> StateStore:
+        """Return the state store that the manifest names."""
+        return Session(self.root).store()
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the artifact store that the manifest names."""
+        return Session(self.root).artifacts()
 
     def records(self) -> dict[str, ResourceRecord]:
         """Return what the state remembers."""
@@ -146,10 +151,10 @@ class Bench:
         options = PlanOptions(scratch=cache, digests=wanted.pop("digests", digests), **wanted)
         store = self.store()
         if not store.exists():
-            return build(manifest, EmptyState(), LocalStore(self.home / "store"), options)
+            return build(manifest, EmptyState(), self.artifacts(), options)
         reader = store.read()
         try:
-            return build(manifest, reader, LocalStore(self.home / "store"), options)
+            return build(manifest, reader, self.artifacts(), options)
         finally:
             reader.close()
 
@@ -172,7 +177,7 @@ class Bench:
         desk = Desk(
             root=self.root,
             home=self.home,
-            artifacts=LocalStore(self.home / "store"),
+            artifacts=self.artifacts(),
             worker=worker,
             tell=self.events.append,
             clock=clock,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.memory import MemoryArtifacts
+from brewslm.artifacts.opening import open_shared_artifacts
 from brewslm.artifacts.store import ArtifactStore, Produced
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
@@ -21,26 +22,43 @@ from brewslm.fingerprint import canonical_json, digest_bytes, digest_folder
 ABSENT = "sha256:" + "a" * 64
 
 
+def damage_shared(store: Any, digest: str, data: bytes) -> None:
+    name = digest.removeprefix("sha256:")
+    store._folder.put(f"objects/{name[:2]}/{name[2:]}", data)
+
+
 def damage(store: ArtifactStore, digest: str, data: bytes) -> None:
     """What a failing disk does: other bytes under the same name."""
     if isinstance(store, MemoryArtifacts):
         store.damage(digest, data)
         return
-    assert isinstance(store, LocalStore)
+    if not isinstance(store, LocalStore):
+        damage_shared(store, digest, data)
+        return
     path = store._object(digest)
     path.chmod(0o600)
     path.write_bytes(data)
 
 
-MAKERS: dict[str, Callable[[Path], ArtifactStore]] = {
-    "local": lambda folder: LocalStore(folder / "store"),
-    "memory": lambda _folder: MemoryArtifacts(),
-}
+@pytest.fixture
+def local_store(tmp_path: Path) -> ArtifactStore:
+    return LocalStore(tmp_path / "store")
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return MAKERS[request.param](tmp_path)
+@pytest.fixture
+def memory_store() -> ArtifactStore:
+    return MemoryArtifacts()
+
+
+@pytest.fixture
+def shared_store(bucket_url: str) -> ArtifactStore:
+    return open_shared_artifacts(bucket_url)
+
+
+@pytest.fixture(params=["local_store", "memory_store", "shared_store"])
+def store(request: pytest.FixtureRequest) -> ArtifactStore:
+    made: ArtifactStore = request.getfixturevalue(request.param)
+    return made
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
