@@ -21,7 +21,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from brewslm.errors import StateError, UnreachableError
+from brewslm.errors import LeaseLostError, StateError, UnreachableError
 from brewslm.objects import Object, ObjectFolder
 from brewslm.state import faults
 from brewslm.state.documents import to_text
@@ -226,17 +226,22 @@ class ObjectStateStore:
     # Writing
 
     def _keep(self, loaded: _Loaded, after: Content) -> None:
-        lease = after.lease
-        if _with_lease(after, loaded.content.lease) != loaded.content:
-            if not self._commit(loaded, after):
-                fence = self._load().content.meta.fence
-                raise faults.lease_lost(fence, loaded.content.meta.fence)
-        if lease != loaded.content.lease and not self._put_lease(
-            loaded.lease, lease, after.meta.fence
-        ):
-            if lease is not None:
-                fence = self._load().content.meta.fence
-                raise faults.lease_lost(fence, loaded.content.meta.fence)
+        """Write what a session changed: content, or its lease, which may be gone when given back.
+
+        Raises: LeaseLostError.
+        """
+        before = loaded.content
+        is_grown = _with_lease(after, before.lease) != before
+        if is_grown and not self._commit(loaded, after):
+            raise self._lost(before)
+        if after.lease == before.lease:
+            return
+        is_put = self._put_lease(loaded.lease, after.lease, after.meta.fence)
+        if not is_put and after.lease is not None:
+            raise self._lost(before)
+
+    def _lost(self, before: Content) -> LeaseLostError:
+        return faults.lease_lost(self._load().content.meta.fence, before.meta.fence)
 
     def _commit(self, loaded: _Loaded, after: Content) -> bool:
         """Put content in force that follows on what was loaded; return whether it is."""
