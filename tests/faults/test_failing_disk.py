@@ -25,7 +25,7 @@ _CODES = {
 }
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
-_STRIDE = {"ENOSPC": 2, "EIO": 4, "EROFS": 4}
+_STRIDE = {"ENOSPC": 3, "EIO": 6, "EROFS": 6}
 
 
 @dataclass(frozen=True)
