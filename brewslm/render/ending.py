@@ -33,6 +33,8 @@ def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> 
         lines.append("Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
+    if not gates and "eval_pack" in (*summary.applied, *summary.reused):
+        lines.append("No gate is set. Base and candidate side by side: brewslm show eval_pack")
     return "\n".join(lines) + "\n"
 
 
