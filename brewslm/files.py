@@ -135,7 +135,8 @@ def swap_folder(built: Path, target: Path) -> None:
             built.rename(target)
     except OSError:
         if had_old:
-            old.rename(target)
+            with durable(Step.MOVE, target):
+                old.rename(target)
         raise
     sync_folder(target.parent)
     remove_folder(old)

@@ -20,6 +20,7 @@ from brewslm.cli.usage import SuggestingGroup
 from brewslm.contracts import Work
 from brewslm.errors import StateError
 from brewslm.events import Event
+from brewslm.files import move
 from brewslm.render.overview import render_addresses
 from brewslm.stages.kinds import KINDS
 from brewslm.state.documents import to_document
@@ -77,7 +78,7 @@ def push_record(session: Session, file: Path) -> int:
         serial = push(unwritten, state)
         with state.holding():
             repair_pointers(session.home, state)
-    file.rename(file.with_name(f"{file.name}.pushed"))
+    move(file, file.with_name(f"{file.name}.pushed"))
     session.put(f"{unwritten.operation.address} is recorded, serial {serial}.\n")
     return 0
 

@@ -2,8 +2,11 @@
 repaired, the next run finishes the work.
 """
 
+import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +14,7 @@ from queue import SimpleQueue
 
 import pytest
 
+from tests.apply.bench import Bench
 from tests.faults.calls import Launcher
 from tests.faults.grounds import Ground, made_ground
 from tests.faults.invariants import final, violations
@@ -25,7 +29,9 @@ _CODES = {
 }
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
-_STRIDE = {"ENOSPC": 2, "EIO": 4, "EROFS": 4}
+_STRIDE = {"ENOSPC": 3, "EIO": 6, "EROFS": 6}
+
+_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -105,3 +111,58 @@ def _writes(points: list[str]) -> list[str]:
         for point in points
         if point.startswith("before") and not point.startswith("before remove")
     ]
+
+
+@pytest.fixture
+def stranger(folder: Path) -> int | None:
+    """Return a user whom permissions bind, None where they bind this one; the folder is open to
+    that user.
+    """
+    if os.geteuid() != 0:
+        return None
+    folder.chmod(0o755)
+    return _NOBODY
+
+
+@contextmanager
+def _read_only(place: Path) -> Iterator[None]:
+    """Take the right to write from a file, or from a folder and all below it."""
+    folders = [path for path in (place, *place.rglob("*")) if path.is_dir()] or [place]
+    before = [(path, path.stat().st_mode) for path in folders]
+    for path, mode in before:
+        path.chmod(mode & ~0o222)
+    try:
+        yield
+    finally:
+        for path, mode in before:
+            path.chmod(mode)
+
+
+@pytest.mark.parametrize("place", ["", "store", "runs", "exports", "models", "state.db"])
+def test_read_only_place_is_named_and_an_apply_finishes_when_it_is_writable(
+    place: str,
+    folder: Path,
+    launchers: "SimpleQueue[Launcher]",
+    stranger: int | None,
+) -> None:
+    launcher = launchers.get()
+    launchers.put(launcher)
+    bench = Bench.make(folder / f"read-only-{place}" / "project")
+    if stranger is not None:
+        for path in (bench.root, *bench.root.rglob("*")):
+            os.chown(path, stranger, stranger)
+    assert launcher.apply(bench.root, user=stranger).code == 0
+    before = final(bench.root)
+    bench.edit("2.0e-3", "1.0e-3")
+    with _read_only(bench.home / place):
+        ending = launcher.apply(bench.root, user=stranger)
+    assert ending.code == 1
+    assert "[permission_denied]" in ending.said
+    assert "do:" in ending.said
+    assert ending.is_clean()
+    assert violations(bench.root) == []
+    assert final(bench.root)["link"] == before["link"]
+    ending = launcher.apply(bench.root, user=stranger)
+    assert ending.code == 0, ending.said
+    assert violations(bench.root) == []
+    assert final(bench.root)["link"] != before["link"]

@@ -32,6 +32,8 @@ _UPDATES = 12
 _LIFETIME_S = 0.5
 _DEADLINE_S = 30.0
 _STOPS = 36
+_IDLE = ("runs/", "models/")
+"""Where a woken process may leave what nothing names; the next run or gc takes it away."""
 _LOST = ((1, True, False), (4, False, True))
 """How a woken process ends: exit code, and whether it says lease_lost or plan_stale."""
 
@@ -194,7 +196,7 @@ def _everything(bench: Bench) -> dict[str, Any]:
             "deployments": [to_document(item) for item in state.deployments()],
         }
     come_to = final(bench.root)
-    counting = [name for name in come_to["files"] if not name.startswith("runs/")]
+    counting = [name for name in come_to["files"] if not name.startswith(_IDLE)]
     return {**come_to, "files": counting, **whole}
 
 

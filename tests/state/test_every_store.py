@@ -374,6 +374,7 @@ def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
         lambda: first.add_revision(revision()),
         lambda: first.add_run_event(run_event()),
         lambda: first.renew(SOON, EXPIRY),
+        lambda: first.holding().__enter__(),
     ]
     for write in writes:
         with pytest.raises(LeaseLostError) as caught:
@@ -386,6 +387,23 @@ def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
     assert second.meta().serial == 0
     assert (second.revisions(), second.run_events(), second.deployments()) == ([], [], [])
     second.release()
+
+
+def test_takeover_waits_while_files_are_changed_under_the_lease(store: StateStore) -> None:
+    first = store.acquire(lease(), NOW)
+    taken: list[StateSession] = []
+    taker = threading.Thread(
+        target=lambda: taken.append(store.acquire(lease(), AFTER_EXPIRY)), daemon=True
+    )
+    with first.holding():
+        taker.start()
+        taker.join(0.2)
+        assert taken == []
+    taker.join()
+    (second,) = taken
+    assert second.fence == 2
+    second.release()
+    first.release()
 
 
 def test_released_session_writes_nothing(store: StateStore) -> None:

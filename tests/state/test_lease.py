@@ -125,9 +125,16 @@ def test_keeper_tells_that_the_lease_is_gone_and_stops(session: MemorySession) -
     store = session._store
     assert isinstance(store, MemoryStore)
     with closing(store.acquire(lease(), AFTER_EXPIRY)):
-        keeper = LeaseKeeper(session, lambda: (SOON, EXPIRY), renewal_s=0.001)
+        told: list[str] = []
+        keeper = LeaseKeeper(
+            session,
+            lambda: (SOON, EXPIRY),
+            renewal_s=0.001,
+            on_lost=lambda: told.append("lost"),
+        )
         keeper.start()
         keeper._thread.join(timeout=10)
         assert not keeper._thread.is_alive()
         keeper.stop()
+        assert told == ["lost"]
         assert isinstance(keeper.lost, LeaseLostError)
