@@ -86,7 +86,7 @@ class Launcher:
         self._process.communicate()
 
     def begin(self, project: Path, *arguments: str, **wanted: Any) -> Call:
-        """Begin a call; wanted: trouble, user, environment, wait_s and lifetime_s of the child."""
+        """Begin a call; wanted: trouble, is_bound, environment, wait_s, lifetime_s of the child."""
         self._calls += 1
         name = f"{project.name}.{self._calls}"
         out, err = project.parent / f"{name}.out", project.parent / f"{name}.err"

@@ -2,7 +2,6 @@
 repaired, the next run finishes the work.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -31,8 +30,6 @@ _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
 _STRIDE = {"ENOSPC": 9, "EIO": 17, "EROFS": 17}
 """One in so many writes fails, beside every commit."""
-
-_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -114,17 +111,6 @@ def _writes(points: list[str]) -> list[str]:
     ]
 
 
-@pytest.fixture
-def stranger(folder: Path) -> int | None:
-    """Return a user whom permissions bind, None where they bind this one; the folder is open to
-    that user.
-    """
-    if os.geteuid() != 0:
-        return None
-    folder.chmod(0o755)
-    return _NOBODY
-
-
 @contextmanager
 def _read_only(place: Path) -> Iterator[None]:
     """Take the right to write from a file, or from a folder and all below it."""
@@ -144,33 +130,29 @@ def test_read_only_place_is_named_and_an_apply_finishes_when_it_is_writable(
     place: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
-    stranger: int | None,
 ) -> None:
     launcher = launchers.get()
     launchers.put(launcher)
     bench = Bench.make(folder / f"read-only-{place}" / "project")
-    if stranger is not None:
-        for path in (bench.root, *bench.root.rglob("*")):
-            os.chown(path, stranger, stranger)
-    assert launcher.apply(bench.root, user=stranger).code == 0
+    assert launcher.apply(bench.root, is_bound=True).code == 0
     before = final(bench.root)
     bench.edit("2.0e-3", "1.0e-3")
     with _read_only(bench.home / place):
-        ending = launcher.apply(bench.root, user=stranger)
+        ending = launcher.apply(bench.root, is_bound=True)
     assert ending.code == 1
     assert "[permission_denied]" in ending.said
     assert "do:" in ending.said
     assert ending.is_clean()
     assert violations(bench.root) == []
     assert final(bench.root)["link"] == before["link"]
-    ending = launcher.apply(bench.root, user=stranger)
+    ending = launcher.apply(bench.root, is_bound=True)
     assert ending.code == 0, ending.said
     assert violations(bench.root) == []
     assert final(bench.root)["link"] != before["link"]
 
 
 def test_plan_is_made_where_nothing_can_be_written(
-    folder: Path, launchers: "SimpleQueue[Launcher]", stranger: int | None
+    folder: Path, launchers: "SimpleQueue[Launcher]"
 ) -> None:
     launcher = launchers.get()
     launchers.put(launcher)
@@ -178,7 +160,7 @@ def test_plan_is_made_where_nothing_can_be_written(
     writable = launcher.call(bench.root, "plan")
     shutil.rmtree(bench.home)
     with _read_only(bench.root):
-        ending = launcher.call(bench.root, "plan", user=stranger)
+        ending = launcher.call(bench.root, "plan", is_bound=True)
     assert (ending.code, ending.out) == (0, writable.out)
     assert "note[cache_unwritable]" in ending.err
     assert not bench.home.exists()

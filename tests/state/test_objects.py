@@ -31,13 +31,12 @@ from tests.state.states import (
     start,
 )
 
+pytestmark = pytest.mark.slow
 HEAD = """
 import sys, time
 from brewslm.errors import StateError, StateLockedError
 from brewslm.state.opening import open_shared_state
 from tests.state.states import NOW, ended, lease, operation, resource, run_event
-
-pytestmark = pytest.mark.slow
 
 store = open_shared_state(sys.argv[1])
 """
