@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from brewslm.address import Address
-from brewslm.apply import promotion, telling
+from brewslm.apply import promotion, repair, telling
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
@@ -18,13 +18,14 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.recovery import remove_folder
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
-from brewslm.contracts import Operation, spec_values
+from brewslm.contracts import Operation, Output, spec_values
 from brewslm.errors import ApplyError, ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.fingerprint import fingerprint
-from brewslm.plan.action import Action
+from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
-from brewslm.plan.plan import Plan
+from brewslm.plan.placed import EXPORTS
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateSession
@@ -93,7 +94,7 @@ class _Walk:
             self._note_recorded_verdict(action)
         elif self._desk.stop.is_requested or (self._facts.is_fail_fast and self._outcome.failed):
             self._leave(action)
-        elif (upstream := self._stuck_upstream(action)) is not None:
+        elif not action.is_repair and (upstream := self._stuck_upstream(action)) is not None:
             self._skip(action, upstream)
         elif action.operation is Operation.DELETE:
             self._delete(action, index)
@@ -111,9 +112,7 @@ class _Walk:
                 return
             begun = self._journal.begin(action, facts)
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
-            done = carry_out(self._desk, action, begun, self._looks())
-            if action.target == "export":
-                promotion.place_export(self._desk, action.name, done.outputs["files"])
+            done = self._carried_out(action, begun)
         except LeaseLostError:
             raise
         except BrewError as error:
@@ -122,6 +121,31 @@ class _Walk:
             self._fail(action, _disk_error(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
+
+    def _carried_out(self, action: Action, begun: Begun) -> Done:
+        desk = self._desk
+        if action.is_repair:
+            return repair.put_back(desk, action, self._records[action.address])
+        for output in self._damaged(action):
+            repair.set_aside_damage(desk.artifacts, output)
+        done = carry_out(desk, action, begun, self._looks())
+        if action.target == "export":
+            if any(item.kind == "changed" for item in self._drift_of(action)):
+                kept = self._records[action.address].outputs["files"]
+                repair.set_aside_other(desk.home / EXPORTS / action.name, kept)
+            promotion.place_export(desk, action.name, done.outputs["files"])
+        return done
+
+    def _drift_of(self, action: Action) -> list[Drift]:
+        return [item for item in self._plan.drift if item.address == action.address]
+
+    def _damaged(self, action: Action) -> list[Output]:
+        """Return the kept outputs of the record that the plan found to be other bytes."""
+        record = self._records.get(action.address)
+        if record is None:
+            return []
+        damaged = {item.path for item in self._drift_of(action) if item.kind == "changed"}
+        return [output for name, output in record.outputs.items() if name in damaged]
 
     def _facts_of(self, action: Action) -> dict[str, Any]:
         """Return what identifies the result: the plan's own facts where it knew them all."""
@@ -162,12 +186,17 @@ class _Walk:
             self._history.add(action.target, "info", "action_reused", action.address, {})
         if done.deployment is not None:
             promotion.announce(self._desk, self._history, action, done.deployment, earlier)
+        if action.is_repair and action.target == "deployment":
+            alias = str(record.values["alias"])
+            self._history.add(action.target, "warning", "deployment_pointer_repaired", alias, {})
         if action.target == "eval_pack":
             self._note_verdict(action, done)
         remove_folder(begun.running.folder)
         self._desk.tell(telling.completed(action, begun, done, earlier, elapsed_s))
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
+        if action.is_repair:
+            return self._records[action.address]
         return ResourceRecord(
             address=action.address,
             kind=action.target,
@@ -268,6 +297,8 @@ class _Walk:
         return len(self._session.operations(kind="eval_pack"))
 
     def _repair_pointers(self) -> None:
+        if self._plan.mode == REFRESH_ONLY:
+            return
         for alias in promotion.repair_pointers(self._desk.home, self._session):
             if "deployment" not in self._outcome.applied:
                 self._history.add("deployment", "warning", "deployment_pointer_repaired", alias, {})

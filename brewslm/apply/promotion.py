@@ -14,11 +14,13 @@ from pathlib import Path
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
+from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
 from brewslm.errors import RefusedError
 from brewslm.events import PromotionEvent
 from brewslm.files import make_private_folder, swap_folder, sync_folder
 from brewslm.plan.action import Action
+from brewslm.plan.placed import EXPORTS, MODELS, PROMOTED, link_target, short_name
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateReader
@@ -39,7 +41,7 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
     candidate = desk.output(_TRAINING, "lora_adapter")
     evidence = desk.output(_EVAL_PACK, "verdict")
     check_evidence(desk, candidate, evidence)
-    lay_out(desk, candidate)
+    lay_out(desk.home, desk.artifacts, candidate)
     record = DeploymentRecord(
         alias=spec.alias,
         sequence=0,
@@ -149,17 +151,17 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
         alias
         for alias, deployment in newest.items()
         if alias in wanted
-        and (home / "models" / short_name(deployment.digest)).is_dir()
+        and (home / MODELS / short_name(deployment.digest)).is_dir()
         and point(home, alias, deployment.digest)
     ]
 
 
-def lay_out(desk: Desk, candidate: Output) -> Path:
+def lay_out(home: Path, artifacts: ArtifactStore, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
-    folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)
+    folder = make_private_folder(home / MODELS) / short_name(candidate.digest)
     if not folder.exists():
         built = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-        desk.artifacts.materialise(candidate, built)
+        artifacts.materialise(candidate, built)
         built.rename(folder)
         sync_folder(folder.parent)
     return folder
@@ -169,9 +171,9 @@ def point(home: Path, alias: str, digest: str) -> bool:
     """Make the link `.brewslm/promoted/<alias>` name the promoted folder; return whether it
     moved.
     """
-    links = make_private_folder(home / "promoted")
+    links = make_private_folder(home / PROMOTED)
     link = links / alias
-    target = Path("..") / "models" / short_name(digest)
+    target = link_target(digest)
     if link.is_symlink() and link.readlink() == target:
         return False
     if link.exists() and not link.is_symlink():
@@ -185,7 +187,7 @@ def point(home: Path, alias: str, digest: str) -> bool:
 
 def unpoint(home: Path, alias: str) -> None:
     """Remove the link of an alias whose deployment was deleted."""
-    link = home / "promoted" / alias
+    link = home / PROMOTED / alias
     if link.is_symlink():
         link.unlink()
         sync_folder(link.parent)
@@ -193,7 +195,7 @@ def unpoint(home: Path, alias: str) -> None:
 
 def place_export(desk: Desk, format_name: str, files: Output) -> Path:
     """Lay an export's files at .brewslm/exports/<format>, swapped in by rename."""
-    folder = make_private_folder(desk.home / "exports")
+    folder = make_private_folder(desk.home / EXPORTS)
     built = folder / f".{format_name}.{secrets.token_hex(4)}.tmp"
     try:
         desk.artifacts.materialise(files, built)
@@ -201,11 +203,6 @@ def place_export(desk: Desk, format_name: str, files: Output) -> Path:
     finally:
         shutil.rmtree(built, ignore_errors=True)
     return folder / format_name
-
-
-def short_name(digest: str) -> str:
-    """Return the folder name of a digest: its first 16 hex digits."""
-    return digest.removeprefix("sha256:")[:16]
 
 
 def _promoted_digest(record: ResourceRecord | None) -> str | None:

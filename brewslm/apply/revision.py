@@ -3,7 +3,7 @@
 from brewslm.address import Address
 from brewslm.apply.desk import Desk
 from brewslm.apply.outcome import Outcome
-from brewslm.plan.plan import Plan
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.state.records import RevisionRecord
 
 
@@ -28,5 +28,7 @@ def revision_of(
         ),
         verdicts={"verdict": verdict.get("verdict"), "gates": verdict.get("gates", [])},
         effective_manifest=plan.effective_manifest,
-        is_partial=bool(outcome.failed or outcome.pending),
+        is_partial=bool(outcome.failed or outcome.pending)
+        or not plan.is_complete
+        or plan.mode == REFRESH_ONLY,
     )

@@ -202,7 +202,7 @@ class LocalStore:
     def _has_size(self, digest: str, size_bytes: int) -> bool:
         try:
             found = self._object(digest).lstat()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 

@@ -19,6 +19,7 @@ from brewslm.apply.worker import ProcessWorker
 from brewslm.cli.leasing import hold_lease, seconds
 from brewslm.cli.planning import (
     Planned,
+    PlanWishes,
     check_extras,
     check_room,
     make_plan,
@@ -31,13 +32,14 @@ from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ApplyError, ExitCode, StalePlanError
 from brewslm.events import (
     ApprovalEvent,
+    DriftEvent,
     Listener,
     PlanEvent,
     PlannedActionEvent,
     SummaryEvent,
     VersionEvent,
 )
-from brewslm.plan.plan import Plan
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.render.ending import render_ending
 from brewslm.render.progress import ProgressTalk
 from brewslm.render.stream import EventStream, told_to_all
@@ -57,6 +59,9 @@ from brewslm.state.store import StateSession
 @click.option(
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )
+@click.option(
+    "--refresh-only", is_flag=True, help="Take what is really there into the record; do no work."
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -69,13 +74,15 @@ def command(
     is_json: bool,
     json_into: Path | None,
     max_deletes: int,
+    refresh_only: bool,
 ) -> int:
     """Do what the plan says: exactly the listed actions and no other."""
     wait_s = seconds(lock_timeout)
     if file is not None:
         planned = use_saved_plan(session, file, expect_digest)
     else:
-        planned = make_plan(session, refresh="auto", max_deletes=max_deletes)
+        wishes = PlanWishes(max_deletes=max_deletes, is_refresh_only=refresh_only)
+        planned = make_plan(session, wishes)
     plan = planned.plan
     if not is_json:
         style = TextStyle(session.has_color)
@@ -169,7 +176,10 @@ def _check_unmoved(plan: Plan, state: StateSession) -> None:
 def _announce(plan: Plan, tell: Listener, *, is_from_file: bool) -> None:
     tell(
         VersionEvent(
-            tool_version=__version__, project=plan.project.name, lineage=plan.project.lineage
+            tool_version=__version__,
+            operation="refresh_only" if plan.mode == REFRESH_ONLY else "apply",
+            project=plan.project.name,
+            lineage=plan.project.lineage,
         )
     )
     tell(
@@ -181,6 +191,8 @@ def _announce(plan: Plan, tell: Listener, *, is_from_file: bool) -> None:
             is_complete=plan.is_complete,
         )
     )
+    for drift in plan.drift:
+        tell(DriftEvent(**drift.model_dump(exclude={"remedy"})))
     for action in plan.actions:
         if action.is_work:
             tell(

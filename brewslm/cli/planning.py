@@ -23,7 +23,7 @@ from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.plan import Plan
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.saved import check_current, read_saved
 from brewslm.render import words
 from brewslm.stages.kinds import KINDS
@@ -43,15 +43,29 @@ class Planned(Struct, frozen=True):
     prepare: Callable[[], Path]
 
 
-def make_plan(
-    session: Session, *, refresh: str = "auto", max_deletes: int = 3, saves_cache: bool = True
-) -> Planned:
+class PlanWishes(Struct, frozen=True):
+    """What the flags of a command ask of a plan."""
+
+    refresh: str = "auto"
+    max_deletes: int = 3
+    is_refresh_only: bool = False
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanWishes":
+        """Return what a saved plan was asked for; it is looked at as hard as any fresh one."""
+        return cls(
+            max_deletes=int(plan.options.get("max_deletes", 3)),
+            is_refresh_only=plan.mode == REFRESH_ONLY,
+        )
+
+
+def make_plan(session: Session, wishes: PlanWishes) -> Planned:
     """Return the plan of the project as it is.
 
     Raises: FindingsError, PlanError, StateError.
     """
     with open_state(session) as state:
-        return _planned(_built(session, state, refresh, max_deletes, saves_cache))
+        return _planned(_built(session, state, wishes))
 
 
 def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> Planned:
@@ -60,9 +74,8 @@ def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> P
     Raises: PlanError, StalePlanError, RefusedError.
     """
     saved = read_saved(path, expect_digest)
-    deletes = int(saved.options.get("max_deletes", 3))
     with open_state(session) as state:
-        built = _built(session, state, "auto", deletes, saves_cache=True)
+        built = _built(session, state, PlanWishes.of(saved))
         check_current(saved, state, built.plan)
     fresh = _planned(built)
     return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare)
@@ -152,28 +165,28 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
     )
 
 
-def _built(
-    session: Session, state: StateReader, refresh: str, max_deletes: int, saves_cache: bool
-) -> Built:
+def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
     host = observe_host()
     manifest = load_manifest(session.root, session.manifest, host)
     cache_path = session.cache / "digests.json"
     digests = _load_cache(cache_path)
-    digests.trusts_stat = refresh != "full"
+    digests.trusts_stat = wishes.refresh != "full"
     options = PlanOptions(
         scratch=session.cache,
         digests=digests,
         environment=session.environment,
         git_commit=git_commit(session.root),
-        refresh=refresh,
-        max_deletes=max_deletes,
+        refresh=wishes.refresh,
+        max_deletes=wishes.max_deletes,
+        home=session.home,
+        is_refresh_only=wishes.is_refresh_only,
         memory_bytes=host.memory_bytes,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
     session.make_home()
     make_private_folder(session.cache)
     built = build(manifest, state, session.artifacts(), options)
-    if digests.is_changed and saves_cache:
+    if digests.is_changed:
         write_atomic(cache_path, orjson.dumps(digests.to_json()))
     return built
 

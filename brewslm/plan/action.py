@@ -12,6 +12,7 @@ DriftKind = Literal[
     "missing", "changed", "pointer_moved", "upstream_moved", "permission", "unknown"
 ]
 Label = Literal["exact", "estimated", "unknown"]
+DRIFT_REPAIR = "drift_repair"
 
 
 class PlanValue(BaseModel):
@@ -135,6 +136,11 @@ class Action(PlanValue):
         """Whether apply has to do anything."""
         return self.operation is not Operation.NOOP
 
+    @property
+    def is_repair(self) -> bool:
+        """Whether all it does is to lay out again what is recorded and kept."""
+        return self.reason == DRIFT_REPAIR and self.before == self.after
+
 
 class Drift(PlanValue):
     """A recorded thing that differs from the real one."""
@@ -145,6 +151,9 @@ class Drift(PlanValue):
     before: Any = None
     after: Any = None
     repair: str = ""
+    """What apply does about it; empty when it leaves it alone."""
+    remedy: str = ""
+    """What a person can do where apply does nothing."""
 
 
 class GateChange(PlanValue):

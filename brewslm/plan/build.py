@@ -14,14 +14,16 @@ from brewslm import __version__
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Spec, Work, spec_values
+from brewslm.diagnostics import FindingCode
 from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest
-from brewslm.plan import price, refresh
-from brewslm.plan.action import Action, Drift, HeldBack, Reuse, snapshot
+from brewslm.plan import price
+from brewslm.plan.action import DRIFT_REPAIR, Action, Cause, Drift, HeldBack, Price, Reuse, snapshot
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
 from brewslm.plan.deletes import delete_actions
+from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
 from brewslm.plan.earlier import find_nearest, find_resume, find_reuse
 from brewslm.plan.findings import Findings
 from brewslm.plan.fit import check_fit
@@ -31,7 +33,7 @@ from brewslm.plan.judging import Judgement, failing_gates, judge
 from brewslm.plan.known import Known
 from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
-from brewslm.plan.plan import Plan, ProjectFacts
+from brewslm.plan.plan import REFRESH_ONLY, Plan, ProjectFacts
 from brewslm.plan.pricing import Pricing
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
@@ -78,27 +80,42 @@ def build(
     records = state.resources()
     known = observe(manifest, records, artifacts, options, findings)
     walk = _Walk(known, records, state, artifacts, options, findings)
-    actions = [walk.action(address) for address in ordered(known.specs)]
-    actions += delete_actions(records, known.specs, options.max_deletes, findings)
+    actions = _actions(walk, known, records, options, findings)
     meta = state.meta()
     plan = Plan(
         tool_version=__version__,
         options={"refresh": options.refresh, "max_deletes": options.max_deletes},
         project=ProjectFacts(name=manifest.name, lineage=meta.lineage, serial=meta.serial),
         effective_manifest=manifest.effective,
+        mode=REFRESH_ONLY if options.is_refresh_only else "normal",
         manifest_digest=manifest.digest,
         git_commit=options.git_commit,
         stage_versions={name: kind.version for name, kind in KINDS.items()},
         is_applyable=not findings.has_errors,
         inputs=tuple(sorted(known.inputs, key=lambda item: (item.address, item.path))),
         actions=tuple(actions),
-        drift=tuple(walk.drift),
+        drift=tuple(sorted(walk.drift, key=lambda item: (item.address, item.path))),
         findings=tuple(item.to_json() for item in findings.sorted()),
         gate_changes=walk.judgement.changes if walk.judgement else (),
         held_back=walk.held_back,
         estimate=price.total([item.estimate for item in actions if item.is_work]),
     ).sealed()
     return Built(plan, known.specs, known.base, known.prepared_folder)
+
+
+def _actions(
+    walk: "_Walk",
+    known: Known,
+    records: Mapping[str, ResourceRecord],
+    options: PlanOptions,
+    findings: Findings,
+) -> list[Action]:
+    order = ordered(known.specs)
+    if options.is_refresh_only:
+        return [walk.checked(address) for address in order if str(address) in records]
+    actions = [walk.action(address) for address in order]
+    walk.refuse_other_base(actions)
+    return actions + delete_actions(records, known.specs, options.max_deletes, findings)
 
 
 class _Walk:
@@ -120,6 +137,7 @@ class _Walk:
         self._options = options
         self._findings = findings
         self._pricing = Pricing(known, state, options.device)
+        self._looker = Looker(artifacts, options)
         self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self._failing: tuple[str, ...] = ()
@@ -131,22 +149,110 @@ class _Walk:
         draft = self._draft(address)
         if address == _EVAL_PACK:
             self._judge(draft)
-        record = draft.record
+        if draft.record is None:
+            return self._work_or_blocked(draft)
+        kept, placed = self._looker.kept(draft.record), self._looker.placed(draft.record)
+        action = self._decided(draft, draft.record, kept, placed)
+        self.drift += told(kept, placed, is_mended=action.is_work)
+        self._note_base_drift(draft)
+        return action
+
+    def checked(self, address: Address) -> Action:
+        """Return what a recorded resource takes over from what is really there: the files of the
+        base model, where they are others; the rest is told as drift and left alone.
+        """
+        record = self._records[str(address)]
+        kept, placed = self._looker.kept(record), self._looker.placed(record)
+        noop = _unchanged(record)
+        self.drift += told(kept, placed, is_mended=True)
+        found = self._known.found_base
+        if address != _MODEL or found is None:
+            return noop
+        self.drift.append(base_drift(record, found))
+        self._known.outputs[address] = found.outputs()
+        self._known.values[address] = found.values()
+        self._known.contents[address] = found.digest
+        return self._work(self._draft(address), "content_changed")
+
+    def refuse_other_base(self, actions: Sequence[Action]) -> None:
+        """Report work that would load a base model whose files are not the recorded ones."""
+        found = self._known.found_base
+        loading = [item.address for item in actions if self._loads_base(item)]
+        if found is None or not loading:
+            return
+        self._findings.report(
+            FindingCode.BASE_MISMATCH,
+            _MODEL,
+            "base_model",
+            "the base model's files are not the recorded ones, and there is work that loads them: "
+            + ", ".join(loading),
+            "put the recorded files back; or, if the new ones are wanted: "
+            "brewslm apply --refresh-only",
+            found=found.digest,
+            expected=self._records[str(_MODEL)].outputs["base"].digest,
+        )
+
+    def _loads_base(self, action: Action) -> bool:
+        if not action.is_work or action.reuse is not None or action.is_repair:
+            return False
+        if action.address == str(_EVAL_PACK):
+            return self.judgement is None or bool(self.judgement.rows_to_generate)
+        return KINDS[action.target].work is Work.DOOR
+
+    def _note_base_drift(self, draft: Draft) -> None:
+        if draft.address == _MODEL and draft.record and self._known.found_base is not None:
+            self.drift.append(base_drift(draft.record, self._known.found_base))
+
+    def _work_or_blocked(self, draft: Draft) -> Action:
         if self._is_gate_blocked(draft):
             return self._blocked_noop(draft)
-        if record is None or not draft.is_same:
+        return self._work(draft, difference(draft))
+
+    def _decided(
+        self,
+        draft: Draft,
+        record: ResourceRecord,
+        kept: Sequence[Drift],
+        placed: Sequence[Drift],
+    ) -> Action:
+        """Return what happens to a recorded resource by the first reason that holds."""
+        gone, moved = lost(kept), repairable(placed)
+        if self._is_gate_blocked(draft):
+            is_mended = moved and not gone
+            return self._put_back(draft, record, moved) if is_mended else self._blocked_noop(draft)
+        if not draft.is_same:
             return self._work(draft, difference(draft))
-        drift = refresh.drift_of(record, self._artifacts, self._options.refresh)
-        if drift:
-            self.drift += drift
-            is_damaged = any(item.kind == "changed" for item in drift)
+        if gone:
+            is_damaged = any(item.kind == "changed" for item in gone)
             reason = "artifact_corrupt" if is_damaged else "artifact_missing"
-            return self._work(draft, reason, [item.path for item in drift])
+            return self._work(draft, reason, [item.path for item in gone])
         if record.status is Status.FAILED:
             return self._work(draft, "previous_failed")
-        if record.spec != spec_values(draft.spec):
-            return self._work(draft, "metadata_changed")
-        return self._noop(draft, record)
+        is_same_spec = record.spec == spec_values(draft.spec)
+        if moved:
+            if is_same_spec:
+                return self._put_back(draft, record, moved)
+            return self._work(draft, DRIFT_REPAIR)
+        return self._noop(draft, record) if is_same_spec else self._work(draft, "metadata_changed")
+
+    def _put_back(self, draft: Draft, record: ResourceRecord, moved: Sequence[Drift]) -> Action:
+        """Return the action that lays out again what is recorded and kept."""
+        self._known.outputs[draft.address] = dict(record.outputs)
+        self._known.values[draft.address] = dict(record.values)
+        if self._is_gate_blocked(draft):
+            self._blocked.add(draft.address)
+        return _unchanged(record).model_copy(
+            update={
+                "operation": Operation.UPDATE,
+                "category": draft.kind.category,
+                "reason": DRIFT_REPAIR,
+                "causes": tuple(
+                    Cause(kind="artifact", path=item.path, before=item.before, after=item.after)
+                    for item in moved
+                ),
+                "estimate": Price.free("kept bytes are laid out again"),
+            }
+        )
 
     @property
     def held_back(self) -> HeldBack | None:
@@ -204,17 +310,14 @@ class _Walk:
         record = draft.record
         self._known.outputs[draft.address] = dict(record.outputs) if record else {}
         self._blocked.add(draft.address)
-        before = snapshot(record.spec, record.outputs) if record else None
+        if record is not None:
+            return _unchanged(record, "gate_blocked")
         return Action(
             address=str(draft.address),
             target=draft.kind.name,
             name=draft.address.name,
             operation=Operation.NOOP,
             reason="gate_blocked",
-            before=before,
-            after=before,
-            fingerprint=record.fingerprint if record else None,
-            facts=record.facts if record else None,
         )
 
     def _noop(self, draft: Draft, record: ResourceRecord) -> Action:
@@ -224,19 +327,8 @@ class _Walk:
         if is_blocked:
             self._blocked.add(draft.address)
             self._failing = failing_gates(record.values.get("gates", ()))
-        before = snapshot(record.spec, record.outputs)
-        return Action(
-            address=str(draft.address),
-            target=draft.kind.name,
-            name=draft.address.name,
-            operation=Operation.NOOP,
-            reason="gate_blocked" if is_blocked else "unchanged",
-            host=self._host(draft),
-            before=before,
-            after=before,
-            fingerprint=record.fingerprint,
-            facts=record.facts,
-        )
+        noop = _unchanged(record, "gate_blocked" if is_blocked else "unchanged")
+        return noop.model_copy(update={"host": self._host(draft)})
 
     def _work(self, draft: Draft, reason: str, missing: Sequence[str] = ()) -> Action:
         """Return an action that has something to do; missing: outputs that are not there any
@@ -336,3 +428,19 @@ class _Walk:
         if draft.kind.name not in ("training_plan", "deployment"):
             return ""
         return f"what revision {promoted.revision} promoted until every required gate has passed"
+
+
+def _unchanged(record: ResourceRecord, reason: str = "unchanged") -> Action:
+    """Return the noop of a record that stays as it is."""
+    before = snapshot(record.spec, record.outputs)
+    return Action(
+        address=record.address,
+        target=record.kind,
+        name=Address.parse(record.address).name,
+        operation=Operation.NOOP,
+        reason=reason,
+        before=before,
+        after=before,
+        fingerprint=record.fingerprint,
+        facts=record.facts,
+    )

@@ -27,6 +27,8 @@ class Known(Struct):
     """Digest of the bytes of what is read from outside: the base model, the sources."""
     inputs: list[PlanInput] = field(default_factory=list)
     base: BaseModel | None = None
+    found_base: BaseModel | None = None
+    """The base model as its files are now, where they are not the recorded ones."""
     prepared_folder: Path | None = None
     """The prepared rows, when this plan made them."""
     is_data_whole: bool = True

@@ -70,9 +70,10 @@ class _Observation:
                 severity=Severity.WARNING,
             )
         self._model()
-        self._pack()
-        self._data()
-        self._training()
+        if not self._options.is_refresh_only:
+            self._pack()
+            self._data()
+            self._training()
         return self._known
 
     def _model(self) -> None:
@@ -112,10 +113,21 @@ class _Observation:
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
             )
+        base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
+        """Return what is recorded of a model whose files are others now, though the manifest asks
+        for the same one; what was found is kept apart as drift.
+        """
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, base.folder)
+        if recorded is None or recorded.digest == base.digest:
+            return base
+        self._known.found_base = base
+        return recorded
 
     def _base_model(self, spec: ModelSpec) -> BaseModel | None:
         """Return the base model, off the record where that is to be trusted; None when its files

@@ -20,6 +20,8 @@ from brewslm.state.records import ResourceRecord, Status
 NONE, FULL = "none", "full"
 _DATASET = "dataset"
 _DATA_KINDS = ("data_source", "adapter", "dataset")
+LOST = frozenset({"missing", "changed"})
+"""Kinds of drift after which an output has to be made again."""
 _KINDS: dict[str, DriftKind] = {"artifact_missing": "missing", "artifact_corrupt": "changed"}
 
 
@@ -79,7 +81,7 @@ def is_data_recorded(
     dataset = records[_DATASET]
     if dataset.values.get("tag_columns") != list(tag_columns(specs)):
         return False
-    if drift_of(dataset, artifacts, refresh):
+    if any(item.kind in LOST for item in drift_of(dataset, artifacts, refresh)):
         return False
     template = (dataset.values.get("manifest") or {}).get("chat_template") or {}
     expected = base.template_digest if base else None
@@ -106,13 +108,14 @@ def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) ->
             continue
         difference = _difference(output, artifacts, reads_bytes=refresh == FULL)
         if difference is not None:
+            is_denied = difference == "permission"
             found.append(
                 Drift(
                     address=record.address,
                     kind=difference,
                     path=name,
                     before=output.digest,
-                    repair="apply makes it again",
+                    remedy="chmod -R u+rX .brewslm/store" if is_denied else "",
                 )
             )
     return found
@@ -127,10 +130,12 @@ def _difference(
     output: Output, artifacts: ArtifactReader, *, reads_bytes: bool
 ) -> DriftKind | None:
     """Return what is wrong with an output, None when it is as recorded."""
-    if not reads_bytes:
-        return None if artifacts.is_present(output) else "missing"
+    if not reads_bytes and artifacts.is_present(output):
+        return None
     try:
         artifacts.verify(output)
     except ArtifactError as error:
         return _KINDS.get(error.code, "permission")
+    except OSError:
+        return "unknown"
     return None

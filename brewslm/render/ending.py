@@ -17,6 +17,7 @@ _NEXT = {
     ExitCode.ERROR: "Something failed; what succeeded is recorded. To try the rest: brewslm apply",
     ExitCode.REFUSED: "Refused; nothing was promoted. To see what is left: brewslm plan",
 }
+_MENDED = "What drifted is as recorded again."
 
 
 def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> str:
@@ -30,7 +31,8 @@ def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> 
     if exit_code in _NEXT:
         lines.append(_NEXT[exit_code])
     elif summary.revision is None:
-        lines.append("Nothing had to be done.")
+        is_mended = summary.applied or summary.reused
+        lines.append(_MENDED if is_mended else "Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
     return "\n".join(lines) + "\n"

@@ -143,7 +143,9 @@ class Bench:
         cache = self.home / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         digests = DigestCache(time.time_ns(), trusts_stat=wanted.get("refresh") != "full")
-        options = PlanOptions(scratch=cache, digests=wanted.pop("digests", digests), **wanted)
+        options = PlanOptions(
+            scratch=cache, digests=wanted.pop("digests", digests), home=self.home, **wanted
+        )
         store = self.store()
         if not store.exists():
             return build(manifest, EmptyState(), LocalStore(self.home / "store"), options)
