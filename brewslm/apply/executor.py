@@ -8,6 +8,8 @@ import errno
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from brewslm.address import Address
 from brewslm.apply import promotion, repair, telling
 from brewslm.apply.desk import Desk, Done
@@ -26,6 +28,7 @@ from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
 from brewslm.plan.placed import EXPORTS
 from brewslm.plan.plan import REFRESH_ONLY, Plan
+from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateSession
@@ -160,6 +163,8 @@ class _Walk:
         record = self._records.get(action.address)
         if record is None or action.fingerprint is not None:
             return False
+        if is_held(record, str(facts["spec"].get("alias", "")), facts["inputs"]):
+            return True
         return (
             record.fingerprint == fingerprint(facts)
             and record.status in (Status.CURRENT, Status.QUARANTINED)
@@ -178,7 +183,8 @@ class _Walk:
         elapsed_s = self._desk.clock.steady_s() - started_s
         actual = done.actual if done.is_reused else {"wall_s": round(elapsed_s, 3)} | done.actual
         record = self._record(action, begun, done)
-        self._journal.end(begun.operation, record, done.deployment, actual)
+        deployment = done.deployment and replace(done.deployment, revision=self._revision)
+        self._journal.end(begun.operation, record, deployment, actual)
         self._desk.outputs[action.parsed_address] = done.outputs
         self._desk.values[action.parsed_address] = done.values
         (self._outcome.reused if done.is_reused else self._outcome.applied).append(action.address)
@@ -312,7 +318,12 @@ class _Walk:
             )
         if self._session.meta().serial != serial_before:
             made = revision_of(
-                self._plan, self._desk, outcome, self._facts.actor, self._facts.git_commit
+                self._plan,
+                self._desk,
+                outcome,
+                self._session.resources(),
+                self._facts.actor,
+                self._facts.git_commit,
             )
             outcome.revision = self._session.add_revision(made).revision
             self._history.add("system", "info", "revision_recorded", str(outcome.revision), {})

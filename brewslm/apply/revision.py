@@ -1,16 +1,29 @@
 """What an apply leaves in the list of revisions."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from brewslm.address import Address
 from brewslm.apply.desk import Desk
 from brewslm.apply.outcome import Outcome
 from brewslm.plan.plan import REFRESH_ONLY, Plan
-from brewslm.state.records import RevisionRecord
+from brewslm.plan.refresh import is_kept
+from brewslm.stages.kinds import KINDS
+from brewslm.state.records import ResourceRecord, RevisionRecord
 
 
 def revision_of(
-    plan: Plan, desk: Desk, outcome: Outcome, actor: str, git_commit: str
+    plan: Plan,
+    desk: Desk,
+    outcome: Outcome,
+    records: Mapping[str, ResourceRecord],
+    actor: str,
+    git_commit: str,
 ) -> RevisionRecord:
-    """Return the revision of an apply that changed content; the store numbers it."""
+    """Return the revision of an apply that changed content; the store numbers it.
+
+    records: as the apply left them.
+    """
     done = set(outcome.applied) | set(outcome.reused)
     verdict = desk.values.get(Address("eval_pack"), {})
     return RevisionRecord(
@@ -31,4 +44,20 @@ def revision_of(
         is_partial=bool(outcome.failed or outcome.pending)
         or not plan.is_complete
         or plan.mode == REFRESH_ONLY,
+        outputs=outputs_of(records),
     )
+
+
+def outputs_of(records: Mapping[str, ResourceRecord]) -> dict[str, Any]:
+    """Return the kept bytes of all resources, by address and name."""
+    return {
+        address: kept
+        for address, record in sorted(records.items())
+        if (
+            kept := {
+                name: output.to_json()
+                for name, output in sorted(record.outputs.items())
+                if is_kept(KINDS[record.kind], name)
+            }
+        )
+    }

@@ -21,7 +21,7 @@ from brewslm.artifacts.documents import (
     produced_bytes,
     produced_from,
 )
-from brewslm.artifacts.store import Produced
+from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.files import make_private_folder, sync_folder, write_atomic
@@ -87,6 +87,16 @@ class LocalStore:
         names = sorted(path.name for path in (self._root / "produced").glob("*.json"))
         found = map(self._remembered, names)
         return [item for item in found if item is not None and item.kind == kind]
+
+    def stored(self) -> list[Stored]:
+        """Return every object that is kept, sorted by digest."""
+        found = []
+        for path in sorted((self._root / "objects").glob("[0-9a-f][0-9a-f]/*")):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
+                digest = f"sha256:{path.parent.name}{path.name}"
+                found.append(Stored(digest, status.st_size, status.st_mtime))
+        return found
 
     # Writing
 
@@ -176,15 +186,46 @@ class LocalStore:
         folder = self._make_folder(self._root / "produced")
         write_atomic(folder / f"{hex_of(produced.fingerprint)}.json", produced_bytes(produced))
 
+    def trash(self, digest: str) -> None:
+        """Put an object into the trash."""
+        path = self._object(digest)
+        if path.is_file() and not path.is_symlink():
+            trash = self._make_folder(self._root / "trash")
+            path.rename(trash / hex_of(digest))
+
+    def empty_trash(self) -> None:
+        """Delete for good what is in the trash."""
+        trash = self._root / "trash"
+        if trash.is_symlink() or not trash.is_dir():
+            return
+        for path in trash.iterdir():
+            path.unlink()
+        sync_folder(trash)
+
     def sweep(self) -> int:
-        """Remove copies that were never completed and return how many there were."""
+        """Remove copies that were never completed and return how many there were; take back what
+        is in the trash.
+        """
         if self._root.is_symlink():
             return 0
+        self._take_back()
         unfinished = [*self._root.glob("incoming/*"), *self._root.glob("produced/.*.tmp")]
         unfinished += self._root.glob("objects/*/.*.tmp")
         for path in unfinished:
             path.unlink(missing_ok=True)
         return len(unfinished)
+
+    def _take_back(self) -> None:
+        trash = self._root / "trash"
+        if trash.is_symlink() or not trash.is_dir():
+            return
+        for path in trash.iterdir():
+            target = self._object(f"sha256:{path.name}")
+            if target.exists():
+                path.unlink()
+            else:
+                self._make_folder(target.parent)
+                path.rename(target)
 
     # Objects
 

@@ -20,39 +20,45 @@ from brewslm.state.store import StateSession
 from brewslm.state.stores.sqlite import SqliteStore
 
 _RETRY_S = 1.0
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration such as `90`, `30s`, `10m` or `1h`.
+    """Return the seconds of a duration such as `90`, `30s`, `10m`, `1h` or `7d`.
 
     Raises: UsageError.
     """
-    match = re.fullmatch(r"(\d+)([smh]?)", text.strip())
+    match = re.fullmatch(r"(\d+)([smhd]?)", text.strip())
     if match is None:
         raise UsageError(
             f'"{text}" is no duration',
             code="usage_error",
             found=text,
-            expected="a whole number of seconds, minutes or hours",
-            remedy="write 30s, 10m or 1h",
+            expected="a whole number of seconds, minutes, hours or days",
+            remedy="write 30s, 10m, 1h or 7d",
         )
     return float(int(match[1]) * _UNITS[match[2]])
 
 
 @contextmanager
 def hold_lease(
-    session: Session, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+    session: Session,
+    facts: ApplyFacts,
+    tell: Listener,
+    stop: Stop,
+    wait_s: float,
+    operation: str = "apply",
 ) -> Iterator[StateSession]:
     """Lend a state session under a lease that is renewed until the block ends.
 
+    operation: what the lease is held for, shown to whoever waits for it.
     Raises: StateLockedError when somebody else holds it for longer than `wait_s`.
     """
     store = session.store()
     if not store.exists():
         session.make_home()
         store.create(str(uuid.uuid4()))
-    state = _acquired(store, facts, tell, stop, wait_s)
+    state = _acquired(store, facts, tell, stop, wait_s, operation)
     clock = SystemClock()
     keeper = LeaseKeeper(state, lambda: (clock.now(), clock.after(LIFETIME_S)))
     keeper.start()
@@ -64,14 +70,19 @@ def hold_lease(
 
 
 def _acquired(
-    store: SqliteStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+    store: SqliteStore,
+    facts: ApplyFacts,
+    tell: Listener,
+    stop: Stop,
+    wait_s: float,
+    operation: str,
 ) -> StateSession:
     clock = SystemClock()
     begun_s = clock.steady_s()
     while True:
         wanted = wanted_lease(
             facts.actor,
-            "apply",
+            operation,
             clock.now(),
             clock.after(LIFETIME_S),
             {"host": facts.actor.rpartition("@")[2], "git_commit": facts.git_commit},

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "state": ("brewslm.cli.state:command", "List and show what the state remembers."),
     "events": ("brewslm.cli.events:command", "Show the history of runs."),
     "history": ("brewslm.cli.history:command", "Show the revisions."),
+    "rollback": ("brewslm.cli.rollback:command", "Move the promoted pointer back."),
+    "gc": ("brewslm.cli.gc:command", "Show or delete kept bytes that nothing leads to."),
     "lock": ("brewslm.cli.lock:command", "Show who holds the lease."),
     "force-unlock": ("brewslm.cli.force_unlock:command", "End a lease by its full ID."),
     "schema": ("brewslm.cli.schema:command", "Print a JSON Schema."),

@@ -14,7 +14,7 @@ from brewslm import __version__
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Spec, Work, spec_values
-from brewslm.diagnostics import FindingCode
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest
 from brewslm.plan import price
@@ -35,6 +35,7 @@ from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.plan import REFRESH_ONLY, Plan, ProjectFacts
 from brewslm.plan.pricing import Pricing
+from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -217,6 +218,8 @@ class _Walk:
     ) -> Action:
         """Return what happens to a recorded resource by the first reason that holds."""
         gone, moved = lost(kept), repairable(placed)
+        if is_held(record, str(getattr(draft.spec, "alias", "")), draft.inputs):
+            return self._held(draft, record, moved)
         if self._is_gate_blocked(draft):
             is_mended = moved and not gone
             return self._put_back(draft, record, moved) if is_mended else self._blocked_noop(draft)
@@ -234,6 +237,21 @@ class _Walk:
                 return self._put_back(draft, record, moved)
             return self._work(draft, DRIFT_REPAIR)
         return self._noop(draft, record) if is_same_spec else self._work(draft, "metadata_changed")
+
+    def _held(self, draft: Draft, record: ResourceRecord, moved: Sequence[Drift]) -> Action:
+        """Leave a deployment where a rollback put it, since the same candidate is wanted still."""
+        self._findings.report(
+            FindingCode.HELD_BY_ROLLBACK,
+            draft.address,
+            "",
+            "a rollback holds the deployment, so the wanted candidate is not promoted again",
+            "revert the change that was rolled back, or: brewslm rollback --release",
+            severity=Severity.INFO,
+        )
+        if moved:
+            return self._put_back(draft, record, moved)
+        self._known.outputs[draft.address] = dict(record.outputs)
+        return _unchanged(record, "held_by_rollback")
 
     def _put_back(self, draft: Draft, record: ResourceRecord, moved: Sequence[Drift]) -> Action:
         """Return the action that lays out again what is recorded and kept."""

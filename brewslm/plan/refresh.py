@@ -104,7 +104,7 @@ def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) ->
     kind = KINDS[record.kind]
     found = []
     for name, output in sorted(record.outputs.items()):
-        if not _is_kept(kind, name):
+        if not is_kept(kind, name):
             continue
         difference = _difference(output, artifacts, reads_bytes=refresh == FULL)
         if difference is not None:
@@ -121,7 +121,7 @@ def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) ->
     return found
 
 
-def _is_kept(kind: Kind, name: str) -> bool:
+def is_kept(kind: Kind, name: str) -> bool:
     """Return whether an output's bytes lie in the artifact store."""
     return kind.work in (Work.DOOR, Work.POINTER) or (kind.name, name) == (_DATASET, "prepared")
 

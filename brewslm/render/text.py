@@ -23,6 +23,7 @@ _MAX_CAUSES = 3
 
 NO_CHANGES = "No changes. The project is what brewslm.yaml says."
 NO_DRIFT = "No drift. What is really there is what was recorded."
+_HELD = "A rollback holds the deployment. To promote again: brewslm rollback --release"
 
 
 class TextStyle(Struct, frozen=True):
@@ -268,6 +269,7 @@ def _why(action: Action) -> str:
 
 def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
     held = [held_line(plan.held_back, words.visible)] if plan.held_back else []
+    held += [_HELD] if any(item.reason == "held_by_rollback" for item in plan.actions) else []
     if plan.mode == REFRESH_ONLY:
         return _drift_check(plan)
     if not plan.has_changes:

@@ -128,6 +128,8 @@ class RevisionRecord(Struct, frozen=True):
     verdicts: dict[str, Any] = field(default_factory=dict)
     effective_manifest: dict[str, Any] = field(default_factory=dict)
     is_partial: bool = False
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """Address to name to the kept bytes of that resource as they were then."""
 
 
 class DeploymentRecord(Struct, frozen=True):
