@@ -161,7 +161,7 @@ class _Walk:
     def _is_cut_off(self, action: Action, facts: dict[str, Any]) -> bool:
         """Whether an upstream yielded what it had yielded before, so that nothing is left to do."""
         record = self._records.get(action.address)
-        if record is None or action.fingerprint is not None:
+        if record is None or action.fingerprint is not None or action.replaces:
             return False
         if is_held(record, str(facts["spec"].get("alias", "")), facts["inputs"]):
             return True
@@ -303,7 +303,8 @@ class _Walk:
         return len(self._session.operations(kind="eval_pack"))
 
     def _repair_pointers(self) -> None:
-        if self._plan.mode == REFRESH_ONLY:
+        is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
+        if self._plan.mode == REFRESH_ONLY or not is_asked:
             return
         for alias in promotion.repair_pointers(self._desk.home, self._session):
             if "deployment" not in self._outcome.applied:

@@ -73,7 +73,7 @@ class Journal:
     def begin(self, action: Action, facts: dict[str, Any]) -> Begun:
         """Record that an action begins, and make the folder that it works in."""
         identity = fingerprint(facts)
-        checkpoint = self._resumable(identity)
+        checkpoint = self._resumable(identity, is_again=action.replaces)
         operation_id = uuid.uuid4().hex
         operation = replace(
             self._entry(action, operation_id),
@@ -150,9 +150,9 @@ class Journal:
         now = self._desk.clock.now()
         return replace(operation, status=OperationStatus.ENDED, ended_at=now)
 
-    def _resumable(self, identity: str) -> Checkpoint | None:
+    def _resumable(self, identity: str, *, is_again: bool) -> Checkpoint | None:
         checkpoint = self._checkpoints.pop(identity, None)
-        if checkpoint is None or self._is_resume_allowed:
+        if checkpoint is None or (self._is_resume_allowed and not is_again):
             return checkpoint
         now = self._desk.clock.now()
         discarded = OperationStatus.DISCARDED

@@ -16,7 +16,7 @@ def carry_out(desk: Desk, action: Action, begun: Begun, looks: int) -> Done:
     RefusedError.
     """
     kind, running = KINDS[action.target], begun.running
-    reused = _reused(desk, kind, running)
+    reused = None if action.replaces else _reused(desk, kind, running)
     if reused is not None:
         return reused
     match kind.work:

@@ -27,8 +27,10 @@ from brewslm.cli.planning import (
     use_saved_plan,
 )
 from brewslm.cli.provenance import actor_of
+from brewslm.cli.selecting import selecting, selection
 from brewslm.cli.session import Session
-from brewslm.diagnostics import exit_code_of
+from brewslm.cli.usage import UsageError
+from brewslm.diagnostics import FindingCode, exit_code_of
 from brewslm.errors import ApplyError, ExitCode, StalePlanError
 from brewslm.events import (
     ApprovalEvent,
@@ -40,6 +42,7 @@ from brewslm.events import (
     VersionEvent,
 )
 from brewslm.plan.plan import REFRESH_ONLY, Plan
+from brewslm.plan.selection import Selection
 from brewslm.render.ending import render_ending
 from brewslm.render.progress import ProgressTalk
 from brewslm.render.stream import EventStream, told_to_all
@@ -62,6 +65,7 @@ from brewslm.state.store import StateSession
 @click.option(
     "--refresh-only", is_flag=True, help="Take what is really there into the record; do no work."
 )
+@selecting
 @click.pass_obj
 def command(
     session: Session,
@@ -75,13 +79,20 @@ def command(
     json_into: Path | None,
     max_deletes: int,
     refresh_only: bool,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    replaces: tuple[str, ...],
 ) -> int:
     """Do what the plan says: exactly the listed actions and no other."""
     wait_s = seconds(lock_timeout)
+    selected = selection(targets, excludes, replaces)
     if file is not None:
+        _check_unselected(selected)
         planned = use_saved_plan(session, file, expect_digest)
     else:
-        wishes = PlanWishes(max_deletes=max_deletes, is_refresh_only=refresh_only)
+        wishes = PlanWishes(
+            max_deletes=max_deletes, is_refresh_only=refresh_only, selection=selected
+        )
         planned = make_plan(session, wishes)
     plan = planned.plan
     if not is_json:
@@ -121,7 +132,7 @@ def command(
         )
         summary, gates = _apply(session, planned, tell, facts, wait_s)
     if not is_json:
-        session.put(render_ending(summary, gates))
+        session.put(render_ending(summary, gates, _left_out(plan)))
     return summary.exit_code
 
 
@@ -159,6 +170,23 @@ def _apply(
     summary = _summary(outcome, clock.steady_s() - started_s)
     tell(summary)
     return summary, desk.values.get(Address("eval_pack"), {}).get("gates", [])
+
+
+def _check_unselected(selected: Selection) -> None:
+    if selected != Selection():
+        raise UsageError(
+            "a saved plan says itself what it acts on",
+            code="usage_error",
+            found="--target, --exclude or --replace beside a plan's file",
+            expected="the file alone",
+            remedy="brewslm plan --out NAME.plan.json with these flags, then apply that",
+        )
+
+
+def _left_out(plan: Plan) -> str:
+    """Return the sentence about what a partial plan leaves out, empty where it leaves nothing."""
+    partial = (item for item in plan.finding_values if item.code is FindingCode.PARTIAL_PLAN)
+    return next((item.message for item in partial), "")
 
 
 def _check_unmoved(plan: Plan, state: StateSession) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from brewslm.cli.planning import PlanWishes, make_plan, write_output
+from brewslm.cli.selecting import selecting, selection
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode
@@ -35,6 +36,7 @@ from brewslm.render.text import TextStyle, render_plan
 @click.option(
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )
+@selecting
 @click.pass_obj
 def command(
     session: Session,
@@ -48,9 +50,12 @@ def command(
     show_unchanged: bool,
     explain: bool,
     max_deletes: int,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    replaces: tuple[str, ...],
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
-    wishes = PlanWishes(refresh, max_deletes, refresh_only)
+    wishes = PlanWishes(refresh, max_deletes, refresh_only, selection(targets, excludes, replaces))
     plan = make_plan(session, wishes).plan
     for path in (out, json_into):
         if path is not None:

@@ -25,6 +25,7 @@ from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.saved import check_current, read_saved
+from brewslm.plan.selection import Selection
 from brewslm.render import words
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -49,6 +50,7 @@ class PlanWishes(Struct, frozen=True):
     refresh: str = "auto"
     max_deletes: int = 3
     is_refresh_only: bool = False
+    selection: Selection = Selection()
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanWishes":
@@ -56,6 +58,9 @@ class PlanWishes(Struct, frozen=True):
         return cls(
             max_deletes=int(plan.options.get("max_deletes", 3)),
             is_refresh_only=plan.mode == REFRESH_ONLY,
+            selection=Selection(
+                plan.targets, plan.excludes, tuple(plan.options.get("replace", ()))
+            ),
         )
 
 
@@ -180,6 +185,7 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
         max_deletes=wishes.max_deletes,
         home=session.home,
         is_refresh_only=wishes.is_refresh_only,
+        selection=wishes.selection,
         memory_bytes=host.memory_bytes,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )

@@ -118,6 +118,8 @@ class Action(PlanValue):
     nearest: dict[str, Any] | None = None
     """When nothing can be reused: the nearest earlier run {revision, fingerprint, differs}."""
     resume: Resume | None = None
+    replaces: bool = False
+    """The work is done again, whatever is kept of it."""
     may_stop: bool = False
     """An upstream might yield the same digest again, and then this action is not needed."""
     data: dict[str, Any] | None = None

@@ -212,6 +212,8 @@ class _Observation:
         return contents
 
     def _is_recorded(self, contents: Mapping[Address, tuple[str, int]]) -> bool:
+        if any(refresh.is_of_data(written) for written in self._options.selection.replaces):
+            return False
         return refresh.is_data_recorded(
             self._known.specs,
             contents,

@@ -57,6 +57,11 @@ def data_addresses(specs: Mapping[Address, Spec]) -> list[Address]:
     return [address for address in specs if address.kind in _DATA_KINDS]
 
 
+def is_of_data(written: str) -> bool:
+    """Return whether an address or a kind is one of those that are computed from rows."""
+    return written.startswith(_DATA_KINDS)
+
+
 def is_data_recorded(
     specs: Mapping[Address, Spec],
     contents: Mapping[Address, tuple[str, int]],

@@ -20,8 +20,13 @@ _NEXT = {
 _MENDED = "What drifted is as recorded again."
 
 
-def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> str:
-    """Return the closing text of an apply."""
+def render_ending(
+    summary: SummaryEvent, gates: Iterable[Mapping[str, Any]], left_out: str = ""
+) -> str:
+    """Return the closing text of an apply.
+
+    left_out: the sentence about what a partial plan left out.
+    """
     gates = list(gates)
     lines = []
     if gates:
@@ -35,6 +40,7 @@ def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> 
         lines.append(_MENDED if is_mended else "Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
+    lines += [left_out] if left_out else []
     return "\n".join(lines) + "\n"
 
 

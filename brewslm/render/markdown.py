@@ -65,6 +65,8 @@ def _head(plan: Plan) -> str:
         verdict = f"**Not applyable:** {words.plural(errors, 'error')}."
     elif plan.mode == REFRESH_ONLY or (plan.drift and not plan.has_changes):
         verdict = f"**{len(plan.drift)} drifted.** Nothing else was wanted or looked at."
+    elif not plan.has_changes and not plan.is_complete:
+        verdict = "**No changes in what was selected.**"
     elif not plan.has_changes:
         verdict = "**No changes.** The project is what brewslm.yaml says."
     else:

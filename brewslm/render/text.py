@@ -23,6 +23,7 @@ _MAX_CAUSES = 3
 
 NO_CHANGES = "No changes. The project is what brewslm.yaml says."
 NO_DRIFT = "No drift. What is really there is what was recorded."
+_NO_CHANGES_HERE = "No changes in what was selected."
 _HELD = "A rollback holds the deployment. To promote again: brewslm rollback --release"
 
 
@@ -273,7 +274,8 @@ def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
     if plan.mode == REFRESH_ONLY:
         return _drift_check(plan)
     if not plan.has_changes:
-        return "\n".join([NO_CHANGES if not plan.drift else _drift_only(plan), *held])
+        nothing = NO_CHANGES if plan.is_complete else _NO_CHANGES_HERE
+        return "\n".join([nothing if not plan.drift else _drift_only(plan), *held])
     lines = [_drift_only(plan)] if plan.is_only_repair else []
     if hidden:
         noun = "resource" if hidden == 1 else "resources"

@@ -14,7 +14,17 @@ from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-_SHARED = {"addresses", "approval", "leasing", "main", "planning", "provenance", "session", "usage"}
+_SHARED = {
+    "addresses",
+    "approval",
+    "leasing",
+    "main",
+    "planning",
+    "provenance",
+    "selecting",
+    "session",
+    "usage",
+}
 
 
 def test_table_and_folder_agree() -> None:
