@@ -26,6 +26,7 @@ from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
+from brewslm.plan.moves import renamed
 from brewslm.plan.placed import EXPORTS
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
@@ -108,6 +109,8 @@ class _Walk:
         """Begin an action, carry it out and record how it ended."""
         started_s = self._desk.clock.steady_s()
         begun: Begun | None = None
+        if action.moved_from:
+            self._move(action)
         try:
             facts = self._facts_of(action)
             if self._is_cut_off(action, facts):
@@ -124,6 +127,17 @@ class _Walk:
             self._fail(action, _disk_error(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
+
+    def _move(self, action: Action) -> None:
+        """Put the record of a renamed resource at its new address, all that names it following."""
+        records = self._session.resources()
+        moved = renamed(records, {action.moved_from: action.address})
+        changed = [item for name, item in moved.items() if item != records.get(name)]
+        self._journal.move(action, changed)
+        self._records = self._session.resources()
+        old = Address.parse(action.moved_from)
+        for known in (self._desk.outputs, self._desk.values):
+            known[action.parsed_address] = known.pop(old, {})
 
     def _carried_out(self, action: Action, begun: Begun) -> Done:
         desk = self._desk
@@ -216,6 +230,7 @@ class _Walk:
             status=done.status,
             reason=done.reason,
             revision=self._revision,
+            former=earlier.former if (earlier := self._records.get(action.address)) else (),
         )
 
     def _fail(
@@ -252,7 +267,7 @@ class _Walk:
 
     def _skip(self, action: Action, upstream: Address) -> None:
         because = self._stuck[upstream]
-        if because == "interrupted":
+        if because == "interrupted" or action.operation is Operation.DELETE:
             self._leave(action)
             return
         self._stuck[action.parsed_address] = because

@@ -5,7 +5,7 @@ works in its folder, under an entry of its own.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,13 @@ class Journal:
         operation = self._entry(action, uuid.uuid4().hex)
         self._session.begin(operation)
         return operation
+
+    def move(self, action: Action, records: Sequence[ResourceRecord]) -> None:
+        """Record that a resource has another address, with all records that name it."""
+        operation = self._entry(action, uuid.uuid4().hex)
+        self._session.begin(operation)
+        ended = self._ended(operation)
+        self._session.end(ended, records=records, removed=[action.moved_from])
 
     def end(
         self,

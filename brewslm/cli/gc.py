@@ -10,12 +10,11 @@ from brewslm.apply.garbage import Garbage, GarbageOptions, delete, discard, find
 from brewslm.apply.history import History
 from brewslm.apply.interruption import Stop
 from brewslm.cli.approval import standing
-from brewslm.cli.leasing import hold_lease, seconds
+from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import ExitCode
-from brewslm.events import Event
 from brewslm.render import words
 from brewslm.state.store import StateReader
 
@@ -69,7 +68,7 @@ def _found(session: Session, state: StateReader, options: GarbageOptions) -> Gar
 def _deleted(session: Session, options: GarbageOptions, wait_s: float) -> Garbage:
     """Mark and delete under one lease; the event that the fence guards comes before the end."""
     facts, artifacts = standing(session), session.artifacts()
-    with hold_lease(session, facts, _silent, Stop(), wait_s, "gc") as held:
+    with hold_lease(session, facts, unheard, Stop(), wait_s, "gc") as held:
         artifacts.sweep()
         garbage = _found(session, held, options)
         discard(garbage, artifacts)
@@ -110,7 +109,3 @@ def _text(garbage: Garbage, is_deleted: bool) -> str:
     if not is_deleted and (garbage.objects or garbage.models):
         lines.append("Nothing was deleted. To delete them: brewslm gc --delete")
     return "\n".join(lines) + "\n"
-
-
-def _silent(_: Event) -> None:
-    """Take an event and say nothing."""

@@ -13,7 +13,7 @@ from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateLockedError
-from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
+from brewslm.events import Event, LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
 from brewslm.state.store import StateSession
@@ -38,6 +38,10 @@ def seconds(text: str) -> float:
             remedy="write 30s, 10m, 1h or 7d",
         )
     return float(int(match[1]) * _UNITS[match[2]])
+
+
+def unheard(_: Event) -> None:
+    """Take an event and say nothing, for commands that tell nothing but their result."""
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from brewslm.apply.desk import Place
 from brewslm.apply.interruption import Stop
 from brewslm.apply.rollback import release, roll_back
 from brewslm.cli.approval import approved, standing
-from brewslm.cli.leasing import hold_lease, seconds
+from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import ExitCode
-from brewslm.events import Event
 from brewslm.plan.rollback import plan_rollback
 from brewslm.render.text import TextStyle, render_plan
 
@@ -55,7 +54,7 @@ def command(
         return ExitCode.ERROR
     facts, clock = standing(session), SystemClock()
     place = Place(session.home, session.artifacts())
-    with hold_lease(session, facts, _silent, Stop(), wait_s, _OPERATION) as held:
+    with hold_lease(session, facts, unheard, Stop(), wait_s, _OPERATION) as held:
         made = roll_back(rollback, place, held, facts, clock)
     target = rollback.target
     session.put(
@@ -72,14 +71,10 @@ def _release(session: Session, wait_s: float) -> int:
     with open_state(session) as state:
         is_applied = bool(state.meta().lineage)
     if is_applied:
-        with hold_lease(session, facts, _silent, Stop(), wait_s, _OPERATION) as held:
+        with hold_lease(session, facts, unheard, Stop(), wait_s, _OPERATION) as held:
             is_applied = release(held, facts, SystemClock()) is not None
     if is_applied:
         session.put("The hold is over; the next apply may promote again.\n")
     else:
         session.put("Nothing was done: no rollback holds the deployment.\n")
     return ExitCode.DONE
-
-
-def _silent(_: Event) -> None:
-    """Take an event and say nothing; a rollback is over before anybody waits."""

@@ -1,4 +1,4 @@
-"""`brewslm state`: what the state remembers, read only."""
+"""`brewslm state`: what the state remembers, and edits of it by hand."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,19 @@ from pathlib import Path
 import click
 from msgspec.structs import asdict
 
+from brewslm.address import Address
+from brewslm.apply.clock import SystemClock
+from brewslm.apply.desk import Place
+from brewslm.apply.interruption import Stop
+from brewslm.apply.state_edits import check_removal, move, moved, remove
+from brewslm.cli.addresses import unknown_address
+from brewslm.cli.approval import standing
+from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.session import Session
 from brewslm.cli.show import command as show_command
-from brewslm.cli.usage import SuggestingGroup
+from brewslm.cli.usage import SuggestingGroup, UsageError
+from brewslm.errors import ExitCode
 from brewslm.render.overview import render_addresses
 from brewslm.stages.kinds import KINDS
 from brewslm.state.documents import to_document
@@ -18,7 +27,7 @@ from brewslm.state.portable import pulled_bytes
 
 @click.group("state", cls=SuggestingGroup)
 def command() -> None:
-    """List and show what the state remembers."""
+    """List, show and edit what the state remembers."""
 
 
 @command.command("list")
@@ -52,6 +61,71 @@ def list_resources(session: Session, kind: str | None, is_json: bool) -> int:
 def show_resource(ctx: click.Context, address: str, is_json: bool) -> int:
     """Show one record with its facts."""
     return int(ctx.invoke(show_command, what=address, is_json=is_json))
+
+
+@command.command("rm")
+@click.argument("address")
+@click.option("--dry-run", is_flag=True, help="Say what would be forgotten and do nothing.")
+@click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
+@click.pass_obj
+def forget(session: Session, address: str, dry_run: bool, lock_timeout: str) -> int:
+    """Forget one resource; its bytes and your files stay."""
+    wait_s = seconds(lock_timeout)
+    with open_state(session) as state:
+        records = state.resources()
+        if address not in records:
+            raise unknown_address(address, records)
+        check_removal(state)
+    if dry_run:
+        session.put(f"Would forget {address}.\n")
+        return ExitCode.DONE
+    facts, place = standing(session), Place(session.home, session.artifacts())
+    with hold_lease(session, facts, unheard, Stop(), wait_s, "state rm") as held:
+        remove(address, place, held, facts, SystemClock())
+    session.put(f"Forgot {address}. If the manifest has it still, the next apply makes it again.\n")
+    return ExitCode.DONE
+
+
+@command.command("mv")
+@click.argument("old")
+@click.argument("new")
+@click.option("--dry-run", is_flag=True, help="Say what would change and do nothing.")
+@click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
+@click.pass_obj
+def rename(session: Session, old: str, new: str, dry_run: bool, lock_timeout: str) -> int:
+    """Give a source or an adapter another address; nothing is done again for that."""
+    wait_s = seconds(lock_timeout)
+    with open_state(session) as state:
+        records = state.resources()
+        if old not in records:
+            raise unknown_address(old, records)
+        changed = moved(state, old, _address(new))
+    if dry_run:
+        following = ", ".join(item.address for item in changed if item.address != new) or "nothing"
+        session.put(f"Would rename {old} to {new}; following: {following}.\n")
+        return ExitCode.DONE
+    facts = standing(session)
+    with hold_lease(session, facts, unheard, Stop(), wait_s, "state mv") as held:
+        move(old, new, held, facts, SystemClock())
+    session.put(f"{old} is {new} now. Rename it in the manifest too.\n")
+    return ExitCode.DONE
+
+
+def _address(text: str) -> str:
+    """Return an address as it is recorded.
+
+    Raises: UsageError for what is none.
+    """
+    try:
+        return str(Address.parse(text))
+    except ValueError as error:
+        raise UsageError(
+            f'"{text}" is no address',
+            code="usage_error",
+            found=text,
+            expected='kind.name, or kind["odd name"]',
+            remedy="write data_source.NAME or adapter.NAME",
+        ) from error
 
 
 @command.command("pull")

@@ -118,6 +118,8 @@ class Action(PlanValue):
     nearest: dict[str, Any] | None = None
     """When nothing can be reused: the nearest earlier run {revision, fingerprint, differs}."""
     resume: Resume | None = None
+    moved_from: str = ""
+    """The address that its record has so far, where it was renamed."""
     replaces: bool = False
     """The work is done again, whatever is kept of it."""
     may_stop: bool = False

@@ -24,6 +24,7 @@ from brewslm.plan.deletes import delete_actions
 from brewslm.plan.findings import Findings
 from brewslm.plan.graph import ordered
 from brewslm.plan.known import Known
+from brewslm.plan.moves import renamed
 from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.plan import REFRESH_ONLY, Plan, ProjectFacts
@@ -61,6 +62,7 @@ def build(
     records = state.resources()
     selected = Selected.of(options.selection, manifest.specs(), records)
     known = observe(manifest, records, artifacts, options, findings)
+    records = renamed(records, known.moves)
     walk = Walk(known, records, state, artifacts, options, findings)
     actions = _actions(walk, selected, known, records, options, findings)
     meta = state.meta()
@@ -81,7 +83,7 @@ def build(
         actions=tuple(actions),
         drift=tuple(sorted(walk.drift, key=lambda item: (item.address, item.path))),
         findings=tuple(item.to_json() for item in findings.sorted()),
-        gate_changes=walk.judgement.changes if walk.judgement else (),
+        gate_changes=walk.gate_changes,
         held_back=walk.held_back,
         estimate=price.total([item.estimate for item in actions if item.is_work]),
     ).sealed()
@@ -113,6 +115,7 @@ def _actions(
     spared = [
         unchanged(records[str(address)], "not_targeted")
         for address in sorted(selected.left_out - known.specs.keys())
+        if str(address) in records
     ]
     pending = [
         item for item in actions if item.is_work and item.parsed_address in selected.left_out

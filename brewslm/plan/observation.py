@@ -18,6 +18,7 @@ from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
+from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackContentSpec
@@ -161,6 +162,9 @@ class _Observation:
             source = known.specs[address]
             if isinstance(source, DataSourceSpec):
                 self._note_input(address, source_path(source), digest, size_bytes)
+        known.moves = find_moves(known.specs, self._records, known.contents)
+        if known.moves:
+            self._records = renamed(self._records, known.moves)
         if self._is_recorded(contents):
             for address in refresh.data_addresses(known.specs):
                 record = self._records[str(address)]

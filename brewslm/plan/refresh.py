@@ -13,7 +13,7 @@ from brewslm.errors import ArtifactError
 from brewslm.plan.action import Drift, DriftKind
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.data import tag_columns
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, locator_of
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 
@@ -94,12 +94,23 @@ def is_data_recorded(
 
 
 def _is_as_recorded(record: ResourceRecord, spec: Spec, content: tuple[str, int] | None) -> bool:
-    same_spec = record.facts.get("spec") == counting_values(spec)
+    same_spec = record.facts.get("spec") == counting_values(spec) or _is_only_moved(record, spec)
     same_version = record.facts.get("version") == KINDS[record.kind].version
     same_content = record.kind != "data_source" or (
         content is not None and record.facts.get("content") == content[0]
     )
     return same_spec and same_version and same_content and record.status is Status.CURRENT
+
+
+def _is_only_moved(record: ResourceRecord, spec: Spec) -> bool:
+    """Return whether a source is the recorded one at another path, read in the same way."""
+    if not isinstance(spec, DataSourceSpec):
+        return False
+    recorded = DataSourceSpec.model_validate(record.spec, strict=False)
+    place = {"file_path": recorded.file_path, "locator": recorded.locator}
+    is_read_alike = locator_of(recorded).partition(":")[0] == locator_of(spec).partition(":")[0]
+    there = spec.model_copy(update=place)
+    return is_read_alike and counting_values(there) == record.facts.get("spec")
 
 
 def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) -> list[Drift]:

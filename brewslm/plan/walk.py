@@ -9,7 +9,17 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Work, spec_values
 from brewslm.diagnostics import FindingCode, Severity
-from brewslm.plan.action import DRIFT_REPAIR, Action, Cause, Drift, HeldBack, Price, Reuse, snapshot
+from brewslm.plan.action import (
+    DRIFT_REPAIR,
+    Action,
+    Cause,
+    Drift,
+    GateChange,
+    HeldBack,
+    Price,
+    Reuse,
+    snapshot,
+)
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
@@ -23,9 +33,11 @@ from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
+from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
 
+_WORKFLOW = Address("workflow")
 _MODEL = Address("model")
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
@@ -60,6 +72,7 @@ class Walk:
         self._options = options
         self._findings = findings
         self._pricing = Pricing(known, state, options.device)
+        self._former_addresses = {new: old for old, new in known.moves.items()}
         self._looker = Looker(artifacts, options)
         self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
@@ -206,6 +219,25 @@ class Walk:
         )
 
     @property
+    def gate_changes(self) -> tuple[GateChange, ...]:
+        """How gates and protection differ from what was last applied."""
+        changes = self.judgement.changes if self.judgement else ()
+        workflow = self._records.get(str(_WORKFLOW))
+        wanted = self._known.specs.get(_WORKFLOW)
+        was_protected = workflow is not None and bool(workflow.spec.get("protect"))
+        if not was_protected or not isinstance(wanted, WorkflowSpec) or wanted.protect:
+            return changes
+        removed = GateChange(
+            kind="protection_removed",
+            address=str(_WORKFLOW),
+            path="protect",
+            before=True,
+            after=False,
+            weakened=True,
+        )
+        return (removed, *changes)
+
+    @property
     def held_back(self) -> HeldBack | None:
         """What is left alone because the evaluation is known not to pass."""
         if _EVAL_PACK not in self._blocked:
@@ -323,6 +355,7 @@ class Walk:
             nearest=find_nearest(draft, self._artifacts) if reuse is None else None,
             resume=resume,
             replaces=is_replaced,
+            moved_from=self._former_addresses.get(str(address), ""),
             may_stop=bool(draft.unknown) and record is not None,
             data=self._data(draft),
             keeps=self._keeps(draft),

@@ -242,6 +242,8 @@ def _reason_lines(action: Action) -> Iterator[tuple[str, str]]:
     if action.operation is Operation.NOOP:
         return
     yield "why", _why(action)
+    if action.moved_from:
+        yield "moved", f"from {words.visible(action.moved_from)}, recognised by what it holds"
     if action.reuse is not None:
         origin = f" from revision {action.reuse.revision}" if action.reuse.revision else ""
         names = ", ".join(str(item["name"]) for item in action.reuse.outputs)

@@ -54,6 +54,8 @@ class ResourceRecord(Struct, frozen=True):
     reason: str = ""
     serial: int = 0
     revision: int = 0
+    former: tuple[str, ...] = ()
+    """Addresses that it had before, newest first."""
 
 
 class OperationStatus(StrEnum):

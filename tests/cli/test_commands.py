@@ -16,6 +16,7 @@ from tests.cli.conftest import Run
 ROOT = Path(__file__).parents[2]
 _SHARED = {
     "addresses",
+    "applying",
     "approval",
     "leasing",
     "main",
