@@ -8,8 +8,10 @@ BrewError
 ├── StateError           the state cannot be read or written
 │   ├── StateLockedError   somebody else holds the lease
 │   ├── LeaseLostError     the lease was taken over while work went on
-│   └── StateVersionError  the state was written by a newer program
+│   ├── StateVersionError  the state was written by a newer program
+│   └── UnwrittenStateError  work is done whose record did not get into the state
 ├── ArtifactError        bytes are missing or are not what their digest says
+├── UnreachableError     a shared store does not answer, or refuses
 ├── ApplyError           an action failed
 │   ├── GateError          a required gate did not pass
 │   └── InterruptedRunError
@@ -95,8 +97,21 @@ class StateVersionError(StateError):
     """The state was written by a newer program and stays untouched."""
 
 
+class UnwrittenStateError(StateError):
+    """Work is done whose record did not get into the state; it was put elsewhere.
+
+    document: the record itself where no file could take it, otherwise empty.
+    """
+
+    document = ""
+
+
 class ArtifactError(BrewError):
     """Bytes are missing, or are not what their digest says."""
+
+
+class UnreachableError(BrewError):
+    """A shared store does not answer, or refuses; nothing is known about what it holds."""
 
 
 class ApplyError(BrewError):

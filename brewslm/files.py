@@ -10,15 +10,26 @@ import os
 import secrets
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import Struct
 
-from brewslm.errors import BrewError
+from brewslm.durability import Step, durable
+from brewslm.errors import ApplyError, BrewError
 
 _MAX_LINKS = 40
 _SETTLED_NS = 2_000_000_000
+_WRITE_CODES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.EACCES: "permission_denied",
+    errno.EPERM: "permission_denied",
+    errno.EROFS: "permission_denied",
+    errno.EIO: "store_suspect",
+}
 
 
 class PathError(BrewError):
@@ -34,29 +45,58 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
 
     Raises: OSError of the step that failed.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, mode)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
+            with durable(Step.WRITE, path):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            with durable(Step.SYNC, path):
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        temporary.replace(path)
+        move(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+
+
+def unwritable(error: OSError) -> ApplyError:
+    """Return the error of a file or folder that the system did not let us write or make durable."""
+    return ApplyError(
+        f"a file could not be written: {error.strerror}",
+        code=_WRITE_CODES.get(error.errno or 0, "system_db_error"),
+        found=str(error.filename or ""),
+        remedy="free disk space or correct the permissions, then: brewslm apply",
+    )
+
+
+def is_refused_write(error: OSError) -> bool:
+    """Return whether it is the disk, and no mistake of the program, that failed."""
+    return error.errno in _WRITE_CODES
+
+
+def temporary_name(target: Path, kind: str = "tmp") -> Path:
+    """Return a fresh hidden name beside `target`, by which a crash's leftovers are known."""
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.{kind}")
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within a folder, durably; a file or link at `target` is replaced."""
+    with durable(Step.MOVE, target):
+        source.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the entries of a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with durable(Step.SYNC_FOLDER, folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -65,7 +105,8 @@ def sync_file(path: Path) -> None:
     """Make the bytes of a file that another library wrote durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with durable(Step.SYNC, path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -74,7 +115,8 @@ def make_private_folder(folder: Path) -> Path:
     """Create a folder and its parents with mode 0700 where they are missing, durably; return it."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     for parent in reversed(missing):
-        parent.mkdir(mode=0o700, exist_ok=True)
+        with durable(Step.FOLDER, parent):
+            parent.mkdir(mode=0o700, exist_ok=True)
         sync_folder(parent.parent)
     return folder
 
@@ -83,18 +125,39 @@ def swap_folder(built: Path, target: Path) -> None:
     """Put a folder that was built beside `target` in its place by rename; the old one goes
     afterwards.
     """
-    old = target.with_name(f".{target.name}.{secrets.token_hex(8)}.old")
+    old = temporary_name(target, "old")
     had_old = target.exists()
     if had_old:
-        target.rename(old)
+        with durable(Step.MOVE, old):
+            target.rename(old)
     try:
-        built.rename(target)
+        with durable(Step.MOVE, target):
+            built.rename(target)
     except OSError:
         if had_old:
-            old.rename(target)
+            with durable(Step.MOVE, target):
+                old.rename(target)
         raise
     sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    remove_folder(old)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; what cannot be removed is left for the next apply."""
+    with suppress(OSError), durable(Step.REMOVE, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Make `link` a symbolic link to `target`, durably; it names the old or the new at any time."""
+    fresh = temporary_name(link)
+    try:
+        with durable(Step.LINK, link):
+            fresh.symlink_to(target)
+        move(fresh, link)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 class StatProof(Struct, frozen=True):

@@ -1,11 +1,14 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.apply.bench import Bench
+from tests.servers import object_server, postgresql_binaries, postgresql_server
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,44 @@ def copied(project: Path, target: Path) -> Bench:
     """Return a copy of a project with all that it remembers."""
     shutil.copytree(project, target, symlinks=True)
     return Bench(target)
+
+
+@pytest.fixture(scope="session")
+def postgresql_socket() -> Iterator[Path]:
+    """Lend the socket folder of a server that is gone after the tests."""
+    binaries = postgresql_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server binaries are installed here")
+    with postgresql_server(binaries) as folder:
+        yield folder
+
+
+@pytest.fixture
+def postgresql_url(postgresql_socket: Path) -> str:
+    """Return the URL of a state that was never made."""
+    schema = f"state_{secrets.token_hex(6)}"
+    pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed here")
+    return f"postgresql://brewslm@/postgres?host={postgresql_socket}&schema={schema}"
+
+
+@pytest.fixture(scope="session")
+def object_address() -> Iterator[str]:
+    """Lend the address of an S3 that is gone after the tests."""
+    for name in ("obstore", "moto"):
+        pytest.importorskip(name, reason=f"{name} is not installed here")
+    with object_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket_url(object_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of a folder of objects with nothing in it; the environment knows the way."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": object_address,
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "c4n4ry-s3cr3t",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://brewslm/{secrets.token_hex(6)}"

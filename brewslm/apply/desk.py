@@ -1,6 +1,6 @@
 """What the handlers of actions share: the tools of one apply, and what an action yields."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,8 @@ class Desk:
     """Where the base model's files lie."""
     prepare: Callable[[], Path]
     """Returns the folder of prepared rows, made anew where the cache does not hold it."""
+    rescue_folders: Sequence[Path] = ()
+    """Where the record of finished work goes that the state cannot take, the first one first."""
 
     def output(self, address: Address, name: str) -> Output:
         """Return a known output of a resource.
@@ -103,6 +105,18 @@ class Desk:
         """Lay a kept folder or file below the action's folder for a job to read, once."""
         target = make_private_folder(running.folder / "inputs") / name
         return target if target.exists() else self.artifacts.materialise(output, target)
+
+    def warn(self, address: str, text: str) -> None:
+        """Tell of trouble that the work goes on after."""
+        self.tell(
+            ActionLogEvent(
+                level="warning",
+                address=address,
+                stream="library",
+                text=text,
+                message=f"{address}: {text}",
+            )
+        )
 
     def run_job(self, job: Job, running: Running, phase: str = "") -> Result:
         """Give a job to the worker and tell about its progress.

@@ -44,7 +44,7 @@ LOADING = (
 def evaluate(desk: Desk, action: Action, kind: Kind, running: Running, looks: int) -> Done:
     """Evaluate base and candidate on the same rows and decide the gates.
 
-    looks: how many candidates were judged on these rows before. Raises: WorkerError,
+    looks: how many candidates were judged on these rows, this one included. Raises: WorkerError,
     ArtifactError, ApplyError.
     """
     prepared = desk.input_folder(running, "prepared", desk.output(_DATASET, "prepared"))
@@ -60,10 +60,10 @@ def evaluate(desk: Desk, action: Action, kind: Kind, running: Running, looks: in
     return _Evaluation(desk, action, kind, running, shape, prepared).run(looks)
 
 
-def reused(outputs: dict[str, Output], values: dict[str, Any], desk: Desk) -> Done:
+def reused(produced: Produced, desk: Desk) -> Done:
     """Return an evaluation that was made before, its gates told again."""
-    _tell_gates(desk, values.get("gates", []))
-    return _done(outputs, values, parts={}, is_reused=True, actual={})
+    _tell_gates(desk, produced.values.get("gates", []))
+    return _done(produced.outputs, produced.values, parts=produced.parts, is_reused=True, actual={})
 
 
 def loading_values(desk: Desk) -> dict[str, Any]:
@@ -127,6 +127,7 @@ class _Evaluation:
             self._running.facts,
             self._outputs,
             values,
+            self._parts,
         )
         self._desk.artifacts.record_produced(produced)
         return _done(
@@ -153,6 +154,7 @@ class _Evaluation:
                 missing.setdefault(role, {})[name] = part
             else:
                 found[part.name] = next(iter(kept.outputs.values()))
+                self._speeds[role] = _speeds(kept.values)
         for role, wanted in missing.items():
             found |= self._generate(role, wanted)
         for part in parts.values():
@@ -183,10 +185,7 @@ class _Evaluation:
         result = self._desk.run_job(job, self._running, phase=f"answering: {role}")
         self._answered_rows += int(result.values.get("rows") or 0)
         self._answering_s += result.work_s or 0.0
-        self._speeds[role] = {
-            name: result.values.get(name)
-            for name in ("tokens_per_s", "max_new_tokens", "batch_parity_rate")
-        }
+        self._speeds[role] = _speeds(result.values)
         made: dict[str, Output] = {}
         for part in wanted.values():
             output = self._desk.artifacts.put_file(folder / result.outputs[part.name])
@@ -243,7 +242,7 @@ class _Evaluation:
             on_inconclusive=str(self._shape.policy["on_inconclusive"]),
             dataset=self._shape.decisive,
             was_ever_promoted=self._shape.promoted_digest is not None,
-            looks=max(1, looks),
+            looks=looks,
         )
         verdict["gates"] = [_with_base(gate, document) for gate in verdict["gates"]]
         verdict |= {"candidate_digest": self._candidate.digest, "metrics_digest": metrics.digest}
@@ -309,6 +308,12 @@ class _Evaluation:
                 remedy="put the model into the local cache, then: brewslm plan",
             )
         return self._desk.base_folder
+
+
+def _speeds(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: values.get(name) for name in ("tokens_per_s", "max_new_tokens", "batch_parity_rate")
+    }
 
 
 def _done(

@@ -4,7 +4,6 @@ The executor knows no kind's rules: what an action needs comes from its kind's d
 costs and why it is done is never looked at.
 """
 
-import errno
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +16,12 @@ from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
 from brewslm.apply.leftovers import sweep
 from brewslm.apply.outcome import Outcome
-from brewslm.apply.recovery import remove_folder
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, Output, spec_values
-from brewslm.errors import ApplyError, ArtifactError, BrewError, LeaseLostError, WorkerError
+from brewslm.errors import ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
+from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
@@ -31,7 +30,7 @@ from brewslm.plan.placed import EXPORTS
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
-from brewslm.state.records import ResourceRecord, Status
+from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
 
 
@@ -76,10 +75,10 @@ class _Walk:
         self._stuck: dict[Address, str] = {}
         newest = session.revisions(limit=1)
         self._revision = newest[0].revision + 1 if newest else 1
+        self._revised_serial = newest[0].serial if newest else 0
 
     def run(self) -> Outcome:
         """Recover, walk, record the revision."""
-        before = self._session.meta().serial
         self._journal.recover()
         self._sweep()
         for address, record in self._records.items():
@@ -88,7 +87,7 @@ class _Walk:
         for index, action in enumerate(self._plan.actions):
             self._step(action, index)
         self._repair_pointers()
-        self._finish(before)
+        self._finish()
         return self._outcome
 
     def _step(self, action: Action, index: int) -> None:
@@ -124,7 +123,7 @@ class _Walk:
         except BrewError as error:
             self._fail(action, error, begun, started_s)
         except OSError as error:
-            self._fail(action, _disk_error(error), begun, started_s)
+            self._fail(action, unwritable(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
 
@@ -140,17 +139,17 @@ class _Walk:
             known[action.parsed_address] = known.pop(old, {})
 
     def _carried_out(self, action: Action, begun: Begun) -> Done:
-        desk = self._desk
+        desk, holding = self._desk, self._session.holding
         if action.is_repair:
-            return repair.put_back(desk, action, self._records[action.address])
+            return repair.put_back(desk, action, self._records[action.address], holding)
         for output in self._damaged(action):
             repair.set_aside_damage(desk.artifacts, output)
-        done = carry_out(desk, action, begun, self._looks())
+        done = carry_out(desk, action, begun, self._looks(begun))
         if action.target == "export":
             if any(item.kind == "changed" for item in self._drift_of(action)):
                 kept = self._records[action.address].outputs["files"]
-                repair.set_aside_other(desk.home / EXPORTS / action.name, kept)
-            promotion.place_export(desk, action.name, done.outputs["files"])
+                repair.set_aside_other(desk.home / EXPORTS / action.name, kept, holding)
+            promotion.place_export(desk, action.name, done.outputs["files"], holding)
         return done
 
     def _drift_of(self, action: Action) -> list[Drift]:
@@ -205,7 +204,7 @@ class _Walk:
         if done.is_reused:
             self._history.add(action.target, "info", "action_reused", action.address, {})
         if done.deployment is not None:
-            promotion.announce(self._desk, self._history, action, done.deployment, earlier)
+            self._announce(action, done.deployment, earlier)
         if action.is_repair and action.target == "deployment":
             alias = str(record.values["alias"])
             self._history.add(action.target, "warning", "deployment_pointer_repaired", alias, {})
@@ -213,6 +212,20 @@ class _Walk:
             self._note_verdict(action, done)
         remove_folder(begun.running.folder)
         self._desk.tell(telling.completed(action, begun, done, earlier, elapsed_s))
+
+    def _announce(
+        self, action: Action, deployment: DeploymentRecord, earlier: ResourceRecord | None
+    ) -> None:
+        """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
+        try:
+            with self._session.holding():
+                promotion.follow(self._desk.home, deployment, earlier)
+            promotion.announce(self._desk, self._history, action, deployment, earlier)
+        except OSError as error:
+            refused = unwritable(error)
+            self._outcome.errors.append(refused)
+            self._history.add_error(action.target, refused)
+            self._desk.warn(action.address, f"[{refused.code}] {refused.message}")
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
         if action.is_repair:
@@ -257,7 +270,8 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         if action.target == "deployment":
-            promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
+            with self._session.holding():
+                promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
         self._outcome.applied.append(action.address)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
@@ -308,36 +322,48 @@ class _Walk:
     def _sweep(self) -> None:
         """Remove what killed runs left, all but what an open entry may go on from."""
         kept = {operation.folder for operation in self._session.operations(only_open=True)}
-        removed = sweep(self._desk.home, self._desk.artifacts, kept)
+        with self._session.holding():
+            removed = sweep(self._desk.home, self._desk.artifacts, kept)
         if removed:
             summary = f"leftovers of earlier runs removed: {removed}"
             self._history.add("system", "info", "journal_recovered", summary, {})
 
-    def _looks(self) -> int:
-        """Return how many candidates were judged on the evaluation rows before."""
-        return len(self._session.operations(kind="eval_pack"))
+    def _looks(self, begun: Begun) -> int:
+        """Return how many candidates were judged on the evaluation rows, this one included; an
+        attempt that was cut short judged nothing.
+        """
+        judged = {
+            operation.fingerprint
+            for operation in self._session.operations(kind="eval_pack")
+            if operation.status is OperationStatus.ENDED
+        }
+        return len(judged | {begun.running.fingerprint})
 
     def _repair_pointers(self) -> None:
         is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
         if self._plan.mode == REFRESH_ONLY or not is_asked:
             return
-        for alias in promotion.repair_pointers(self._desk.home, self._session):
+        promotion.lay_out_promoted(self._desk, self._session)
+        with self._session.holding():
+            moved = promotion.repair_pointers(self._desk.home, self._session)
+        for alias in moved:
             if "deployment" not in self._outcome.applied:
                 self._history.add("deployment", "warning", "deployment_pointer_repaired", alias, {})
 
-    def _finish(self, serial_before: int) -> None:
+    def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
         if stop.is_requested:
             outcome.is_interrupted = True
             self._desk.tell(
                 InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
             )
-        if self._session.meta().serial != serial_before:
+        if self._session.meta().serial != self._revised_serial:
             made = revision_of(
                 self._plan,
                 self._desk,
                 outcome,
                 self._session.resources(),
+                self._unrevised(),
                 self._facts.actor,
                 self._facts.git_commit,
             )
@@ -348,14 +374,10 @@ class _Walk:
         outcome.serial = self._session.meta().serial
         self._desk.tell(StateSavedEvent(serial=outcome.serial, revision=outcome.revision))
 
-
-def _disk_error(error: OSError) -> ApplyError:
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    is_denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-    code = "disk_full" if is_full else "permission_denied" if is_denied else "system_db_error"
-    return ApplyError(
-        f"a file could not be written: {error.strerror}",
-        code=code,
-        found=str(error.filename or ""),
-        remedy="free disk space or correct the permissions, then: brewslm apply",
-    )
+    def _unrevised(self) -> list[str]:
+        """Return what an earlier run applied that ended before it could record its revision."""
+        return [
+            address
+            for address, record in self._records.items()
+            if record.revision == self._revision
+        ]

@@ -3,7 +3,6 @@ to, and laid-out models that nothing names.
 """
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from msgspec import Struct
 from brewslm.artifacts.store import ArtifactReader, ArtifactStore, Stored
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
+from brewslm.files import remove_folder
 from brewslm.plan.placed import MODELS, short_name
 from brewslm.state.records import DeploymentRecord, RevisionRecord
-from brewslm.state.store import StateReader
+from brewslm.state.store import StateReader, StateSession
 
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _MAX_LISTING_BYTES = 16 << 20
@@ -76,17 +76,26 @@ def find_garbage(
     )
 
 
-def discard(garbage: Garbage, artifacts: ArtifactStore) -> None:
-    """Put what may go into the trash, from where a sweep would take it back."""
+def discard(garbage: Garbage, artifacts: ArtifactStore, session: StateSession) -> None:
+    """Put what may go into the trash, from where a sweep would take it back.
+
+    Raises: LeaseLostError.
+    """
     for item in garbage.objects:
-        artifacts.trash(item.digest)
+        with session.holding():
+            artifacts.trash(item.digest)
 
 
-def delete(garbage: Garbage, artifacts: ArtifactStore, home: Path) -> None:
-    """Delete for good what was put into the trash, and the laid-out models."""
-    artifacts.empty_trash()
+def delete(garbage: Garbage, artifacts: ArtifactStore, home: Path, session: StateSession) -> None:
+    """Delete for good what was put into the trash, and the laid-out models.
+
+    Raises: LeaseLostError.
+    """
+    with session.holding():
+        artifacts.empty_trash()
     for name in garbage.models:
-        shutil.rmtree(home / MODELS / name, ignore_errors=True)
+        with session.holding():
+            remove_folder(home / MODELS / name)
 
 
 def _kept_history(

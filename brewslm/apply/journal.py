@@ -1,12 +1,14 @@
 """The journal of one apply: Begin is durable before an action's work, End before it counts.
 
 Entries that earlier runs left open are taken over here too: the action that resumes a checkpoint
-works in its folder, under an entry of its own.
+has an entry and a folder of its own, into which what was left is moved.
 """
 
+import dataclasses
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,9 +17,9 @@ from brewslm.apply.desk import Desk, Running
 from brewslm.apply.history import History
 from brewslm.apply.recovery import Checkpoint, close, recover
 from brewslm.contracts import Work
-from brewslm.errors import BrewError
-from brewslm.events import ActionCheckpointEvent, ActionLogEvent, RecoveryEvent
-from brewslm.files import make_private_folder
+from brewslm.errors import BrewError, LeaseLostError, StateError
+from brewslm.events import ActionCheckpointEvent, RecoveryEvent
+from brewslm.files import make_private_folder, move
 from brewslm.fingerprint import digest_folder, fingerprint
 from brewslm.plan.action import Action
 from brewslm.stages.kinds import KINDS
@@ -27,6 +29,7 @@ from brewslm.state.records import (
     OperationStatus,
     ResourceRecord,
 )
+from brewslm.state.rescue import Unwritten, rescued
 from brewslm.state.store import StateSession
 
 _DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
@@ -62,12 +65,19 @@ class Journal:
         self._apply_id = apply_id
         self._is_resume_allowed = is_resume_allowed
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._meta = session.meta()
 
     def recover(self) -> None:
         """Close what earlier runs left open; keep the checkpoints that can be resumed."""
         desk = self._desk
+
+        def tell(event: RecoveryEvent) -> None:
+            payload = {"decision": event.decision, "operation_id": event.operation_id}
+            self._history.add("system", "info", "journal_recovered", event.message, payload)
+            desk.tell(event)
+
         self._checkpoints = recover(
-            self._session, desk.artifacts, desk.home, desk.tell, desk.clock.now()
+            self._session, desk.artifacts, desk.home, tell, desk.clock.now()
         )
 
     def begin(self, action: Action, facts: dict[str, Any]) -> Begun:
@@ -78,15 +88,16 @@ class Journal:
         operation = replace(
             self._entry(action, operation_id),
             fingerprint=identity,
-            folder=checkpoint.operation.folder if checkpoint else f"runs/{operation_id}",
+            folder=f"runs/{operation_id}",
             facts=facts,
             checkpoints=checkpoint.operation.checkpoints if checkpoint else (),
             predicted=_predicted(action),
         )
         self._session.begin(operation)
-        if checkpoint is not None:
-            self._supersede(action, checkpoint)
         path = self._desk.home / operation.folder
+        if checkpoint is not None:
+            checkpoint = self._taken_over(checkpoint, path)
+            self._supersede(action, checkpoint)
         if KINDS[action.target].work is Work.DOOR:
             make_private_folder(path)
         running = Running(
@@ -110,7 +121,7 @@ class Journal:
         operation = self._entry(action, uuid.uuid4().hex)
         self._session.begin(operation)
         ended = self._ended(operation)
-        self._session.end(ended, records=records, removed=[action.moved_from])
+        self._meta = self._session.end(ended, records=records, removed=[action.moved_from])
 
     def end(
         self,
@@ -119,21 +130,30 @@ class Journal:
         deployment: DeploymentRecord | None,
         actual: dict[str, Any],
     ) -> None:
-        """Record that an action ended, together with what its resource is from now on."""
+        """Record that an action ended, together with what its resource is from now on.
+
+        Raises: LeaseLostError, UnwrittenStateError that says where the record is instead.
+        """
         ended = replace(self._ended(operation), checkpoints=(), actual=actual)
-        self._session.end(ended, records=[record], deployment=deployment)
+        try:
+            self._meta = self._session.end(ended, records=[record], deployment=deployment)
+        except LeaseLostError:
+            raise
+        except StateError as error:
+            meta, fence = self._meta, self._session.fence
+            unwritten = Unwritten(meta.lineage, meta.serial, fence, ended, (record,), deployment)
+            raise rescued(unwritten, self._desk.rescue_folders, error) from error
 
     def end_delete(self, operation: OperationRecord) -> None:
         """Record that a resource is forgotten."""
-        self._session.end(self._ended(operation), removed=[operation.address])
+        self._meta = self._session.end(self._ended(operation), removed=[operation.address])
 
     def fail(self, operation: OperationRecord, error: BrewError, *, is_interrupted: bool) -> None:
         """Record that an action failed; it stays open where a checkpoint is worth going on from."""
-        journalled = next(
-            item
-            for item in self._session.operations(only_open=True)
-            if item.operation_id == operation.operation_id
-        )
+        open_entries = {
+            item.operation_id: item for item in self._session.operations(only_open=True)
+        }
+        journalled = open_entries.get(operation.operation_id, operation)
         can_resume = bool(journalled.checkpoints) and error.code not in _DEAD_ENDS
         status = (
             OperationStatus.INTERRUPTED if is_interrupted or can_resume else OperationStatus.FAILED
@@ -165,6 +185,14 @@ class Journal:
         discarded = OperationStatus.DISCARDED
         close(self._session, self._desk.home, checkpoint.operation, now, discarded)
         return None
+
+    def _taken_over(self, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+        """Move what an earlier entry left into the folder of the one that goes on from it: a worker
+        of a run that was only stopped finds its folder gone and shares it with nobody.
+        """
+        left = self._desk.home / checkpoint.operation.folder
+        move(left, folder)
+        return dataclasses.replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
         """Close the entry whose checkpoint another one goes on from."""
@@ -212,15 +240,7 @@ class Journal:
     def _warning_recorder(self, action: Action) -> Callable[[str, str, dict[str, Any]], None]:
         def record(reason_code: str, text: str, facts: dict[str, Any]) -> None:
             self._history.add(action.target, "warning", reason_code, text, facts)
-            self._desk.tell(
-                ActionLogEvent(
-                    level="warning",
-                    address=action.address,
-                    stream="library",
-                    text=text,
-                    message=f"{action.address}: {text}",
-                )
-            )
+            self._desk.warn(action.address, text)
 
         return record
 

@@ -5,14 +5,14 @@ journal entry is nobody's. The cache is not touched: plans write to it without a
 """
 
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from brewslm.artifacts.store import ArtifactStore
-from brewslm.files import sync_folder
+from brewslm.files import move, remove_folder
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8,16}\.(?P<what>tmp|old)")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8,16}\.(?P<what>tmp|old)(-wal|-shm|-journal)?")
+_OWN_FILES = (".gitignore", "state.db")
 _BUILT_IN = ("exports", "models", "promoted")
 
 
@@ -26,6 +26,10 @@ def sweep(home: Path, artifacts: ArtifactStore, kept_folders: Collection[str]) -
     for folder in _run_folders(home):
         if folder.relative_to(home).as_posix() not in kept_folders:
             removed += _removed(folder)
+    for path in _entries(home):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is not None and match["name"].startswith(_OWN_FILES):
+            removed += _removed(path)
     for parent in map(home.joinpath, _BUILT_IN):
         for path in _entries(parent):
             match = _TEMPORARY.fullmatch(path.name)
@@ -33,8 +37,7 @@ def sweep(home: Path, artifacts: ArtifactStore, kept_folders: Collection[str]) -
                 continue
             target = parent / match["name"]
             if match["what"] == "old" and not target.exists():
-                path.rename(target)
-                sync_folder(parent)
+                move(path, target)
             else:
                 removed += _removed(path)
     return removed
@@ -54,7 +57,7 @@ def _entries(folder: Path) -> list[Path]:
 def _removed(path: Path) -> bool:
     """Remove a file, link or folder; return whether it is gone."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path)
     else:
         path.unlink(missing_ok=True)
     return not path.exists()

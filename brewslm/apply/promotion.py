@@ -6,9 +6,9 @@ follow. The row is the truth; a link that names something else is put back by th
 """
 
 import json
-import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from brewslm.address import Address
@@ -16,9 +16,17 @@ from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
+from brewslm.durability import Step, durable
 from brewslm.errors import RefusedError
 from brewslm.events import PromotionEvent
-from brewslm.files import make_private_folder, swap_folder, sync_folder
+from brewslm.files import (
+    make_private_folder,
+    move,
+    replace_link,
+    swap_folder,
+    sync_folder,
+    temporary_name,
+)
 from brewslm.plan.action import Action
 from brewslm.plan.placed import EXPORTS, MODELS, PROMOTED, link_target, short_name
 from brewslm.stages.deployment import DeploymentSpec
@@ -88,6 +96,13 @@ def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
         )
 
 
+def follow(home: Path, deployment: DeploymentRecord, earlier: ResourceRecord | None) -> None:
+    """Make the link name what a recorded promotion names."""
+    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
+        unpoint(home, earlier.values["alias"])
+    point(home, deployment.alias, deployment.digest)
+
+
 def announce(
     desk: Desk,
     history: History,
@@ -95,10 +110,7 @@ def announce(
     deployment: DeploymentRecord,
     earlier: ResourceRecord | None,
 ) -> None:
-    """Make the link follow a promotion that is recorded, and tell about it."""
-    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
-        unpoint(desk.home, earlier.values["alias"])
-    point(desk.home, deployment.alias, deployment.digest)
+    """Tell about a promotion."""
     history.add(
         action.target,
         "info",
@@ -156,14 +168,23 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
     ]
 
 
+def lay_out_promoted(desk: Desk, state: StateReader) -> None:
+    """Make sure that what the state says is promoted lies below .brewslm/models, as it does not in
+    a fresh clone of a project whose state is shared.
+    """
+    for record in state.resources().values():
+        output = record.outputs.get("promoted") if record.kind == "deployment" else None
+        if output is None or (desk.home / MODELS / short_name(output.digest)).is_dir():
+            continue
+        if desk.artifacts.is_present(output):
+            lay_out(desk.home, desk.artifacts, output)
+
+
 def lay_out(home: Path, artifacts: ArtifactStore, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
     folder = make_private_folder(home / MODELS) / short_name(candidate.digest)
     if not folder.exists():
-        built = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-        artifacts.materialise(candidate, built)
-        built.rename(folder)
-        sync_folder(folder.parent)
+        artifacts.materialise(candidate, folder)
     return folder
 
 
@@ -177,11 +198,8 @@ def point(home: Path, alias: str, digest: str) -> bool:
     if link.is_symlink() and link.readlink() == target:
         return False
     if link.exists() and not link.is_symlink():
-        link.rename(links / f".{alias}.{secrets.token_hex(4)}.found")
-    fresh = links / f".{alias}.{secrets.token_hex(4)}.tmp"
-    fresh.symlink_to(target)
-    fresh.replace(link)
-    sync_folder(links)
+        move(link, temporary_name(link, "found"))
+    replace_link(link, target)
     return True
 
 
@@ -189,17 +207,24 @@ def unpoint(home: Path, alias: str) -> None:
     """Remove the link of an alias whose deployment was deleted."""
     link = home / PROMOTED / alias
     if link.is_symlink():
-        link.unlink()
+        with durable(Step.REMOVE, link):
+            link.unlink()
         sync_folder(link.parent)
 
 
-def place_export(desk: Desk, format_name: str, files: Output) -> Path:
-    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename."""
+def place_export(
+    desk: Desk, format_name: str, files: Output, holding: Callable[[], AbstractContextManager[None]]
+) -> Path:
+    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename.
+
+    holding: keeps the lease from being taken over meanwhile. Raises: LeaseLostError.
+    """
     folder = make_private_folder(desk.home / EXPORTS)
-    built = folder / f".{format_name}.{secrets.token_hex(4)}.tmp"
+    built = temporary_name(folder / format_name)
     try:
         desk.artifacts.materialise(files, built)
-        swap_folder(built, folder / format_name)
+        with holding():
+            swap_folder(built, folder / format_name)
     finally:
         shutil.rmtree(built, ignore_errors=True)
     return folder / format_name

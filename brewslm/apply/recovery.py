@@ -5,14 +5,15 @@ journal says goes on from it; everything else is set aside and done again. The d
 digests, never on times.
 """
 
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.events import Listener, RecoveryEvent
+from brewslm.events import RecoveryEvent
+from brewslm.files import remove_folder
 from brewslm.fingerprint import digest_folder
 from brewslm.state.records import OperationRecord, OperationStatus
 from brewslm.state.store import StateSession
@@ -45,7 +46,7 @@ def recover(
     session: StateSession,
     artifacts: ArtifactReader,
     home: Path,
-    tell: Listener,
+    tell: Callable[[RecoveryEvent], None],
     now: str,
 ) -> dict[str, Checkpoint]:
     """Close what earlier runs left open; return resumable checkpoints by fingerprint.
@@ -81,11 +82,6 @@ def close(
     session.end(replace(operation, status=status, ended_at=now))
     if operation.folder:
         remove_folder(home / operation.folder)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a run folder; what cannot be removed is left for the next apply."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _event(operation: OperationRecord, decision: str, what: str) -> RecoveryEvent:

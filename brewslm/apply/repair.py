@@ -4,7 +4,8 @@ again.
 Whatever is set aside keeps its name with `.found` behind it; nobody's edit is thrown away.
 """
 
-import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from brewslm.apply import promotion
@@ -12,26 +13,30 @@ from brewslm.apply.desk import Desk, Done
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
-from brewslm.files import sync_folder
+from brewslm.files import move, temporary_name
 from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Action
 from brewslm.plan.placed import EXPORTS, MODELS, short_name
 from brewslm.state.records import ResourceRecord
 
+Holding = Callable[[], AbstractContextManager[None]]
+"""Keeps the lease from being taken over while a block changes files; raises LeaseLostError."""
 
-def put_back(desk: Desk, action: Action, record: ResourceRecord) -> Done:
+
+def put_back(desk: Desk, action: Action, record: ResourceRecord, holding: Holding) -> Done:
     """Lay out an export or a promoted model again and return what its record says.
 
-    Raises: ArtifactError when the kept bytes are gone or damaged.
+    Raises: ArtifactError when the kept bytes are gone or damaged, LeaseLostError.
     """
     if record.kind == "export":
-        set_aside_other(desk.home / EXPORTS / action.name, record.outputs["files"])
-        promotion.place_export(desk, action.name, record.outputs["files"])
+        set_aside_other(desk.home / EXPORTS / action.name, record.outputs["files"], holding)
+        promotion.place_export(desk, action.name, record.outputs["files"], holding)
     else:
         promoted = record.outputs["promoted"]
-        set_aside_other(desk.home / MODELS / short_name(promoted.digest), promoted)
+        set_aside_other(desk.home / MODELS / short_name(promoted.digest), promoted, holding)
         promotion.lay_out(desk.home, desk.artifacts, promoted)
-        promotion.point(desk.home, str(record.values["alias"]), promoted.digest)
+        with holding():
+            promotion.point(desk.home, str(record.values["alias"]), promoted.digest)
     return Done(
         outputs=dict(record.outputs),
         values=dict(record.values),
@@ -42,12 +47,15 @@ def put_back(desk: Desk, action: Action, record: ResourceRecord) -> Done:
     )
 
 
-def set_aside_other(folder: Path, output: Output) -> None:
-    """Move a folder that is not the output out of the way; harmless when it is or is not there."""
+def set_aside_other(folder: Path, output: Output, holding: Holding) -> None:
+    """Move a folder that is not the output out of the way; harmless when it is or is not there.
+
+    Raises: LeaseLostError.
+    """
     if not (folder.exists() or folder.is_symlink()) or _is_same(folder, output):
         return
-    folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.found"))
-    sync_folder(folder.parent)
+    with holding():
+        move(folder, temporary_name(folder, "found"))
 
 
 def set_aside_damage(artifacts: ArtifactStore, output: Output) -> None:

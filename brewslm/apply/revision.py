@@ -1,6 +1,6 @@
 """What an apply leaves in the list of revisions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brewslm.address import Address
@@ -11,20 +11,25 @@ from brewslm.plan.refresh import is_kept
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, RevisionRecord
 
+_KILLED = "journal_recovered"
+
 
 def revision_of(
     plan: Plan,
     desk: Desk,
     outcome: Outcome,
     records: Mapping[str, ResourceRecord],
+    unrevised: Sequence[str],
     actor: str,
     git_commit: str,
 ) -> RevisionRecord:
     """Return the revision of an apply that changed content; the store numbers it.
 
-    records: as the apply left them.
+    records: as the apply left them; unrevised: what an earlier apply did that was killed before its
+    own revision.
     """
     done = set(outcome.applied) | set(outcome.reused)
+    recovered = [address for address in unrevised if address not in done]
     verdict = desk.values.get(Address("eval_pack"), {})
     return RevisionRecord(
         revision=0,
@@ -38,6 +43,9 @@ def revision_of(
             {"address": item.address, "operation": str(item.operation), "reason": item.reason}
             for item in plan.actions
             if item.address in done
+        )
+        + tuple(
+            {"address": item, "operation": "recorded", "reason": _KILLED} for item in recovered
         ),
         verdicts={"verdict": verdict.get("verdict"), "gates": verdict.get("gates", [])},
         effective_manifest=plan.effective_manifest,

@@ -33,7 +33,8 @@ def roll_back(
 ) -> RevisionRecord:
     """Promote an earlier candidate again and return the revision that records it.
 
-    Raises: RefusedError with deployment_conflict when the pointer moved since the plan.
+    Raises: RefusedError with deployment_conflict when the pointer moved since the plan,
+    LeaseLostError.
     """
     record = session.resources().get(_DEPLOYMENT)
     newest = session.deployments(rollback.current.alias)[:1]
@@ -71,10 +72,11 @@ def roll_back(
     )
     operation = _begin(session, moved, facts, clock)
     folder = place.home / MODELS / short_name(target.digest)
-    repair.set_aside_other(folder, rollback.promoted)
+    repair.set_aside_other(folder, rollback.promoted, session.holding)
     promotion.lay_out(place.home, place.artifacts, rollback.promoted)
     _end(session, operation, moved, again, clock)
-    promotion.point(place.home, target.alias, target.digest)
+    with session.holding():
+        promotion.point(place.home, target.alias, target.digest)
     summary = f"{target.alias} -> {target.digest[:19]}, as at revision {target.revision}"
     History(session, facts.apply_id, facts.actor, clock).add(
         _DEPLOYMENT,

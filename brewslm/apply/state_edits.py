@@ -44,7 +44,8 @@ def remove(
         raise _moved_on(address)
     _write(session, record, "delete", facts, clock, removed=[address])
     if record.kind == "deployment":
-        promotion.unpoint(place.home, str(record.values.get("alias", "champion")))
+        with session.holding():
+            promotion.unpoint(place.home, str(record.values.get("alias", "champion")))
     _note(session, f"state rm {address}", facts, clock)
 
 

@@ -12,8 +12,8 @@ from brewslm.stages.kinds import KINDS
 def carry_out(desk: Desk, action: Action, begun: Begun, looks: int) -> Done:
     """Do the work of an action that has begun.
 
-    looks: how many candidates were judged before. Raises: WorkerError, ArtifactError, ApplyError,
-    RefusedError.
+    looks: how many candidates were judged, this one included. Raises: WorkerError, ArtifactError,
+    ApplyError, RefusedError.
     """
     kind, running = KINDS[action.target], begun.running
     reused = None if action.replaces else _reused(desk, kind, running)
@@ -52,7 +52,6 @@ def _reused(desk: Desk, kind: Kind, running: Running) -> Done | None:
 
 
 def _reused_done(desk: Desk, kind: Kind, produced: Produced) -> Done:
-    outputs = dict(produced.outputs)
     if kind.name == "eval_pack":
-        return evaluation.reused(outputs, produced.values, desk)
-    return Done(outputs=outputs, values=produced.values, is_reused=True)
+        return evaluation.reused(produced, desk)
+    return Done(outputs=produced.outputs, values=produced.values, is_reused=True)

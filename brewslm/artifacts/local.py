@@ -9,8 +9,8 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 import stat
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -21,10 +21,17 @@ from brewslm.artifacts.documents import (
     produced_bytes,
     produced_from,
 )
+from brewslm.artifacts.laying import lay
 from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
+from brewslm.durability import Step, durable
 from brewslm.errors import ArtifactError
-from brewslm.files import make_private_folder, sync_folder, write_atomic
+from brewslm.files import (
+    make_private_folder,
+    move,
+    sync_folder,
+    write_atomic,
+)
 from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
 
 _CHUNK_BYTES = 1 << 20
@@ -120,14 +127,13 @@ class LocalStore:
         """
         temporary = self._make_folder(self._root / "incoming") / secrets.token_hex(8)
         try:
-            with _opened_regular(path) as stream:
-                digest, size_bytes = _copy(stream, temporary)
+            with opened_regular(path) as stream:
+                digest, size_bytes = copy_pieces(pieces_of(stream), temporary)
             if not self._is_whole(digest):
                 target = self._object(digest)
                 self._make_folder(target.parent)
                 temporary.chmod(0o400)
-                temporary.replace(target)
-                sync_folder(target.parent)
+                move(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
         return Output(digest, size_bytes)
@@ -151,22 +157,7 @@ class LocalStore:
 
         Raises: ArtifactError, FileExistsError when the target is there already.
         """
-        if target.exists() or target.is_symlink():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-        make_private_folder(target.parent)
-        built = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
-        try:
-            if output.is_folder:
-                self._lay_folder(output.digest, built)
-            else:
-                self._lay(output.digest, built)
-            built.rename(target)
-        except BaseException:
-            shutil.rmtree(built, ignore_errors=True)
-            built.unlink(missing_ok=True)
-            raise
-        sync_folder(target.parent)
-        return target
+        return lay(output, target, self.listing, self._lay)
 
     def set_aside(self, digest: str) -> None:
         """Move a corrupt object out of the way."""
@@ -175,10 +166,9 @@ class LocalStore:
             return
         aside = self._make_folder(self._root / "aside")
         try:
-            path.rename(aside / f"{hex_of(digest)}.{secrets.token_hex(4)}")
+            move(path, aside / f"{hex_of(digest)}.{secrets.token_hex(4)}")
         except FileNotFoundError:
             return
-        sync_folder(aside)
         sync_folder(path.parent)
 
     def record_produced(self, produced: Produced) -> None:
@@ -191,7 +181,8 @@ class LocalStore:
         path = self._object(digest)
         if path.is_file() and not path.is_symlink():
             trash = self._make_folder(self._root / "trash")
-            path.rename(trash / hex_of(digest))
+            move(path, trash / hex_of(digest))
+            sync_folder(path.parent)
 
     def empty_trash(self) -> None:
         """Delete for good what is in the trash."""
@@ -199,7 +190,8 @@ class LocalStore:
         if trash.is_symlink() or not trash.is_dir():
             return
         for path in trash.iterdir():
-            path.unlink()
+            with durable(Step.REMOVE, path):
+                path.unlink()
         sync_folder(trash)
 
     def sweep(self) -> int:
@@ -225,7 +217,7 @@ class LocalStore:
                 path.unlink()
             else:
                 self._make_folder(target.parent)
-                path.rename(target)
+                move(path, target)
 
     # Objects
 
@@ -265,7 +257,7 @@ class LocalStore:
         """Open an object for reading; what is no regular file counts as corrupt."""
         path = self._object(digest)
         try:
-            return _opened_regular(path, os.O_NOFOLLOW)
+            return opened_regular(path, os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise faults.missing(digest) from error
         except ValueError as error:
@@ -275,29 +267,22 @@ class LocalStore:
                 raise faults.corrupt(digest, "a link") from error
             raise faults.unreadable(digest, error) from error
 
-    def _lay_folder(self, digest: str, folder: Path) -> None:
-        folder.mkdir(mode=0o700)
-        for name, item in self.listing(digest).items():
-            path = folder / name
-            make_private_folder(path.parent)
-            self._lay(item.digest, path)
-
     def _lay(self, digest: str, target: Path) -> None:
         with self._opened(digest) as stream:
-            found, _ = _copy(stream, target)
+            found, _ = copy_pieces(pieces_of(stream), target)
         if found != digest:
             raise faults.corrupt(digest, found)
 
     def _remembered(self, name: str) -> Produced | None:
         try:
-            with _opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
+            with opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
                 produced = produced_from(stream.read())
         except (OSError, ValueError):
             return None
         return produced if name == f"{hex_of(produced.fingerprint)}.json" else None
 
 
-def _opened_regular(path: Path, flags: int = 0) -> BufferedReader:
+def opened_regular(path: Path, flags: int = 0) -> BufferedReader:
     """Open a regular file without ever waiting for a pipe or a device.
 
     Raises: ValueError for anything else, OSError.
@@ -309,15 +294,23 @@ def _opened_regular(path: Path, flags: int = 0) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def _copy(stream: BufferedReader, target: Path) -> tuple[str, int]:
-    """Copy bytes durably into a new file and return their digest and number."""
+def pieces_of(stream: BufferedReader) -> Iterator[bytes]:
+    """Yield the bytes of a stream."""
+    while chunk := stream.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def copy_pieces(pieces: Iterable[bytes], target: Path) -> tuple[str, int]:
+    """Write bytes durably into a new file and return their digest and number."""
     sha256, size_bytes = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
-        while chunk := stream.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-            size_bytes += len(chunk)
-            copy.write(chunk)
-        copy.flush()
-        os.fsync(copy.fileno())
+        with durable(Step.WRITE, target):
+            for piece in pieces:
+                sha256.update(piece)
+                size_bytes += len(piece)
+                copy.write(piece)
+            copy.flush()
+        with durable(Step.SYNC, target):
+            os.fsync(copy.fileno())
     return f"sha256:{sha256.hexdigest()}", size_bytes

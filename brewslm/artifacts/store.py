@@ -14,8 +14,8 @@ from brewslm.contracts import Output
 
 
 class Produced(Struct, frozen=True):
-    """What a fingerprint yielded once: outputs by name, small values, and the facts behind the
-    fingerprint.
+    """What a fingerprint yielded once: outputs by name, small values, pieces with fingerprints of
+    their own, and the facts behind the fingerprint.
     """
 
     fingerprint: str
@@ -23,6 +23,7 @@ class Produced(Struct, frozen=True):
     facts: dict[str, Any]
     outputs: dict[str, Output] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
 
 
 class Stored(Struct, frozen=True):

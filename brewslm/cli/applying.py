@@ -134,6 +134,7 @@ def _apply(
             values={},
             base_folder=planned.base_folder,
             prepare=planned.prepare,
+            rescue_folders=session.rescue_folders,
         )
         try:
             outcome = apply_plan(planned.plan, desk, state, facts)
@@ -151,8 +152,12 @@ def _left_out(plan: Plan) -> str:
 
 
 def _check_unmoved(plan: Plan, state: StateSession) -> None:
+    """Refuse a plan of another serial; one made before there was a state is of serial 0.
+
+    Raises: StalePlanError.
+    """
     meta = state.meta()
-    if plan.project.lineage and plan.project.serial != meta.serial:
+    if plan.project.serial != meta.serial:
         raise StalePlanError(
             "the state moved on since this plan",
             code="plan_stale",

@@ -14,7 +14,7 @@ from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
-from brewslm.errors import ExitCode
+from brewslm.errors import ExitCode, RefusedError
 from brewslm.render import words
 from brewslm.state.store import StateReader
 
@@ -49,6 +49,8 @@ def command(
             code="usage_error",
             remedy="write one of them",
         )
+    if is_deleting:
+        _check_whole(session)
     options = GarbageOptions(time.time(), seconds(grace), keep_revisions)
     with open_state(session) as state:
         is_applied = bool(state.meta().lineage)
@@ -61,6 +63,21 @@ def command(
     return ExitCode.DONE
 
 
+def _check_whole(session: Session) -> None:
+    """Refuse to delete what states that are not read here may lead to.
+
+    Raises: RefusedError with delete_refused.
+    """
+    if session.is_state_apart():
+        raise RefusedError(
+            "the artifacts are shared and the state is not, so nobody knows what others need",
+            code="delete_refused",
+            found="backend.artifacts without backend.state",
+            expected="a state that all clones share",
+            remedy="name a shared state too: backend.state",
+        )
+
+
 def _found(session: Session, state: StateReader, options: GarbageOptions) -> Garbage:
     return find_garbage(state, session.artifacts(), session.root, session.home, options)
 
@@ -69,9 +86,10 @@ def _deleted(session: Session, options: GarbageOptions, wait_s: float) -> Garbag
     """Mark and delete under one lease; the event that the fence guards comes before the end."""
     facts, artifacts = standing(session), session.artifacts()
     with hold_lease(session, facts, unheard, Stop(), wait_s, "gc") as held:
-        artifacts.sweep()
+        with held.holding():
+            artifacts.sweep()
         garbage = _found(session, held, options)
-        discard(garbage, artifacts)
+        discard(garbage, artifacts, held)
         History(held, facts.apply_id, facts.actor, SystemClock()).add(
             "system",
             "info",
@@ -79,7 +97,7 @@ def _deleted(session: Session, options: GarbageOptions, wait_s: float) -> Garbag
             f"{words.plural(len(garbage.objects), 'object')} deleted",
             {"objects": len(garbage.objects), "size_bytes": garbage.size_bytes},
         )
-        delete(garbage, artifacts, session.home)
+        delete(garbage, artifacts, session.home, held)
     return garbage
 
 

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.executor import ApplyFacts
@@ -12,12 +12,12 @@ from brewslm.apply.history import History
 from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
-from brewslm.errors import InterruptedRunError, StateLockedError
+from brewslm.errors import InterruptedRunError, StateError, StateLockedError
 from brewslm.events import Event, LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
-from brewslm.state.store import StateSession
-from brewslm.state.stores.sqlite import SqliteStore
+from brewslm.state.rescue import check_none_waits
+from brewslm.state.store import StateSession, StateStore
 
 _RETRY_S = 1.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -52,29 +52,54 @@ def hold_lease(
     stop: Stop,
     wait_s: float,
     operation: str = "apply",
+    *,
+    is_pushing: bool = False,
 ) -> Iterator[StateSession]:
     """Lend a state session under a lease that is renewed until the block ends.
 
-    operation: what the lease is held for, shown to whoever waits for it.
-    Raises: StateLockedError when somebody else holds it for longer than `wait_s`.
+    operation: what the lease is held for, shown to whoever waits for it; is_pushing: whether it is
+    for a record that did not get into the state; while one waits, nothing else is let in.
+
+    Raises: StateLockedError when somebody else holds it for longer than `wait_s`, RefusedError with
+    errored_state_present.
     """
     store = session.store()
     if not store.exists():
         session.make_home()
-        store.create(str(uuid.uuid4()))
+        _create(store)
+    if not is_pushing:
+        with closing(store.read()) as reader:
+            check_none_waits(session.rescue_folders, reader)
     state = _acquired(store, facts, tell, stop, wait_s, operation)
     clock = SystemClock()
-    keeper = LeaseKeeper(state, lambda: (clock.now(), clock.after(LIFETIME_S)))
+    keeper = LeaseKeeper(
+        state,
+        lambda: (clock.now(), clock.after(LIFETIME_S)),
+        on_lost=lambda: stop.request("lease_lost"),
+    )
     keeper.start()
     try:
         yield state
-    finally:
+    except BaseException:
         keeper.stop()
-        state.release()
+        with suppress(StateError):
+            state.release()
+        raise
+    keeper.stop()
+    state.release()
+
+
+def _create(store: StateStore) -> None:
+    """Make a state unless somebody else makes it at the same time."""
+    try:
+        store.create(str(uuid.uuid4()))
+    except StateError:
+        if not store.exists():
+            raise
 
 
 def _acquired(
-    store: SqliteStore,
+    store: StateStore,
     facts: ApplyFacts,
     tell: Listener,
     stop: Stop,
@@ -124,7 +149,7 @@ def _record_takeover(
     )
 
 
-def _wait(store: SqliteStore, tell: Listener, stop: Stop, waited_s: float) -> None:
+def _wait(store: StateStore, tell: Listener, stop: Stop, waited_s: float) -> None:
     with closing(store.read()) as reader:
         held = reader.lease()
     if held is not None:

@@ -16,8 +16,9 @@ import click
 from brewslm import __version__
 from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup, usage_error
-from brewslm.errors import BrewError, ExitCode
-from brewslm.render.errors import render_error
+from brewslm.errors import BrewError, ExitCode, UnwrittenStateError
+from brewslm.files import is_refused_write, unwritable
+from brewslm.render.errors import framed, render_error
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("brewslm.cli.init:command", "Write a starter manifest and make the state."),
@@ -69,7 +70,7 @@ class _Commands(SuggestingGroup):
 @click.option("--ascii", "is_ascii", is_flag=True, help="Only ASCII characters.")
 @click.option("--quiet", is_flag=True, help="Results only.")
 @click.option("--debug", is_flag=True, help="Worker logs and details of internal errors.")
-@click.option("--offline", is_flag=True, help="Open no socket; the default of this version.")
+@click.option("--offline", is_flag=True, help="Open no socket, to shared stores either.")
 @click.pass_context
 def root(
     ctx: click.Context,
@@ -79,7 +80,7 @@ def root(
     is_ascii: bool,
     quiet: bool,
     debug: bool,
-    offline: bool,  # noqa: ARG001  nothing here opens a socket
+    offline: bool,
 ) -> None:
     """Plan, train, gate and promote fine-tuned small language models from brewslm.yaml."""
     environment = dict(os.environ)
@@ -89,6 +90,7 @@ def root(
         manifest=manifest,
         is_quiet=quiet,
         is_debug=debug,
+        is_offline=offline,
         is_ascii=is_ascii or not encoding.startswith("utf"),
         has_color=not no_color and "NO_COLOR" not in environment and sys.stdout.isatty(),
         environment=environment,
@@ -103,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = root.main(args=given, prog_name="brewslm", standalone_mode=False)
         return int(code or ExitCode.DONE)
     except BrewError as error:
+        if isinstance(error, UnwrittenStateError) and error.document:
+            sys.stderr.write(framed(error.document))
         sys.stderr.write(render_error(error))
         return int(error.exit_code)
     except click.exceptions.Exit as ended:
@@ -119,6 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.DONE)
+    except OSError as error:
+        if not is_refused_write(error):
+            return _internal_error(error, is_debug="--debug" in given)
+        sys.stderr.write(render_error(unwritable(error)))
+        return int(ExitCode.ERROR)
     except Exception as error:  # noqa: BLE001  the process ends here
         return _internal_error(error, is_debug="--debug" in given)
 

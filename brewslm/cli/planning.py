@@ -30,6 +30,7 @@ from brewslm.render import words
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.empty import EmptyState
+from brewslm.state.rescue import waiting
 from brewslm.state.store import StateReader
 
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
@@ -70,6 +71,8 @@ def make_plan(session: Session, wishes: PlanWishes) -> Planned:
     Raises: FindingsError, PlanError, StateError.
     """
     with open_state(session) as state:
+        for path in waiting(session.rescue_folders, state.meta().lineage):
+            session.say(f"note[errored_state_present]: apply waits for brewslm state push {path}")
         return _planned(_built(session, state, wishes))
 
 
@@ -193,7 +196,10 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
     make_private_folder(session.cache)
     built = build(manifest, state, session.artifacts(), options)
     if digests.is_changed:
-        write_atomic(cache_path, orjson.dumps(digests.to_json()))
+        try:
+            write_atomic(cache_path, orjson.dumps(digests.to_json()))
+        except OSError as error:
+            session.say(f"note[cache_unwritable]: the next plan is slower: {error.strerror}")
     return built
 
 

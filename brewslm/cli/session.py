@@ -11,8 +11,14 @@ from typing import TextIO
 from msgspec import Struct, field
 
 from brewslm.artifacts.local import LocalStore
+from brewslm.artifacts.opening import open_shared_artifacts
+from brewslm.artifacts.store import ArtifactStore
+from brewslm.cli.backend import backend_url
+from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
+from brewslm.state.opening import open_shared_state
+from brewslm.state.store import StateStore
 from brewslm.state.stores.sqlite import SqliteStore
 
 _IGNORE_ALL = b"*\n"
@@ -27,6 +33,8 @@ class Session(Struct, frozen=True):
     """The manifest's path relative to it."""
     is_quiet: bool = False
     is_debug: bool = False
+    is_offline: bool = False
+    """Whether no socket may be opened."""
     is_ascii: bool = False
     has_color: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -45,13 +53,54 @@ class Session(Struct, frozen=True):
         """The folder whose content may be deleted at any time."""
         return self.home / "cache"
 
-    def store(self) -> SqliteStore:
-        """Return the project's state store, which need not exist yet."""
-        return SqliteStore(self.home / "state.db")
+    @property
+    def rescue_folders(self) -> list[Path]:
+        """Where records are put that the state could not take, the first one first."""
+        named = self.environment.get("BREWSLM_RESCUE_DIR")
+        return [self.home, *([Path(named).absolute()] if named else [])]
 
-    def artifacts(self) -> LocalStore:
-        """Return the project's artifact store."""
-        return LocalStore(self.home / "store")
+    def store(self) -> StateStore:
+        """Return the project's state store, which need not exist yet.
+
+        Raises: ManifestError, StateError, RefusedError, MissingExtraError when the manifest names a
+        shared store that cannot be used here.
+        """
+        own = SqliteStore(self.home / "state.db")
+        url = self._shared("state")
+        if url is None:
+            return own
+        if own.exists():
+            raise _backend_changed()
+        return open_shared_state(url)
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the project's artifact store.
+
+        Raises: ManifestError, StateError, RefusedError, ArtifactError, MissingExtraError,
+        UnreachableError when the manifest names a shared store that cannot be used here.
+        """
+        url = self._shared("artifacts")
+        return LocalStore(self.home / "store") if url is None else open_shared_artifacts(url)
+
+    def is_state_apart(self) -> bool:
+        """Return whether other states than this one may lead to bytes in the artifact store.
+
+        Raises: ManifestError, StateError, RefusedError.
+        """
+        return self._shared("artifacts") is not None and self._shared("state") is None
+
+    def _shared(self, store: str) -> str | None:
+        """Return the URL of a shared store that the manifest names."""
+        url = backend_url(self.root, self.manifest, store, self.environment)
+        if url is not None and self.is_offline:
+            raise RefusedError(
+                f"backend.{store} is a shared store, and no socket may be opened",
+                code="network_refused",
+                found="--offline",
+                expected="a connection to the store",
+                remedy="run the command without --offline",
+            )
+        return url
 
     def make_home(self) -> Path:
         """Make sure that .brewslm exists, private and ignored by git; return it."""
@@ -76,3 +125,16 @@ class Session(Struct, frozen=True):
         """Write a result for programs, as it is."""
         self.out.write(text)
         self.out.flush()
+
+
+def _backend_changed() -> StateError:
+    return StateError(
+        "the manifest names a shared state, and this project has one of its own",
+        code="BACKEND_CHANGED",
+        found=".brewslm/state.db",
+        expected="one place that holds the state",
+        remedy=(
+            "delete the line backend.state; or, to leave the project's own state behind: "
+            "mv .brewslm/state.db .brewslm/state.db.left"
+        ),
+    )

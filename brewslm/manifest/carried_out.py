@@ -5,7 +5,6 @@ one.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Manifest, Wanted
 from brewslm.stages.adapter import AdapterSpec
@@ -118,10 +117,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
                 if limit:
                     fix = "write training_plan.config.max_minutes, or delete the line"
                     yield _finding(wanted, f"budget_settings.{name}", _shown(limit), fix)
-            for name in ("state", "artifacts"):
-                url = getattr(workflow.backend, name)
-                if url is not None:
-                    yield _finding(wanted, f"backend.{name}", "a remote store", "delete the line")
         case _:
             return
 
@@ -170,6 +165,8 @@ def _schedule(wanted: Wanted, plan: TrainingPlanSpec) -> Iterator[Finding]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -179,7 +176,7 @@ def _finding(wanted: Wanted, field: str, found: str, fix: str) -> Finding:
         severity=Severity.ERROR,
         message=f"{field}: {found} is part of the schema and not carried out by this version",
         actionable_fix=fix,
-        field=f"spec.{_section(wanted.address)}.{field}",
+        field=f"{wanted.section}.{field}",
         address=str(wanted.address),
         place=wanted.place(field),
         found=found,
@@ -196,13 +193,7 @@ def _missing_rows(wanted: Wanted) -> Finding:
         severity=Severity.ERROR,
         message="the source names no rows",
         actionable_fix="add locator: jsonl:data/FILE.jsonl",
-        field="spec.data_sources[].locator",
+        field=wanted.section,
         address=str(wanted.address),
         place=wanted.place(),
-    )
-
-
-def _section(address: Address) -> str:
-    return {"data_source": "data_sources[]", "adapter": "adapters[]"}.get(
-        address.kind, address.kind
     )

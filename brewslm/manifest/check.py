@@ -25,6 +25,10 @@ from brewslm.stages.deployment import FORMATS_OF_TARGET
 
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
+_STORES = {
+    "state": ("postgresql", "s3", "gs", "az", "secret"),
+    "artifacts": ("s3", "gs", "az", "secret"),
+}
 _SECRET = re.compile(
     r"(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s@]+@)"
@@ -353,14 +357,14 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "write max_minutes or max_gpu_hours",
             severity=Severity.WARNING,
         )
-    for name in ("state", "artifacts"):
+    for name, schemes in _STORES.items():
         url = getattr(file.spec.workflow.backend, name)
-        if url is not None and not re.match(r"(postgresql|s3|gs|az|secret)://", url):
+        if url is not None and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             yield say(
                 FindingCode.BACKEND_URL,
                 ("spec", "workflow", "backend", name),
                 "this is no store",
-                "write postgresql://, s3://, or secret://NAME",
+                f"write {schemes[0]}://, {schemes[1]}://, or secret://NAME",
             )
 
 

@@ -1,5 +1,7 @@
 """`brewslm.yaml` into a checked value, or all findings at once."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,7 @@ def _unread_sources(source: YamlFile, root: Path) -> list[Finding]:
     found: list[Finding] = []
     for index, item in enumerate(whole.file.spec.data_sources):
         key = "file_path" if item.locator is None else "locator"
-        path = source_path(item) or item.file_path
+        path = source_path(item)
         if not path:
             continue
         try:
@@ -224,16 +226,16 @@ class _Builder:
     """Collects wanted resources with the positions and origins of their fields."""
 
     def __init__(self, shaped: Shaped, source: YamlFile) -> None:
-        self._shaped = shaped
         self._places = {_dotted(path): place for path, place in source.places.items()}
+        self._placed = sorted(self._places)
+        self._written = sorted(shaped.written)
         self.resources: dict[Address, Wanted] = {}
 
     def places(self, prefix: str) -> dict[str, Place]:
         """Return positions by path below a section; the section itself is the empty path."""
         found = {"": self._places.get(prefix, Place())}
-        for path, place in self._places.items():
-            if path.startswith(f"{prefix}."):
-                found[path.removeprefix(f"{prefix}.")] = place
+        for path in _below(prefix, self._placed):
+            found[path] = self._places[f"{prefix}.{path}"]
         return found
 
     def add(
@@ -245,11 +247,7 @@ class _Builder:
         host: dict[str, Any] | None = None,
     ) -> None:
         """Add a resource whose fields stand below a dotted path of the manifest."""
-        written = frozenset(
-            path.removeprefix(f"{prefix}.")
-            for path in self._shaped.written
-            if path.startswith(f"{prefix}.")
-        )
+        written = frozenset(_below(prefix, self._written))
         self.resources[address] = Wanted(
             address=address,
             spec=spec,
@@ -259,6 +257,13 @@ class _Builder:
             written=written,
             section=prefix,
         )
+
+
+def _below(prefix: str, ordered: Sequence[str]) -> list[str]:
+    """Return the rest of each path that lies below a section; ordered: all paths, sorted."""
+    first = bisect_left(ordered, f"{prefix}.")
+    last = bisect_left(ordered, f"{prefix}/")  # the sign that follows the dot
+    return [path[len(prefix) + 1 :] for path in ordered[first:last]]
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:

@@ -21,9 +21,9 @@ from brewslm.manifest.spelling import (
     UNAVAILABLE_VALUES,
     VALUE_ALIASES,
 )
+from brewslm.manifest.type_errors import pattern_of, shown, type_refusal
 from brewslm.manifest.yaml_file import Path, RefusedNumber, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
-from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
 
 _CONFIG = "spec.training_plan.config"
 _MODEL_FIELDS = (
@@ -136,7 +136,7 @@ class _Shaper:
         return kept
 
     def _text(self, value: str, path: Path) -> Any:
-        pattern = _pattern(path)
+        pattern = pattern_of(path)
         if value in PLACEHOLDERS:
             self._report(
                 FindingCode.PLACEHOLDER_VALUE,
@@ -216,12 +216,12 @@ class _Shaper:
             )
             renamed[canonical] = renamed.pop(key)
             self._source.places[(*path, canonical)] = self._source.place((*path, key))
-        if _pattern(path) in ("spec.data_sources[]", "spec.adapters[]"):
+        if pattern_of(path) in ("spec.data_sources[]", "spec.adapters[]"):
             self._format_as_role(renamed, path)
         return renamed
 
     def _format_as_role(self, value: dict[str, Any], path: Path) -> None:
-        key = "type" if _pattern(path) == "spec.data_sources[]" else "source_type"
+        key = "type" if pattern_of(path) == "spec.data_sources[]" else "source_type"
         name = value.get(key)
         if name not in FORMAT_ALIASES:
             return
@@ -268,8 +268,8 @@ class _Shaper:
             if foreign.name:
                 target = foreign.name
                 at = "" if "." in target else f" in {_CONFIG}"
-                shown = foreign.value or _shown(value)
-                fix = f"write {target}: {shown}{at}" if shown and at else f"write {target}{at}"
+                example = foreign.value or shown(value)
+                fix = f"write {target}: {example}{at}" if example and at else f"write {target}{at}"
                 fix += f" ({foreign.note})" if foreign.note else ""
             else:
                 fix = f"delete it: {foreign.note}"
@@ -289,7 +289,7 @@ class _Shaper:
         if elsewhere:
             fix = f"move it to {elsewhere[0]}"
         elif near:
-            fix = f"write {near[0]}: {_shown(value)}" if _shown(value) else f"write {near[0]}"
+            fix = f"write {near[0]}: {shown(value)}" if shown(value) else f"write {near[0]}"
         else:
             fix = "delete it"
         self._report(
@@ -345,48 +345,10 @@ class _Shaper:
         if item.get("input", "") is None and item["type"] != "missing":
             self._null_refused(path)
             return
-        kind, context = item["type"], item.get("ctx") or {}
-        found = _shown(item.get("input"))
-        pattern = _pattern(path)
-        special = _SPECIAL.get((pattern, kind))
-        if kind == "missing":
-            code, message = FindingCode.MISSING_FIELD, "a required field is missing"
-            expected, fix = f"a value for {path[-1]}", f"add {path[-1]}: ..."
-            found = "nothing"
-        elif kind in ("literal_error", "enum"):
-            expected = str(context.get("expected", ""))
-            names = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
-            is_text = isinstance(item.get("input"), str)
-            code = FindingCode.INVALID_VALUE if is_text else FindingCode.WRONG_TYPE
-            near = closest(str(item.get("input")), names)
-            message = f"{found} is no known value" if is_text else f"{found} has the wrong type"
-            fix = f"write {near[0]}" if near else f"write one of {expected}"
-            if pattern == f"{_CONFIG}.optimizer" and found.startswith(FULL_MATRIX_OPTIMIZERS):
-                code = FindingCode.OPTIMIZER_NOT_FOR_LORA
-                message = f"{found} works on full weight matrices, which LoRA does not train"
-                fix = "write optimizer: adamw_torch"
-        elif kind in _RANGES:
-            code, message = FindingCode.OUT_OF_RANGE, f"{found} is outside the range"
-            bounds = " and ".join(
-                f"{_BOUNDS[key]} {context[key]}" for key in _BOUNDS if key in context
-            )
-            expected, fix = bounds, f"write a value that is {bounds}"
-            if kind == "string_too_short":
-                code, message = FindingCode.MISSING_FIELD, "a text is needed here"
-                expected, fix = "a text", "write a text"
-        elif kind == "string_pattern_mismatch":
-            code, message = FindingCode.INVALID_VALUE, f"{found} has another form"
-            expected = f"a text of the form {context.get('pattern')}"
-            fix = "write it in that form"
-        else:
-            code, message = FindingCode.WRONG_TYPE, f"{found} has the wrong type"
-            expected = _TYPES.get(kind, item["msg"])
-            fix = f"write {expected}"
-            if kind == "string_type":
-                fix = f'quote it: "{self._source.texts.get(path, found)}"'
-        if special is not None:
-            code = special
-        self._report(code, path, message, fix, found, expected)
+        refusal = type_refusal(item, path, self._source.texts.get(path))
+        self._report(
+            refusal.code, path, refusal.message, refusal.fix, refusal.found, refusal.expected
+        )
 
     def _source_path(self, location: tuple[str | int, ...]) -> Path:
         """Return where an error stands in the file, branches of unions left out."""
@@ -438,63 +400,10 @@ class _Shaper:
             self._result.findings.append(finding)
 
 
-_BOUNDS = {
-    "gt": "above",
-    "ge": "at least",
-    "lt": "below",
-    "le": "at most",
-    "min_length": "at least (characters)",
-    "max_length": "at most (characters or items)",
-}
-_RANGES = frozenset(
-    {
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "string_too_long",
-        "string_too_short",
-        "too_long",
-        "too_short",
-    }
-)
-_TYPES = {
-    "int_type": "an integer",
-    "int_from_float": "an integer",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-_SPECIAL = {
-    ("api_version", "literal_error"): FindingCode.UNSUPPORTED_API_VERSION,
-    ("kind", "literal_error"): FindingCode.UNSUPPORTED_KIND,
-    ("spec.data_sources[].type", "literal_error"): FindingCode.UNKNOWN_DATASET_TYPE,
-    ("spec.adapters[].base_adapter_id", "literal_error"): FindingCode.UNKNOWN_MAPPER,
-    ("spec.workflow.pipeline_stage", "literal_error"): FindingCode.UNKNOWN_PIPELINE_STAGE,
-    ("spec.workflow.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
-    ("spec.deployment.target_profile_id", "literal_error"): FindingCode.UNKNOWN_TARGET_PROFILE,
-}
-
-
 def _with_scheme(locator: str) -> str:
     path = locator.removeprefix("file:")
     scheme = _SCHEMES.get(path.rpartition(".")[2].lower())
     return f"{scheme}:{path}" if scheme else locator
-
-
-def _pattern(path: Path) -> str:
-    return (
-        dotted(path)
-        if not any(isinstance(step, int) for step in path)
-        else "".join(
-            "[]" if isinstance(step, int) else f".{step}" if index else step
-            for index, step in enumerate(path)
-        )
-    )
 
 
 def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
@@ -508,14 +417,6 @@ def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
     if isinstance(value, list):
         return [_without_dates(item, shaper, (*path, i)) for i, item in enumerate(value)]
     return value
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (dict, list)) or value is None:
-        return "null" if value is None else "a list" if isinstance(value, list) else "a mapping"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)[:80]
 
 
 def _sections_with(key: str) -> Iterator[str]:

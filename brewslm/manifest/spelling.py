@@ -173,7 +173,8 @@ def _foreign() -> dict[str, Foreign]:
     put(
         "adapter finetuning_type peft_method method",
         "quantization",
-        "leave it out for lora; for qlora write quantization: nf4",
+        "for qlora; for lora leave it out",
+        "nf4",
     )
     put("load_in_4bit quantization_bit bnb_4bit_quant_type", "quantization", "nf4 or fp4", "nf4")
     put("load_in_8bit", "quantization", "", "int8")

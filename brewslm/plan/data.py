@@ -2,6 +2,7 @@
 call.
 """
 
+import errno
 import shutil
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,7 +14,7 @@ from msgspec import Struct, field
 from brewslm.address import Address
 from brewslm.contracts import Output, Spec, counting_values, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Severity
-from brewslm.files import PathError, open_inside
+from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value, listing_of
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.digest_cache import DigestCache
@@ -52,7 +53,7 @@ def source_digests(
     for address, source in sorted(specs.items()):
         if not isinstance(source, DataSourceSpec):
             continue
-        path = source_path(source) or source.file_path
+        path = source_path(source)
         if not path:
             continue
         try:
@@ -91,11 +92,12 @@ def prepare_data(
         }
     ).removeprefix("sha256:")[:16]
     folder = scratch / "prepared" / key
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    built = temporary_name(folder)
+    built.mkdir(parents=True)
     compose = import_module("brewslm.tasks.compose").compose
     counter = _token_counter(base)
-    preparation = prepare.prepare(request, root, folder, compose, counter)
+    preparation = prepare.prepare(request, root, built, compose, counter)
+    _publish(built, folder)
     outcome = DataOutcome(
         findings=list(preparation.findings),
         folder=folder,
@@ -123,6 +125,27 @@ def prepare_data(
         "tag_columns": list(tag_columns(specs)),
     }
     return outcome
+
+
+def _publish(built: Path, folder: Path) -> None:
+    """Put a prepared folder in its place, where another plan may have put the same one and may be
+    reading it.
+    """
+    try:
+        if not _is_same(built, folder):
+            swap_folder(built, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+
+
+def _is_same(built: Path, folder: Path) -> bool:
+    try:
+        return folder.is_dir() and digest_folder(folder) == digest_folder(built)
+    except (OSError, ValueError):
+        return False
 
 
 def _adapter_outcome(

@@ -78,7 +78,7 @@ def judge(
     changes = _changes(shape, record)
     findings += _weakened(changes, workflow)
     missing, names, known = _parts(shape, outputs, artifacts, rows, is_redone=is_redone)
-    verdict = _verdict(shape, record, artifacts) if candidate_is_known and not missing else None
+    verdict = _verdict(shape, known.get("metrics"), artifacts) if candidate_is_known else None
     facts: dict[str, Any] = {
         "tiers": {
             "predictions": "reused" if not missing else "generated",
@@ -155,24 +155,12 @@ def _kept(part: Part, artifacts: ArtifactReader) -> dict[str, Output]:
 
 
 def _verdict(
-    shape: EvaluationShape, record: ResourceRecord | None, artifacts: ArtifactReader
+    shape: EvaluationShape, metrics: Output | None, artifacts: ArtifactReader
 ) -> dict[str, Any] | None:
-    """Return the verdict of the new gates on stored metrics, when they are those of this
-    candidate.
+    """Return the verdict of the gates on stored metrics of this candidate; apply decides the same
+    by the same rules.
     """
-    metrics = record.outputs.get("metrics") if record else None
-    if metrics is None or record is None:
-        return None
-    predictions = {
-        name: output.digest
-        for name, output in record.outputs.items()
-        if name.startswith("predictions.")
-    }
-    expected = {f"predictions.{role}.{name}" for role in shape.roles for name in shape.sets}
-    if set(predictions) != expected:
-        return None
-    recorded = (record.parts.get("metrics") or {}).get("fingerprint")
-    if recorded != shape.metrics(predictions).fingerprint:
+    if metrics is None:
         return None
     try:
         document = orjson.loads(artifacts.read_bytes(metrics.digest))

@@ -368,10 +368,10 @@ class Walk:
 
     def _note_outcome(self, draft: Draft, outputs: dict[str, Output], *, is_whole: bool) -> None:
         """Let what consumes this resource see what is known of it."""
-        if not is_whole or not outputs:
+        if is_whole and outputs:
+            self._known.outputs[draft.address] = outputs
+        else:
             self._known.outputs.pop(draft.address, None)
-            return
-        self._known.outputs[draft.address] = outputs
         if draft.address != _EVAL_PACK or self.judgement is None:
             return
         if self.judgement.verdict not in (None, "PASS"):

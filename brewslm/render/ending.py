@@ -40,6 +40,8 @@ def render_ending(
         lines.append(_MENDED if is_mended else "Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
+    if not gates and "eval_pack" in (*summary.applied, *summary.reused):
+        lines.append("No gate is set. Base and candidate side by side: brewslm show eval_pack")
     lines += [left_out] if left_out else []
     return "\n".join(lines) + "\n"
 

@@ -19,6 +19,11 @@ def render_error(error: BrewError) -> str:
     return "\n".join(lines) + "\n"
 
 
+def framed(document: str) -> str:
+    """Return a document that no file could take between two lines that mark it."""
+    return f"----- BEGIN BREWSLM STATE -----\n{document}----- END BREWSLM STATE -----\n"
+
+
 def render_findings(findings: Iterable[Finding]) -> str:
     """Return findings in their order of report, one block each, and a count at the end."""
     ordered = sorted_findings(findings)

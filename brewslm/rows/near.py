@@ -10,6 +10,7 @@ Pairs Similarity Search (2007); Wang, Li, Feng, Can We Beat the Prefix Filtering
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from brewslm.rows.matching import matching_text, shingles, texts_of
 from brewslm.rows.record import Example
@@ -28,7 +29,8 @@ class SimilarTexts:
         """
         self._threshold = threshold
         self._sets = [shingles(text) for text in texts]
-        frequency = Counter(shingle for own in self._sets for shingle in own)
+        self._enough = [min(_SHARED_SHINGLES, self._needed(len(own))) for own in self._sets]
+        frequency = Counter(chain.from_iterable(self._sets))
         ordered = sorted(frequency, key=lambda shingle: (frequency[shingle], shingle))
         self._rank = {shingle: rank for rank, shingle in enumerate(ordered)}
         self._postings: dict[str, list[int]] = defaultdict(list)
@@ -44,17 +46,17 @@ class SimilarTexts:
         if len(known) < needed:
             return []
         prefix = self._prefix(len(own)) - (len(own) - len(known))
-        shared: Counter[int] = Counter()
-        for shingle in sorted(known, key=self._rank.__getitem__)[:prefix]:
-            if shingle in self._postings:
-                shared.update(self._postings[shingle])
+        first = sorted(known, key=self._rank.__getitem__)[:prefix]
+        postings = (self._postings[shingle] for shingle in first if shingle in self._postings)
+        shared = Counter(chain.from_iterable(postings))
         enough = min(_SHARED_SHINGLES, needed)
         found = []
-        for index, count in sorted(shared.items()):
-            if count >= min(enough, self._needed(len(self._sets[index]))):
+        for index, count in shared.items():
+            if count >= enough or count >= self._enough[index]:
                 jaccard = _jaccard(own, self._sets[index])
                 if jaccard >= self._threshold - _ROUNDING:
                     found.append((index, jaccard))
+        found.sort()
         return found
 
     def _needed(self, size: int) -> int:

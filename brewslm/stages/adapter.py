@@ -54,11 +54,12 @@ class AdapterSpec(Spec):
 
 
 def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, ...]:
-    return tuple(
-        InputRef(other, "rows")
-        for other, spec in sorted(specs.items())
+    served = (
+        other
+        for other, spec in specs.items()
         if isinstance(spec, DataSourceSpec) and spec.adapter == address.name
     )
+    return tuple(InputRef(other, "rows") for other in sorted(served))
 
 
 KIND = Kind("adapter", AdapterSpec, Category.DATA, 1, Work.OBSERVED, _inputs)

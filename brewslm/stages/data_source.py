@@ -77,8 +77,11 @@ def locator_of(source: DataSourceSpec) -> str:
 
 
 def source_path(source: DataSourceSpec) -> str:
-    """Return the path of a local source relative to the project."""
-    return locator_of(source).partition(":")[2]
+    """Return the path of a local source relative to the project; empty when it is none."""
+    if source.locator is None:
+        return source.file_path or ""
+    scheme, _, path = locator_of(source).partition(":")
+    return path if scheme in _SCHEMES.values() else ""
 
 
 KIND = Kind("data_source", DataSourceSpec, Category.DATA, 1, Work.OBSERVED)

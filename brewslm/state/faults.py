@@ -15,6 +15,14 @@ _DENIED_BY_SQLITE = frozenset(
 _GREW = frozenset(
     {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
 )
+_OWN_BACKUP = "put a backup (state.db.v*.bak) in its place, or move the file away and apply again"
+RESTORE = "restore the state from a backup, or name another place in backend.state"
+"""The way out of damage in a shared store."""
+_SHARED_REMEDIES = {
+    "disk_full": "make room in the store, then: brewslm apply",
+    "permission_denied": "correct the credentials and their rights, then: brewslm apply",
+    "state_write_failed": "see that the store can be reached, then: brewslm apply",
+}
 _REMEDIES = {
     "disk_full": "free disk space, then: brewslm apply",
     "permission_denied": "correct owner and permissions of .brewslm, then: brewslm apply",
@@ -70,14 +78,14 @@ def check_version(version: int) -> None:
         )
 
 
-def corrupt(found: str) -> StateError:
-    """Return the error of a state that fails its checks."""
+def corrupt(found: str, remedy: str = _OWN_BACKUP) -> StateError:
+    """Return the error of a state that fails its checks; remedy: for other stores than a file."""
     return StateError(
         "the state cannot be trusted and stays untouched",
         code="state_corrupt",
         found=found,
         expected="a state of this program that passes its integrity check",
-        remedy="put a backup (state.db.v*.bak) in its place, or move the file away and apply again",
+        remedy=remedy,
     )
 
 
@@ -139,6 +147,20 @@ def refused_by_sqlite(error: sqlite3.Error) -> StateError:
     if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
         return _unwritable("state_write_failed", str(error))
     return corrupt(str(error))
+
+
+def refused_by_store(code: str, place: str, found: str) -> StateError:
+    """Return the error of a shared store that cannot be reached or refuses; place: shown to people.
+
+    code: disk_full, permission_denied or state_write_failed.
+    """
+    return StateError(
+        "the shared state cannot be reached or written",
+        code=code,
+        found=f"{place}: {found}",
+        expected="a store that answers and may be written",
+        remedy=_SHARED_REMEDIES[code],
+    )
 
 
 def _has_file_size_limit() -> bool:

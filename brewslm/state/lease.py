@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,6 +23,11 @@ from brewslm.state.store import StateSession
 
 LIFETIME_S = 60.0
 RENEWAL_S = 20.0
+SHARED_GRACE_S = 30.0
+"""How much longer than its expiry a lease of another host is left alone."""
+
+TakeoverRule = Callable[[LeaseRecord, LeaseRecord, str], bool]
+"""Says of a held lease, the wanted one and the time whether the first may be taken over."""
 
 
 def boot_id() -> str:
@@ -96,6 +102,25 @@ def may_take_over(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
     return process_start(held.pid) != held.pid_started
 
 
+def may_take_over_shared(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
+    """Return whether a lease in a store that several hosts share may be taken over.
+
+    A lease of this boot follows the rule of one host. Any other one has to be expired for a while:
+    names of hosts repeat among containers, and clocks differ.
+    """
+    if held.boot_id and held.boot_id == wanted.boot_id:
+        return may_take_over(held, wanted, now)
+    return moved(held.expires_at, SHARED_GRACE_S) <= now
+
+
+def moved(at: str, seconds: float) -> str:
+    """Return an RFC 3339 time in UTC that many whole seconds later."""
+    if not round(seconds):
+        return at
+    moment = datetime.fromisoformat(at) + timedelta(seconds=round(seconds))
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _is_expired(held: LeaseRecord, wanted: LeaseRecord, now: str) -> bool:
     if held.boot_id and held.boot_id == wanted.boot_id and held.renewed_boot_s:
         if wanted.renewed_boot_s:
@@ -136,11 +161,15 @@ class LeaseKeeper:
         session: StateSession,
         times: Callable[[], tuple[str, str]],
         renewal_s: float = RENEWAL_S,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals."""
+        """times: returns now and the new expiry as RFC 3339 text; renewal_s: between renewals;
+        on_lost: called once when the lease is gone.
+        """
         self._session = session
         self._times = times
         self._renewal_s = renewal_s
+        self._on_lost = on_lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self.lost: LeaseLostError | None = None
@@ -160,6 +189,7 @@ class LeaseKeeper:
                 self._session.renew(*self._times())
             except LeaseLostError as error:
                 self.lost = error
+                self._on_lost()
                 return
             except StateError:
                 continue

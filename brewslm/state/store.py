@@ -6,6 +6,7 @@ each transaction that changes content, never otherwise.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from brewslm.state.records import (
@@ -80,6 +81,14 @@ class StateSession(StateReader, Protocol):
     @property
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
+        ...
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Keep the lease from being taken over while a block changes files that are not the
+        state's; the block is short and writes nothing through this session.
+
+        Raises: LeaseLostError before the block when it was taken over already.
+        """
         ...
 
     def begin(self, operation: OperationRecord) -> None:

@@ -4,7 +4,8 @@ executor, scoring and gates.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.apply.worker import Message
-from brewslm.artifacts.local import LocalStore
+from brewslm.artifacts.store import ArtifactStore
+from brewslm.cli.session import Session
 from brewslm.contracts import Job, Result
 from brewslm.engine import score
 from brewslm.events import Event
@@ -28,7 +30,7 @@ from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import ResourceRecord
-from brewslm.state.stores.sqlite import SqliteStore
+from brewslm.state.store import StateSession, StateStore
 
 TOKENS_A_S, SETUP_S = 500.0, 2.0
 """How fast the scripted worker says that it trains, and what it needs beside."""
@@ -125,9 +127,13 @@ class Bench:
         assert before in text
         path.write_text(text.replace(before, after))
 
-    def store(self) -> SqliteStore:
-        """Return the state store."""
-        return SqliteStore(self.home / "state.db")
+    def store(self) -> StateStore:
+        """Return the state store that the manifest names."""
+        return Session(self.root).store()
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the artifact store that the manifest names."""
+        return Session(self.root).artifacts()
 
     def records(self) -> dict[str, ResourceRecord]:
         """Return what the state remembers."""
@@ -148,12 +154,23 @@ class Bench:
         )
         store = self.store()
         if not store.exists():
-            return build(manifest, EmptyState(), LocalStore(self.home / "store"), options)
+            return build(manifest, EmptyState(), self.artifacts(), options)
         reader = store.read()
         try:
-            return build(manifest, reader, LocalStore(self.home / "store"), options)
+            return build(manifest, reader, self.artifacts(), options)
         finally:
             reader.close()
+
+    @contextmanager
+    def lease(self) -> Iterator[StateSession]:
+        """Lend a session under a lease."""
+        clock = self.clock
+        wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
+        session = self.store().acquire(wanted, clock.now())
+        try:
+            yield session
+        finally:
+            session.release()
 
     def apply(self, built: Built | None = None, stop: Stop | None = None) -> Outcome:
         """Carry out a plan; `jobs` and `events` hold those of this call."""
@@ -163,7 +180,7 @@ class Bench:
             store.create("0aa2b4c6-0000-4000-8000-000000000001")
         clock = self.clock
         worker = ScriptedWorker(
-            self._answer,
+            self.answer,
             self.deaths,
             leaves_checkpoint=self.leaves_checkpoint,
             messages=self.messages,
@@ -174,7 +191,7 @@ class Bench:
         desk = Desk(
             root=self.root,
             home=self.home,
-            artifacts=LocalStore(self.home / "store"),
+            artifacts=self.artifacts(),
             worker=worker,
             tell=self.events.append,
             clock=clock,
@@ -205,7 +222,8 @@ class Bench:
         link = self.home / "promoted" / "champion"
         return link.readlink().name if link.is_symlink() else None
 
-    def _answer(self, job: Job, folder: Path) -> Result:
+    def answer(self, job: Job, folder: Path) -> Result:
+        """Do a job as a worker of this project would."""
         if job.door.startswith("brewslm.engine.train"):
             return _train(job, folder)
         if job.door.startswith("brewslm.engine.generate"):

@@ -28,8 +28,9 @@ def _found(bench: Bench, keep_revisions: int = 10, after_s: float = LATER_S) -> 
 
 def _collect(bench: Bench, keep_revisions: int = 10) -> Garbage:
     garbage = _found(bench, keep_revisions)
-    discard(garbage, _store(bench))
-    delete(garbage, _store(bench), bench.home)
+    with bench.lease() as session:
+        discard(garbage, _store(bench), session)
+        delete(garbage, _store(bench), bench.home, session)
     return garbage
 
 
@@ -109,7 +110,8 @@ def test_quarantined_candidate_stays_with_its_evidence(applied: Bench) -> None:
 
 def test_killed_collection_is_taken_back_by_the_next_apply(applied: Bench) -> None:
     loose = _store(applied).put_bytes(b"nobody needs this")
-    discard(_found(applied), _store(applied))
+    with applied.lease() as session:
+        discard(_found(applied), _store(applied), session)
     assert not _store(applied).is_present(loose)
     applied.apply()
     assert _store(applied).is_present(loose)

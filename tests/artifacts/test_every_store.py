@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.memory import MemoryArtifacts
+from brewslm.artifacts.opening import open_shared_artifacts
 from brewslm.artifacts.store import ArtifactStore, Produced
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
@@ -21,26 +23,43 @@ from brewslm.fingerprint import canonical_json, digest_bytes, digest_folder
 ABSENT = "sha256:" + "a" * 64
 
 
+def damage_shared(store: Any, digest: str, data: bytes) -> None:
+    name = digest.removeprefix("sha256:")
+    store._folder.put(f"objects/{name[:2]}/{name[2:]}", data)
+
+
 def damage(store: ArtifactStore, digest: str, data: bytes) -> None:
     """What a failing disk does: other bytes under the same name."""
     if isinstance(store, MemoryArtifacts):
         store.damage(digest, data)
         return
-    assert isinstance(store, LocalStore)
+    if not isinstance(store, LocalStore):
+        damage_shared(store, digest, data)
+        return
     path = store._object(digest)
     path.chmod(0o600)
     path.write_bytes(data)
 
 
-MAKERS: dict[str, Callable[[Path], ArtifactStore]] = {
-    "local": lambda folder: LocalStore(folder / "store"),
-    "memory": lambda _folder: MemoryArtifacts(),
-}
+@pytest.fixture
+def local_store(tmp_path: Path) -> ArtifactStore:
+    return LocalStore(tmp_path / "store")
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return MAKERS[request.param](tmp_path)
+@pytest.fixture
+def memory_store() -> ArtifactStore:
+    return MemoryArtifacts()
+
+
+@pytest.fixture
+def shared_store(bucket_url: str) -> ArtifactStore:
+    return open_shared_artifacts(bucket_url)
+
+
+@pytest.fixture(params=["local_store", "memory_store", "shared_store"])
+def store(request: pytest.FixtureRequest) -> ArtifactStore:
+    made: ArtifactStore = request.getfixturevalue(request.param)
+    return made
 
 
 def write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -110,6 +129,37 @@ def test_sweeping_keeps_everything_that_was_kept(store: ArtifactStore, tmp_path:
     assert store.sweep() == 0
     store.verify(folder)
     assert store.read_bytes(data.digest) == b"b"
+
+
+def test_everything_that_is_kept_is_listed(store: ArtifactStore, tmp_path: Path) -> None:
+    assert store.stored() == []
+    folder = store.put_folder(write(tmp_path / "source", {"a": b"first", "b/c": b"second"}))
+    store.record_produced(produced(outputs={"lora_adapter": folder}))
+    listed = store.stored()
+    files = store.listing(folder.digest).values()
+    assert [item.digest for item in listed] == sorted(
+        [folder.digest, *(item.digest for item in files)]
+    )
+    sizes = {item.digest: item.size_bytes for item in listed}
+    assert {item.digest: item.size_bytes for item in files}.items() <= sizes.items()
+    assert all(item.kept_s <= time.time() + 1 for item in listed)
+
+
+def test_trash_is_taken_back_until_it_is_emptied(store: ArtifactStore) -> None:
+    one, other = store.put_bytes(b"weights"), store.put_bytes(b"other")
+    store.trash(one.digest)
+    store.trash(ABSENT)
+    assert not store.is_present(one)
+    assert [item.digest for item in store.stored()] == [other.digest]
+    store.sweep()
+    store.verify(one)
+    store.trash(one.digest)
+    store.put_bytes(b"weights")
+    store.trash(other.digest)
+    store.empty_trash()
+    store.sweep()
+    store.verify(one)
+    assert code_of(lambda: store.verify(other)) == "artifact_missing"
 
 
 def test_unknown_digests_are_missing(store: ArtifactStore, tmp_path: Path) -> None:

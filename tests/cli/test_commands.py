@@ -18,6 +18,7 @@ _SHARED = {
     "addresses",
     "applying",
     "approval",
+    "backend",
     "leasing",
     "main",
     "planning",

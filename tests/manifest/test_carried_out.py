@@ -40,7 +40,6 @@ CASES = [
     project("eval_pack: {§epochs: 2, generation: {temperature: 1}}"),
     project("export: {§formats: [gguf]}"),
     project("export: {formats: [adapter], verify: {§rerun_gates: true}}"),
-    project("workflow: {backend: {§state: 'secret://STATE'}}"),
 ]
 
 
@@ -67,6 +66,7 @@ def test_what_is_not_carried_out_is_refused_at_its_place(marked: str, tmp_path: 
         config("optimizer: lion_8bit\nneftune_noise_alpha: 5"),
         config("assistant_only_loss: false\ncompletion_only_loss: true"),
         project("eval_pack: {generation: {temperature: 0.7, top_p: 0.9}}"),
+        project("workflow: {backend: {state: 's3://bucket/x', artifacts: 'secret://STORE'}}"),
     ],
 )
 def test_what_the_engine_does_is_not_refused(text: str, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ CASES = [
     ("BUDGET_CONFLICT", "error", spec("workflow: {budget_settings: {§cap: 1, max_cost_usd: 2}}")),
     ("BUDGET_COST_UNPRICED", "warning", spec("workflow: {§budget_settings: {cap: 1}}")),
     ("BACKEND_URL", "error", spec("workflow: {backend: {§state: 'mysql://host/db'}}")),
+    ("BACKEND_URL", "error", spec("workflow: {backend: {§artifacts: 'postgresql://host/db'}}")),
     ("SECRET_IN_MANIFEST", "error", f"metadata: {{name: a, §description: 'use {TOKEN}'}}\n"),
     (
         "SECRET_IN_MANIFEST",

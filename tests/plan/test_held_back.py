@@ -47,6 +47,10 @@ def _every_second(index: int) -> bool:
     return index % 2 == 0
 
 
+def _nine_of_ten(index: int) -> bool:
+    return index % 10 != 0
+
+
 def _texts(plan: Plan) -> tuple[str, str]:
     return render_plan(plan, TextStyle()), render_markdown(plan)
 
@@ -91,6 +95,31 @@ def test_a_verdict_that_is_reused_holds_back_before_anything_runs(kept: Bench) -
     assert plan.held_back is not None
     assert plan.held_back.gates == ("right",)
     assert plan.held_back.addresses == EXPORTS
+
+
+def test_a_threshold_that_stored_metrics_miss_holds_back_before_anything_runs(bench: Bench) -> None:
+    bench.skill = _nine_of_ten
+    assert bench.apply().exit_code is ExitCode.DONE
+    bench.edit("threshold: 0.8", "threshold: 0.95")
+    built = bench.built()
+    assert [item.address for item in built.plan.actions if item.is_work] == ["eval_pack"]
+    assert built.plan.held_back == HeldBack(
+        gates=("right",), addresses=EXPORTS, revision=1, alias="champion"
+    )
+    assert bench.apply(built).exit_code is ExitCode.GATE_NOT_PASSED
+    assert bench.jobs == []
+    assert bench.records()["deployment"].revision == 1
+
+
+def test_a_reused_evaluation_is_decided_while_planning_too(applied: Bench) -> None:
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.apply()
+    applied.edit("1.0e-3", "2.0e-3")
+    applied.apply()
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    action = next(item for item in applied.built().plan.actions if item.address == "eval_pack")
+    assert action.data is not None
+    assert action.data["predicted"] == {"verdict": "PASS", "right": "PASS"}
 
 
 def test_passed_gates_hold_nothing_back(applied: Bench) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.empty import EmptyState
+from brewslm.state.opening import open_shared_state
 from brewslm.state.records import OperationStatus, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
 from brewslm.state.stores.memory import MemoryStore
@@ -33,15 +34,38 @@ from tests.state.states import (
     run_event,
 )
 
-MAKERS: dict[str, Callable[[Path], StateStore]] = {
-    "sqlite": lambda folder: SqliteStore(folder / ".brewslm" / "state.db"),
-    "memory": lambda _folder: MemoryStore(),
-}
+
+@pytest.fixture
+def sqlite_state(tmp_path: Path) -> StateStore:
+    return SqliteStore(tmp_path / ".brewslm" / "state.db")
 
 
-@pytest.fixture(params=sorted(MAKERS))
-def absent(request: pytest.FixtureRequest, tmp_path: Path) -> StateStore:
-    return MAKERS[request.param](tmp_path)
+@pytest.fixture
+def memory_state() -> StateStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def postgresql_state(postgresql_url: str) -> StateStore:
+    return open_shared_state(postgresql_url)
+
+
+@pytest.fixture
+def objects_state(bucket_url: str) -> StateStore:
+    return open_shared_state(bucket_url)
+
+
+@pytest.fixture(
+    params=[
+        "memory_state",
+        "objects_state",
+        "sqlite_state",
+        pytest.param("postgresql_state", marks=pytest.mark.postgres),
+    ]
+)
+def absent(request: pytest.FixtureRequest) -> StateStore:
+    store: StateStore = request.getfixturevalue(request.param)
+    return store
 
 
 @pytest.fixture
@@ -350,6 +374,7 @@ def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
         lambda: first.add_revision(revision()),
         lambda: first.add_run_event(run_event()),
         lambda: first.renew(SOON, EXPIRY),
+        lambda: first.holding().__enter__(),
     ]
     for write in writes:
         with pytest.raises(LeaseLostError) as caught:
@@ -362,6 +387,23 @@ def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
     assert second.meta().serial == 0
     assert (second.revisions(), second.run_events(), second.deployments()) == ([], [], [])
     second.release()
+
+
+def test_takeover_waits_while_files_are_changed_under_the_lease(store: StateStore) -> None:
+    first = store.acquire(lease(), NOW)
+    taken: list[StateSession] = []
+    taker = threading.Thread(
+        target=lambda: taken.append(store.acquire(lease(), AFTER_EXPIRY)), daemon=True
+    )
+    with first.holding():
+        taker.start()
+        taker.join(0.2)
+        assert taken == []
+    taker.join()
+    (second,) = taken
+    assert second.fence == 2
+    second.release()
+    first.release()
 
 
 def test_released_session_writes_nothing(store: StateStore) -> None:

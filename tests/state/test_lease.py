@@ -122,10 +122,19 @@ def test_keeper_renews_again_and_again(session: MemorySession) -> None:
 
 
 def test_keeper_tells_that_the_lease_is_gone_and_stops(session: MemorySession) -> None:
-    with closing(session._store.acquire(lease(), AFTER_EXPIRY)):
-        keeper = LeaseKeeper(session, lambda: (SOON, EXPIRY), renewal_s=0.001)
+    store = session._store
+    assert isinstance(store, MemoryStore)
+    with closing(store.acquire(lease(), AFTER_EXPIRY)):
+        told: list[str] = []
+        keeper = LeaseKeeper(
+            session,
+            lambda: (SOON, EXPIRY),
+            renewal_s=0.001,
+            on_lost=lambda: told.append("lost"),
+        )
         keeper.start()
         keeper._thread.join(timeout=10)
         assert not keeper._thread.is_alive()
         keeper.stop()
+        assert told == ["lost"]
         assert isinstance(keeper.lost, LeaseLostError)

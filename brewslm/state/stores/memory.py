@@ -5,10 +5,10 @@ Records are kept as JSON text, as a file would keep them, so nothing is shared w
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -190,7 +190,7 @@ class MemoryStore:
             content.lease = None
             content.meta = replace(content.meta, fence=content.meta.fence + 1)
             if event is not None:
-                _append_event(content, event)
+                append_event(content, event)
         return held
 
     def content(self) -> Content:
@@ -212,11 +212,29 @@ class MemoryStore:
             self._content = content
 
 
+class ContentStore(Protocol):
+    """Where a session's content is kept."""
+
+    def content(self) -> Content:
+        """Return a copy of what is held.
+
+        Raises: StateError.
+        """
+        ...
+
+    def changing(self) -> AbstractContextManager[Content]:
+        """Keep what the block does to the content, or nothing of it.
+
+        Raises: StateError.
+        """
+        ...
+
+
 class MemorySession(MemoryReader):
-    """A state in memory under a lease."""
+    """A state under a lease, changed as a whole."""
 
     def __init__(
-        self, store: MemoryStore, lease: LeaseRecord, taken_over: LeaseRecord | None = None
+        self, store: ContentStore, lease: LeaseRecord, taken_over: LeaseRecord | None = None
     ) -> None:
         """store: where the lease was taken; taken_over: the lease before."""
         self._store = store
@@ -237,6 +255,12 @@ class MemorySession(MemoryReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the lease from being taken over while a block changes files."""
+        with self._writing():
+            yield
 
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
@@ -292,7 +316,7 @@ class MemorySession(MemoryReader):
     def add_run_event(self, event: RunEvent) -> RunEvent:
         """Append to the history."""
         with self._writing() as content:
-            return _append_event(content, event)
+            return append_event(content, event)
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
@@ -331,7 +355,11 @@ def _newest(kind: type[R], texts: Sequence[str]) -> Iterable[R]:
     return (from_text(kind, text) for text in reversed(texts))
 
 
-def _append_event(content: Content, event: RunEvent) -> RunEvent:
+def append_event(content: Content, event: RunEvent) -> RunEvent:
+    """Add an event to the chain and return it filled in.
+
+    Raises: StateError for an event that is on no list.
+    """
     check_event(event)
     newest = MemoryReader(content).run_events(limit=1)
     filled = chained(event, newest[0] if newest else None)

@@ -6,33 +6,72 @@ read-only and see one serial.
 """
 
 import os
-import secrets
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from msgspec.structs import replace
-
+from brewslm.durability import Step, durable
 from brewslm.errors import StateError
-from brewslm.files import make_private_folder, sync_file, sync_folder
+from brewslm.files import make_private_folder, sync_file, sync_folder, temporary_name
 from brewslm.state import faults
-from brewslm.state.documents import to_text
-from brewslm.state.lease import locked_error, may_take_over
+from brewslm.state.lease import may_take_over
 from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
 from brewslm.state.schema import APPLICATION_ID, STEPS, TABLES, migrate
-from brewslm.state.stores._sqlite_session import (
-    SqliteReader,
-    SqliteSession,
-    append_event,
-    transaction,
-)
+from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
 
 _BUSY_S = 5.0
+_STATE = Path("state")
 _BESIDE = ("-wal", "-shm", "-journal")
 _NEEDS_A_COPY = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
+class SqliteDatabase:
+    """A connection to a state file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """connection: without transactions of its own."""
+        self._connection = connection
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Carry out one statement.
+
+        Raises: StateError.
+        """
+        with _refusals():
+            return self._connection.execute(query, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block writes, or nothing of it.
+
+        Raises: StateError.
+        """
+        with _refusals():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                with durable(Step.COMMIT, _STATE):
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def settle(self) -> None:
+        """Bring the write-ahead log into the file.
+
+        Raises: StateError.
+        """
+        self.execute("PRAGMA busy_timeout = 0")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
 
 
 class SqliteStore:
@@ -65,7 +104,7 @@ class SqliteStore:
             raise faults.refused_by_sqlite(error) from error
         return Meta(SCHEMA_VERSION, lineage, 0)
 
-    def read(self) -> SqliteReader:
+    def read(self) -> SqlReader:
         """Open one consistent look at the state.
 
         Raises: StateVersionError, StateError.
@@ -77,7 +116,7 @@ class SqliteStore:
             raise faults.refused_by_sqlite(error) from error
         except OSError as error:
             raise faults.refused_by_system(error) from error
-        reader = SqliteReader(connection)
+        reader = SqlReader(SqliteDatabase(connection))
         try:
             faults.check_version(reader.meta().schema_version)
         except StateError:
@@ -85,7 +124,7 @@ class SqliteStore:
             raise
         return reader
 
-    def acquire(self, wanted: LeaseRecord, now: str) -> SqliteSession:
+    def acquire(self, wanted: LeaseRecord, now: str) -> SqlSession:
         """Take the lease and open a session under it.
 
         Raises: StateLockedError, StateVersionError, StateError.
@@ -93,8 +132,9 @@ class SqliteStore:
         with self._writable() as connection:
             self._check_integrity(connection)
             self._migrate(connection)
-            lease, before = self._take_lease(connection, wanted, now)
-            return SqliteSession(connection, lease, before)
+            database = SqliteDatabase(connection)
+            lease, before = take_lease(database, wanted, now, may_take_over)
+            return SqlSession(database, lease, before)
 
     def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease, raise the fence and add the event to the history.
@@ -102,22 +142,13 @@ class SqliteStore:
         Raises: StateLockedError when another lease is held, StateError when none is.
         """
         with self._writable() as connection:
-            with transaction(connection):
-                held = SqliteReader(connection).lease()
-                if held is None:
-                    raise faults.lease_free()
-                if held.lease_id != lease_id:
-                    raise locked_error(held)
-                connection.execute("DELETE FROM lease")
-                connection.execute("UPDATE meta SET fence = fence + 1")
-                if event is not None:
-                    append_event(connection, event)
+            held = end_lease(SqliteDatabase(connection), lease_id, event)
             connection.close()
             return held
 
     def _publish(self, lineage: str) -> None:
         """Build the file under another name and link it into place."""
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}.tmp")
+        temporary = temporary_name(self._path)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         try:
             with closing(_connect(temporary)) as connection:
@@ -126,27 +157,15 @@ class SqliteStore:
                 connection.execute(
                     "INSERT INTO meta VALUES (1, ?, ?, 0, 0)", (SCHEMA_VERSION, lineage)
                 )
-                connection.execute("COMMIT")
+                with durable(Step.COMMIT, temporary):
+                    connection.execute("COMMIT")
             sync_file(temporary)
-            os.link(temporary, self._path)
+            with durable(Step.LINK, self._path):
+                os.link(temporary, self._path)
         finally:
             for suffix in ("", *_BESIDE):
                 temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
         sync_folder(self._path.parent)
-
-    def _take_lease(
-        self, connection: sqlite3.Connection, wanted: LeaseRecord, now: str
-    ) -> tuple[LeaseRecord, LeaseRecord | None]:
-        """Return the lease that is held now and the one that it replaced."""
-        reader = SqliteReader(connection)
-        with transaction(connection):
-            held = reader.lease()
-            if held is not None and not may_take_over(held, wanted, now):
-                raise locked_error(held)
-            lease = replace(wanted, fence=reader.meta().fence + 1)
-            connection.execute("UPDATE meta SET fence = ?", (lease.fence,))
-            connection.execute("INSERT OR REPLACE INTO lease VALUES (1, ?)", (to_text(lease),))
-        return lease, held
 
     @contextmanager
     def _writable(self) -> Iterator[sqlite3.Connection]:
@@ -217,21 +236,22 @@ class SqliteStore:
             raise faults.corrupt(f"{self._path.name}: {answer and answer[0]}")
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        meta = SqliteReader(connection).meta()
+        database = SqliteDatabase(connection)
+        meta = SqlReader(database).meta()
         if meta.schema_version == SCHEMA_VERSION:
             return
         backup_path = self._path.with_name(
             f"{self._path.name}.v{meta.schema_version}-{meta.serial}.bak"
         )
-        with closing(sqlite3.connect(backup_path)) as backup:
+        with durable(Step.WRITE, backup_path), closing(sqlite3.connect(backup_path)) as backup:
             connection.backup(backup)
         backup_path.chmod(0o600)
         sync_file(backup_path)
         sync_folder(backup_path.parent)
         try:
-            with transaction(connection):
+            with database.transaction():
                 migrate(connection, meta.schema_version, STEPS)
-        except (sqlite3.DatabaseError, KeyError) as error:
+        except (StateError, sqlite3.DatabaseError, KeyError) as error:
             raise StateError(
                 "the state could not be brought to this version",
                 code="state_corrupt",
@@ -239,6 +259,15 @@ class SqliteStore:
                 expected=f"version {SCHEMA_VERSION}",
                 remedy=f"the state before is in {backup_path.name}",
             ) from error
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what SQLite refuses into our errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise faults.refused_by_sqlite(error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,17 +1,19 @@
-"""What an open SQLite state can do: one consistent look, and short transactions under a lease."""
+"""What an open SQL state can do: one consistent look, and short transactions under a lease.
 
-import sqlite3
+The statements are the common part of the dialects, with `?` for values; a database knows the rest.
+"""
+
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import renewed
+from brewslm.state.lease import TakeoverRule, locked_error, renewed
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -27,14 +29,67 @@ from brewslm.state.run_events import chained, check_event
 R = TypeVar("R", bound=Struct)
 
 _OPEN = (OperationStatus.BEGUN, OperationStatus.INTERRUPTED)
+_ORDER = {
+    "operations": "sequence",
+    "revisions": "revision",
+    "deployments": "number",
+    "run_events": "sequence",
+}
+"""Table to the column that rises with every row."""
 
 
-class SqliteReader:
+class Cursor(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the statement changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next row, None after the last."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return all remaining rows."""
+        ...
+
+
+class Database(Protocol):
+    """A connection to a SQL state; its own errors come out as StateError."""
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> Cursor:
+        """Carry out one statement.
+
+        Raises: StateError.
+        """
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit what the block writes, or nothing of it; nobody else writes meanwhile.
+
+        Raises: StateError.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Tidy up after the last write of a session.
+
+        Raises: StateError.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class SqlReader:
     """One consistent look; the transaction ends with the object."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """connection: inside a read transaction, or a session's own."""
-        self._connection = connection
+    def __init__(self, database: Database) -> None:
+        """database: inside a read transaction, or a session's own."""
+        self._database = database
 
     def meta(self) -> Meta:
         """Return schema version, lineage and serial."""
@@ -98,33 +153,68 @@ class SqliteReader:
 
     def close(self) -> None:
         """End the look."""
-        self._connection.close()
+        self._database.close()
 
     def _newest(
         self, kind: type[R], table: str, clauses: list[str], values: list[Any], limit: int | None
     ) -> list[R]:
         """Return a table's records, newest first; clauses are this file's own, values are bound."""
         where = " WHERE " + " AND ".join(clauses) if clauses else ""
-        query = f"SELECT document FROM {table}{where} ORDER BY rowid DESC LIMIT ?"  # noqa: S608  own words
-        rows = self._rows(query, [*values, -1 if limit is None else limit])
-        return [from_text(kind, row[0]) for row in rows]
+        query = f"SELECT document FROM {table}{where} ORDER BY {_ORDER[table]} DESC"  # noqa: S608  own words
+        if limit is not None:
+            query, values = f"{query} LIMIT ?", [*values, limit]
+        return [from_text(kind, row[0]) for row in self._rows(query, values)]
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise faults.refused_by_sqlite(error) from error
+        return self._database.execute(query, values).fetchall()
 
 
-def append_event(connection: sqlite3.Connection, event: RunEvent) -> RunEvent:
+def take_lease(
+    database: Database, wanted: LeaseRecord, now: str, may_take_over: TakeoverRule
+) -> tuple[LeaseRecord, LeaseRecord | None]:
+    """Return the lease that is held now and the one that it replaced.
+
+    Raises: StateLockedError, StateError.
+    """
+    reader = SqlReader(database)
+    with database.transaction():
+        held = reader.lease()
+        if held is not None and not may_take_over(held, wanted, now):
+            raise locked_error(held)
+        lease = replace(wanted, fence=reader.meta().fence + 1)
+        database.execute("UPDATE meta SET fence = ?", (lease.fence,))
+        database.execute("DELETE FROM lease")
+        database.execute("INSERT INTO lease VALUES (1, ?)", (to_text(lease),))
+    return lease, held
+
+
+def end_lease(database: Database, lease_id: str, event: RunEvent | None) -> LeaseRecord:
+    """End exactly that lease, raise the fence, add the event; return what was ended.
+
+    Raises: StateLockedError when another lease is held, StateError when none is.
+    """
+    with database.transaction():
+        held = SqlReader(database).lease()
+        if held is None:
+            raise faults.lease_free()
+        if held.lease_id != lease_id:
+            raise locked_error(held)
+        database.execute("DELETE FROM lease")
+        database.execute("UPDATE meta SET fence = fence + 1")
+        if event is not None:
+            append_event(database, event)
+    return held
+
+
+def append_event(database: Database, event: RunEvent) -> RunEvent:
     """Add an event to the chain inside the transaction that is open; return it filled in.
 
     Raises: StateError for an event that is on no list.
     """
     check_event(event)
-    newest = SqliteReader(connection).run_events(limit=1)
+    newest = SqlReader(database).run_events(limit=1)
     filled = chained(event, newest[0] if newest else None)
-    connection.execute(
+    database.execute(
         "INSERT INTO run_events VALUES (?, ?, ?, ?, ?, ?)",
         (
             filled.sequence,
@@ -138,17 +228,17 @@ def append_event(connection: sqlite3.Connection, event: RunEvent) -> RunEvent:
     return filled
 
 
-class SqliteSession(SqliteReader):
+class SqlSession(SqlReader):
     """A state under a lease; safe to use from the renewing thread beside the working one."""
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        database: Database,
         lease: LeaseRecord,
         taken_over: LeaseRecord | None = None,
     ) -> None:
-        """connection: writable; lease: the one this session holds; taken_over: the one before."""
-        super().__init__(connection)
+        """database: writable; lease: the one this session holds; taken_over: the one before."""
+        super().__init__(database)
         self._held = lease
         self._taken_over = taken_over
         self._lock = threading.RLock()
@@ -164,30 +254,41 @@ class SqliteSession(SqliteReader):
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep the lease from being taken over while a block changes files."""
+        with self._writing():
+            yield
+
     def begin(self, operation: OperationRecord) -> None:
         """Record that an action begins."""
-        with self._writing() as connection:
-            known = connection.execute(
+        with self._writing() as database:
+            known = database.execute(
                 "SELECT 1 FROM operations WHERE operation_id = ?", (operation.operation_id,)
             ).fetchone()
             if known is not None:
                 raise ValueError(f"begun twice: {operation.operation_id}")
-            connection.execute(
+            database.execute(
                 "INSERT INTO operations (operation_id, kind, status, document) VALUES (?, ?, ?, ?)",
-                (operation.operation_id, operation.kind, operation.status, to_text(operation)),
+                (
+                    operation.operation_id,
+                    operation.kind,
+                    str(operation.status),
+                    to_text(operation),
+                ),
             )
 
     def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
         """Record a durable checkpoint of an action that is under way."""
-        with self._writing() as connection:
-            row = connection.execute(
+        with self._writing() as database:
+            row = database.execute(
                 "SELECT document FROM operations WHERE operation_id = ?", (operation_id,)
             ).fetchone()
             if row is None:
                 raise KeyError(operation_id)
             record = from_text(OperationRecord, row[0])
             grown = replace(record, checkpoints=(*record.checkpoints, checkpoint))
-            connection.execute(
+            database.execute(
                 "UPDATE operations SET document = ? WHERE operation_id = ?",
                 (to_text(grown), operation_id),
             )
@@ -201,10 +302,10 @@ class SqliteSession(SqliteReader):
         deployment: DeploymentRecord | None = None,
     ) -> Meta:
         """Close a journal entry and put and remove resource records with it."""
-        with self._writing() as connection:
-            closed = connection.execute(
+        with self._writing() as database:
+            closed = database.execute(
                 "UPDATE operations SET status = ?, document = ? WHERE operation_id = ?",
-                (operation.status, to_text(operation), operation.operation_id),
+                (str(operation.status), to_text(operation), operation.operation_id),
             )
             if closed.rowcount != 1:
                 raise KeyError(operation.operation_id)
@@ -213,99 +314,83 @@ class SqliteSession(SqliteReader):
             gone = [address for address in removed if address in stored]
             if changed or gone or deployment is not None:
                 serial = self.meta().serial + 1
-                connection.execute("UPDATE meta SET serial = ?", (serial,))
+                database.execute("UPDATE meta SET serial = ?", (serial,))
                 for record in changed:
-                    connection.execute(
-                        "INSERT OR REPLACE INTO resources VALUES (?, ?, ?)",
+                    database.execute(
+                        "INSERT INTO resources VALUES (?, ?, ?) ON CONFLICT (address) DO UPDATE "
+                        "SET document = excluded.document, serial = excluded.serial",
                         (record.address, to_text(record), serial),
                     )
                 for address in gone:
-                    connection.execute("DELETE FROM resources WHERE address = ?", (address,))
+                    database.execute("DELETE FROM resources WHERE address = ?", (address,))
             if deployment is not None:
-                self._append_deployment(connection, deployment)
+                self._append_deployment(database, deployment)
             return self.meta()
 
     def add_revision(self, revision: RevisionRecord) -> RevisionRecord:
         """Append a revision with the next number."""
-        with self._writing() as connection:
+        with self._writing() as database:
             newest = self.revisions(limit=1)
             number = newest[0].revision + 1 if newest else 1
             filled = replace(revision, revision=number, serial=self.meta().serial)
-            connection.execute("INSERT INTO revisions VALUES (?, ?)", (number, to_text(filled)))
+            database.execute("INSERT INTO revisions VALUES (?, ?)", (number, to_text(filled)))
         return filled
 
     def add_run_event(self, event: RunEvent) -> RunEvent:
         """Append to the history."""
-        with self._writing() as connection:
-            return append_event(connection, event)
+        with self._writing() as database:
+            return append_event(database, event)
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
-        with self._writing() as connection:
+        with self._writing() as database:
             lease = renewed(self._held, renewed_at, expires_at)
-            connection.execute("UPDATE lease SET document = ?", (to_text(lease),))
+            database.execute("UPDATE lease SET document = ?", (to_text(lease),))
             self._held = lease
         return lease
 
     def release(self) -> None:
-        """Give the lease back and close the file."""
+        """Give the lease back and end the connection."""
         with self._lock:
             if self._is_released:
                 return
             self._is_released = True
             try:
-                with transaction(self._connection):
+                with self._database.transaction():
                     held = self.lease()
                     if held is not None and held.fence == self.fence:
-                        self._connection.execute("DELETE FROM lease")
-                self._connection.execute("PRAGMA busy_timeout = 0")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error as error:
-                raise faults.refused_by_sqlite(error) from error
+                        self._database.execute("DELETE FROM lease")
+                self._database.settle()
             finally:
-                self._connection.close()
+                self._database.close()
 
     def close(self) -> None:
-        """Give the lease back and close the file."""
+        """Give the lease back and end the connection."""
         self.release()
 
-    def _append_deployment(
-        self, connection: sqlite3.Connection, deployment: DeploymentRecord
-    ) -> None:
-        row = connection.execute(
+    def _append_deployment(self, database: Database, deployment: DeploymentRecord) -> None:
+        row = database.execute(
             "SELECT COALESCE(MAX(sequence), 0) FROM deployments WHERE alias = ?",
             (deployment.alias,),
         ).fetchone()
         filled = replace(deployment, sequence=int(row[0]) + 1)
-        connection.execute(
+        database.execute(
             "INSERT INTO deployments (alias, sequence, document) VALUES (?, ?, ?)",
             (filled.alias, filled.sequence, to_text(filled)),
         )
 
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return super()._rows(query, values)
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[Database]:
         """One short transaction that begins by comparing the fence."""
         with self._lock:
             if self._is_released:
                 raise faults.lease_given_back()
-            try:
-                with transaction(self._connection):
-                    held, current = self.lease(), self.meta().fence
-                    if held is None or held.fence != self.fence or current != self.fence:
-                        raise faults.lease_lost(current, self.fence)
-                    yield self._connection
-            except sqlite3.Error as error:
-                raise faults.refused_by_sqlite(error) from error
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block writes, or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+            with self._database.transaction():
+                held, current = self.lease(), self.meta().fence
+                if held is None or held.fence != self.fence or current != self.fence:
+                    raise faults.lease_lost(current, self.fence)
+                yield self._database

@@ -1,0 +1,116 @@
+"""A process that is killed before or after any durable step loses nothing and breaks nothing.
+
+`BREWSLM_SWEEP_SEED` sets the order and the sample of second kills; the number of points is printed.
+"""
+
+import os
+import random
+import shutil
+import signal
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from tests.faults.calls import Launcher
+from tests.faults.grounds import GROUNDS, Ground, made_ground
+from tests.faults.invariants import final, violations
+from tests.faults.sweeping import swept
+
+pytestmark = pytest.mark.slow
+
+_SEED = int(os.environ.get("BREWSLM_SWEEP_SEED", "1"))
+_STRIDE = 5
+"""At one in so many points the recovery is killed too."""
+
+_RECOVERY = 20
+"""Points that every recovery has at least."""
+_LEAST = 150
+_SYNCS = ("before sync", "after sync")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where a process is killed, and where the one that recovers is."""
+
+    point: int
+    again: int | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was wrong after a trial, and how many processes it killed."""
+
+    found: list[str]
+    killed: int
+
+
+def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
+    """Kill as told in a fresh copy, then apply to the end."""
+    copy = ground.project.with_name(f"{kill.point}.{kill.again}")
+    shutil.copytree(ground.project, copy, symlinks=True)
+    found: list[str] = []
+    killed = 0
+    for point in (kill.point, kill.again):
+        if point is not None:
+            ending = launcher.apply(copy, trouble={"kind": "kill", "at": point})
+            killed += ending.code == -signal.SIGKILL
+            found += [f"killed: {item}" for item in violations(copy)]
+    ending = launcher.apply(copy)
+    if not ending.is_clean():
+        found.append(ending.said[-500:])
+    found += [f"recovered: {item}" for item in violations(copy)]
+    if not found:
+        come_to = {"code": ending.code, **final(copy)}
+        found += [
+            f"{name}: {str(come_to[name])[:300]} instead of {str(wanted)[:300]}"
+            for name, wanted in ground.wanted.items()
+            if come_to[name] != wanted
+        ]
+    shutil.rmtree(copy)
+    place = f"{kill.point} {ground.points[kill.point]}, then {kill.again}"
+    return Tried([f"{place}: {item}" for item in found], killed)
+
+
+@pytest.mark.parametrize("name", list(GROUNDS))
+def test_kill_at_any_point_is_recovered_from(
+    name: str,
+    folder: Path,
+    launchers: "SimpleQueue[Launcher]",
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    launcher = launchers.get()
+    ground = made_ground(name, folder, launcher)
+    launchers.put(launcher)
+    kills = _kills(ground, random.Random(_SEED))  # noqa: S311  an order, no secret
+    tried = swept(partial(_trial, ground), kills, launchers)
+    found = [item for trial in tried for item in trial.found]
+    once = sum(trial.killed > 0 for trial in tried)
+    again = sum(trial.killed > 1 for trial in tried)
+    with capsys.disabled():
+        print(  # noqa: T201  the count is the result
+            f"\n{name}: {len(ground.points)} points, {once} kills, {again} more during a recovery, "
+            f"{len(found)} violations (seed {_SEED})"
+        )
+    assert not found, "\n".join(found)
+    assert once == len(tried)
+    assert once + again > _LEAST
+
+
+def _kills(ground: Ground, chance: random.Random) -> list[Kill]:
+    """Return a kill at every point and, at a sample of them, one more during the recovery."""
+    once = _once(ground)
+    again = [
+        Kill(point, chance.randrange(max(_RECOVERY, len(ground.points) - point)))
+        for point in chance.sample(once, len(once) // _STRIDE)
+    ]
+    kills = [Kill(point) for point in once] + again
+    chance.shuffle(kills)
+    return kills
+
+
+def _once(ground: Ground) -> list[int]:
+    """Return the points between which a kill can tell a difference: a sync shows none."""
+    return [index for index, point in enumerate(ground.points) if not point.startswith(_SYNCS)]
