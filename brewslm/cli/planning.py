@@ -1,8 +1,11 @@
 """Making a plan for a command: manifest, state, artifacts and digest cache brought together."""
 
+import atexit
 import errno
 import json
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -180,7 +183,7 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
     digests = _load_cache(cache_path)
     digests.trusts_stat = wishes.refresh != "full"
     options = PlanOptions(
-        scratch=session.cache,
+        scratch=_scratch(session),
         digests=digests,
         environment=session.environment,
         git_commit=git_commit(session.root),
@@ -192,15 +195,32 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
         memory_bytes=host.memory_bytes,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
-    session.make_home()
-    make_private_folder(session.cache)
     built = build(manifest, state, session.artifacts(), options)
-    if digests.is_changed:
+    if digests.is_changed and options.scratch == session.cache:
         try:
             write_atomic(cache_path, orjson.dumps(digests.to_json()))
         except OSError as error:
-            session.say(f"note[cache_unwritable]: the next plan is slower: {error.strerror}")
+            _note_no_cache(session, str(error.strerror))
     return built
+
+
+def _scratch(session: Session) -> Path:
+    """Return the cache, or where it cannot be written a folder that goes with this process."""
+    try:
+        session.make_home()
+        if os.access(make_private_folder(session.cache), os.W_OK):
+            return session.cache
+        why = "no right to write"
+    except OSError as error:
+        why = str(error.strerror)
+    _note_no_cache(session, why)
+    folder = Path(tempfile.mkdtemp(prefix="brewslm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _note_no_cache(session: Session, why: str) -> None:
+    session.say(f"note[cache_unwritable]: {session.cache.name}: {why}; the next plan is slower")
 
 
 def _planned(built: Built) -> Planned:

@@ -56,7 +56,13 @@ def shared_store(bucket_url: str) -> ArtifactStore:
     return open_shared_artifacts(bucket_url)
 
 
-@pytest.fixture(params=["local_store", "memory_store", "shared_store"])
+@pytest.fixture(
+    params=[
+        "local_store",
+        "memory_store",
+        pytest.param("shared_store", marks=pytest.mark.slow),
+    ]
+)
 def store(request: pytest.FixtureRequest) -> ArtifactStore:
     made: ArtifactStore = request.getfixturevalue(request.param)
     return made

@@ -14,6 +14,8 @@ from brewslm.errors import ArtifactError, BrewError, UnreachableError
 from brewslm.fingerprint import digest_bytes
 from tests.servers import ask
 
+pytestmark = pytest.mark.slow
+
 CANARY = "c4n4ry-s3cr3t"
 WEIGHTS = Output(digest_bytes(b"weights"), 7)
 

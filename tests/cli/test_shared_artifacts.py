@@ -9,6 +9,8 @@ from brewslm.artifacts.opening import open_shared_artifacts
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
+pytestmark = pytest.mark.slow
+
 CANARY = b"c4n4ry-s3cr3t"
 
 
@@ -50,7 +52,6 @@ def test_bytes_that_other_states_may_need_are_not_deleted(first: Bench, run: Run
     first.artifacts().verify(loose)
 
 
-@pytest.mark.slow
 def test_damage_in_the_shared_store_is_never_reused(first: Bench, second: Bench) -> None:
     assert first.apply().exit_code == 0
     adapter = first.records()["training_plan"].outputs["lora_adapter"]
@@ -67,7 +68,6 @@ def test_damage_in_the_shared_store_is_never_reused(first: Bench, second: Bench)
     assert second.promoted() == first.promoted()
 
 
-@pytest.mark.slow
 def test_commands_find_the_shared_artifacts(
     first: Bench, run: Run, bucket_url: str, tmp_path: Path
 ) -> None:
@@ -85,7 +85,6 @@ def test_commands_find_the_shared_artifacts(
     assert open_shared_artifacts(bucket_url).all_produced("training_plan")
 
 
-@pytest.mark.slow
 def test_store_that_does_not_answer_stops_the_plan(
     first: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +94,6 @@ def test_store_that_does_not_answer_stops_the_plan(
     run("plan").says(1, "store_unreachable", "s3://brewslm/")
 
 
-@pytest.mark.slow
 def test_second_clone_with_both_shared_has_nothing_to_make(
     bench: Bench, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +109,6 @@ def test_second_clone_with_both_shared_has_nothing_to_make(
     assert max(item.serial for item in second.records().values()) == serial
 
 
-@pytest.mark.slow
 def test_whole_apply_leaves_a_second_clone_nothing_to_train(
     bench: Bench, run: Run, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,8 @@ _CODES = {
 }
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
-_STRIDE = {"ENOSPC": 3, "EIO": 6, "EROFS": 6}
+_STRIDE = {"ENOSPC": 5, "EIO": 9, "EROFS": 9}
+"""One in so many writes fails, beside every commit."""
 
 _NOBODY = 65534
 
@@ -166,3 +167,18 @@ def test_read_only_place_is_named_and_an_apply_finishes_when_it_is_writable(
     assert ending.code == 0, ending.said
     assert violations(bench.root) == []
     assert final(bench.root)["link"] != before["link"]
+
+
+def test_plan_is_made_where_nothing_can_be_written(
+    folder: Path, launchers: "SimpleQueue[Launcher]", stranger: int | None
+) -> None:
+    launcher = launchers.get()
+    launchers.put(launcher)
+    bench = Bench.make(folder / "nothing-writable" / "project")
+    writable = launcher.call(bench.root, "plan")
+    shutil.rmtree(bench.home)
+    with _read_only(bench.root):
+        ending = launcher.call(bench.root, "plan", user=stranger)
+    assert (ending.code, ending.out) == (0, writable.out)
+    assert "note[cache_unwritable]" in ending.err
+    assert not bench.home.exists()

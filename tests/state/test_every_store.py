@@ -58,7 +58,7 @@ def objects_state(bucket_url: str) -> StateStore:
 @pytest.fixture(
     params=[
         "memory_state",
-        "objects_state",
+        pytest.param("objects_state", marks=pytest.mark.slow),
         "sqlite_state",
         pytest.param("postgresql_state", marks=pytest.mark.postgres),
     ]

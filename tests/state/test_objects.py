@@ -31,6 +31,8 @@ from tests.state.states import (
     start,
 )
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 import sys, time
 from brewslm.errors import StateError, StateLockedError
@@ -67,7 +69,7 @@ def go(children: list[Any]) -> list[tuple[str, str]]:
 # Processes
 
 
-@pytest.mark.parametrize("children", [6, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("children", [6, 50])
 def test_processes_that_start_together_get_fences_in_order(
     store: StateStore, bucket_url: str, children: int
 ) -> None:
@@ -249,7 +251,6 @@ def life(url: str) -> bytes:
         return pulled_bytes(reader)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["lose", "fail"])
 def test_no_lost_answer_changes_what_is_written(
     bucket_url: str, object_address: str, trouble: str
@@ -275,7 +276,6 @@ def test_service_that_removes_nothing_loses_no_write(
     assert kept._folder.keys("probe")
 
 
-@pytest.mark.slow
 def test_service_that_goes_away_at_any_write_leaves_a_state_that_goes_on(
     bucket_url: str, object_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

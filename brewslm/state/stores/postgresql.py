@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,6 +21,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from brewslm.durability import Step, durable
 from brewslm.errors import StateError
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over_shared, moved
@@ -29,6 +31,7 @@ from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lea
 
 V = TypeVar("V")
 
+_STATE = Path("state")
 _SCHEMA = "brewslm"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OLDEST_SERVER = 130000
@@ -260,7 +263,8 @@ class PostgresqlDatabase:
         """Commit; when the answer is lost, ask what became of the transaction."""
         with self._server.refusals():
             try:
-                self._connection.execute("COMMIT")
+                with durable(Step.COMMIT, _STATE):
+                    self._connection.execute("COMMIT")
             except psycopg.OperationalError:
                 if not self._connection.closed or not self._is_committed(number):
                     raise
