@@ -29,7 +29,7 @@ _CODES = {
 }
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
-_STRIDE = {"ENOSPC": 5, "EIO": 9, "EROFS": 9}
+_STRIDE = {"ENOSPC": 9, "EIO": 17, "EROFS": 17}
 """One in so many writes fails, beside every commit."""
 
 _NOBODY = 65534

@@ -1,6 +1,7 @@
 """A process that is killed before or after any durable step loses nothing and breaks nothing.
 
-`BREWSLM_SWEEP_SEED` sets the order and the sample of second kills; the number of points is printed.
+`BREWSLM_SWEEP_SEED` sets the sample of points and their order; `BREWSLM_SWEEP_POINTS=all` takes
+every point, which takes minutes. The numbers are printed.
 """
 
 import os
@@ -28,6 +29,7 @@ _STRIDE = 5
 _RECOVERY = 20
 """Points that every recovery has at least."""
 _LEAST = 150
+_TAKES_ALL = os.environ.get("BREWSLM_SWEEP_POINTS") == "all"
 _SYNCS = ("before sync", "after sync")
 
 
@@ -100,8 +102,10 @@ def test_kill_at_any_point_is_recovered_from(
 
 
 def _kills(ground: Ground, chance: random.Random) -> list[Kill]:
-    """Return a kill at every point and, at a sample of them, one more during the recovery."""
-    once = _once(ground)
+    """Return a kill at each point taken and, at a sample of them, one more during the recovery."""
+    points = _once(ground)
+    taken = len(points) if _TAKES_ALL else min(len(points), _LEAST)
+    once = chance.sample(points, taken)
     again = [
         Kill(point, chance.randrange(max(_RECOVERY, len(ground.points) - point)))
         for point in chance.sample(once, len(once) // _STRIDE)
