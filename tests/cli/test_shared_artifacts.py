@@ -118,6 +118,9 @@ def test_whole_apply_leaves_a_second_clone_nothing_to_train(
     for clone in (bench, second):
         name_stores(clone, **stores).edit("threshold: 0.8", "threshold: 0.0")
     assert run("apply", "--auto-approve").code == 0
+    laid_out = run("--chdir", second.root, "apply", "--auto-approve")
+    assert (laid_out.code, second.doors()) == (0, [])
+    assert "What drifted is as recorded again." in laid_out.out
     again = run("--chdir", second.root, "apply", "--auto-approve")
     assert again.code == 0
     assert "Nothing had to be done." in again.out
