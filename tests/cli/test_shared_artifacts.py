@@ -119,7 +119,8 @@ def test_whole_apply_leaves_a_second_clone_nothing_to_train(
         name_stores(clone, **stores).edit("threshold: 0.8", "threshold: 0.0")
     assert run("apply", "--auto-approve").code == 0
     laid_out = run("--chdir", second.root, "apply", "--auto-approve")
-    assert (laid_out.code, second.doors()) == (0, [])
+    assert laid_out.code == 0
+    assert "Apply: 0 applied, 3 reused" in laid_out.out
     assert "What drifted is as recorded again." in laid_out.out
     again = run("--chdir", second.root, "apply", "--auto-approve")
     assert again.code == 0
