@@ -44,6 +44,14 @@ class Object(Struct, frozen=True):
         return {"e_tag": self.tag} | ({"version": self.version} if self.version else {})
 
 
+class Entry(Struct, frozen=True):
+    """What a listing says of an object."""
+
+    key: str
+    size_bytes: int
+    written_at: datetime
+
+
 class ObjectFolder:
     """The objects below one URL; keys are relative to it."""
 
@@ -153,9 +161,18 @@ class ObjectFolder:
 
     def keys(self, folder: str) -> list[str]:
         """Return the keys below a folder, sorted."""
+        return [entry.key for entry in self.entries(folder)]
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Return what lies below a folder, sorted by key."""
         with self._refusals():
             pages = obstore.list(self._store, prefix=folder)
-            return sorted(str(item["path"]) for page in pages for item in page)
+            found = [
+                Entry(str(item["path"]), int(item["size"]), item["last_modified"])
+                for page in pages
+                for item in page
+            ]
+        return sorted(found, key=lambda entry: entry.key)
 
     def _put_if(self, key: str, data: bytes, mode: Any) -> bool:
         try:

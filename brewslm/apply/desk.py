@@ -20,6 +20,15 @@ _UNITS = {"rows", "steps", "examples", "bytes"}
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a project keeps what it made."""
+
+    home: Path
+    """Its .brewslm folder."""
+    artifacts: ArtifactStore
+
+
+@dataclass(frozen=True)
 class Done:
     """What carrying out an action yielded.
 

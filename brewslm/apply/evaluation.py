@@ -269,7 +269,7 @@ class _Evaluation:
 
     def _kept(self, part: Part) -> Produced | None:
         """Return what a piece yielded before, every byte verified; None when it has to be made."""
-        identity = part.fingerprint
+        identity = None if self._action.replaces else part.fingerprint
         produced = self._desk.artifacts.find_produced(identity) if identity else None
         if produced is None:
             return None

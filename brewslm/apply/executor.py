@@ -7,8 +7,10 @@ costs and why it is done is never looked at.
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from brewslm.address import Address
-from brewslm.apply import promotion, telling
+from brewslm.apply import promotion, repair, telling
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
@@ -16,14 +18,17 @@ from brewslm.apply.leftovers import sweep
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
-from brewslm.contracts import Operation, spec_values
+from brewslm.contracts import Operation, Output, spec_values
 from brewslm.errors import ArtifactError, BrewError, LeaseLostError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
-from brewslm.plan.action import Action
+from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
-from brewslm.plan.plan import Plan
+from brewslm.plan.moves import renamed
+from brewslm.plan.placed import EXPORTS
+from brewslm.plan.plan import REFRESH_ONLY, Plan
+from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
@@ -92,7 +97,7 @@ class _Walk:
             self._note_recorded_verdict(action)
         elif self._desk.stop.is_requested or (self._facts.is_fail_fast and self._outcome.failed):
             self._leave(action)
-        elif (upstream := self._stuck_upstream(action)) is not None:
+        elif not action.is_repair and (upstream := self._stuck_upstream(action)) is not None:
             self._skip(action, upstream)
         elif action.operation is Operation.DELETE:
             self._delete(action, index)
@@ -103,6 +108,8 @@ class _Walk:
         """Begin an action, carry it out and record how it ended."""
         started_s = self._desk.clock.steady_s()
         begun: Begun | None = None
+        if action.moved_from:
+            self._move(action)
         try:
             facts = self._facts_of(action)
             if self._is_cut_off(action, facts):
@@ -110,11 +117,7 @@ class _Walk:
                 return
             begun = self._journal.begin(action, facts)
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
-            done = carry_out(self._desk, action, begun, self._looks(begun))
-            if action.target == "export":
-                promotion.place_export(
-                    self._desk, action.name, done.outputs["files"], self._session.holding
-                )
+            done = self._carried_out(action, begun)
         except LeaseLostError:
             raise
         except BrewError as error:
@@ -123,6 +126,42 @@ class _Walk:
             self._fail(action, unwritable(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
+
+    def _move(self, action: Action) -> None:
+        """Put the record of a renamed resource at its new address, all that names it following."""
+        records = self._session.resources()
+        moved = renamed(records, {action.moved_from: action.address})
+        changed = [item for name, item in moved.items() if item != records.get(name)]
+        self._journal.move(action, changed)
+        self._records = self._session.resources()
+        old = Address.parse(action.moved_from)
+        for known in (self._desk.outputs, self._desk.values):
+            known[action.parsed_address] = known.pop(old, {})
+
+    def _carried_out(self, action: Action, begun: Begun) -> Done:
+        desk, holding = self._desk, self._session.holding
+        if action.is_repair:
+            return repair.put_back(desk, action, self._records[action.address], holding)
+        for output in self._damaged(action):
+            repair.set_aside_damage(desk.artifacts, output)
+        done = carry_out(desk, action, begun, self._looks(begun))
+        if action.target == "export":
+            if any(item.kind == "changed" for item in self._drift_of(action)):
+                kept = self._records[action.address].outputs["files"]
+                repair.set_aside_other(desk.home / EXPORTS / action.name, kept, holding)
+            promotion.place_export(desk, action.name, done.outputs["files"], holding)
+        return done
+
+    def _drift_of(self, action: Action) -> list[Drift]:
+        return [item for item in self._plan.drift if item.address == action.address]
+
+    def _damaged(self, action: Action) -> list[Output]:
+        """Return the kept outputs of the record that the plan found to be other bytes."""
+        record = self._records.get(action.address)
+        if record is None:
+            return []
+        damaged = {item.path for item in self._drift_of(action) if item.kind == "changed"}
+        return [output for name, output in record.outputs.items() if name in damaged]
 
     def _facts_of(self, action: Action) -> dict[str, Any]:
         """Return what identifies the result: the plan's own facts where it knew them all."""
@@ -135,8 +174,10 @@ class _Walk:
     def _is_cut_off(self, action: Action, facts: dict[str, Any]) -> bool:
         """Whether an upstream yielded what it had yielded before, so that nothing is left to do."""
         record = self._records.get(action.address)
-        if record is None or action.fingerprint is not None:
+        if record is None or action.fingerprint is not None or action.replaces:
             return False
+        if is_held(record, str(facts["spec"].get("alias", "")), facts["inputs"]):
+            return True
         return (
             record.fingerprint == fingerprint(facts)
             and record.status in (Status.CURRENT, Status.QUARANTINED)
@@ -155,7 +196,8 @@ class _Walk:
         elapsed_s = self._desk.clock.steady_s() - started_s
         actual = done.actual if done.is_reused else {"wall_s": round(elapsed_s, 3)} | done.actual
         record = self._record(action, begun, done)
-        self._journal.end(begun.operation, record, done.deployment, actual)
+        deployment = done.deployment and replace(done.deployment, revision=self._revision)
+        self._journal.end(begun.operation, record, deployment, actual)
         self._desk.outputs[action.parsed_address] = done.outputs
         self._desk.values[action.parsed_address] = done.values
         (self._outcome.reused if done.is_reused else self._outcome.applied).append(action.address)
@@ -163,6 +205,9 @@ class _Walk:
             self._history.add(action.target, "info", "action_reused", action.address, {})
         if done.deployment is not None:
             self._announce(action, done.deployment, earlier)
+        if action.is_repair and action.target == "deployment":
+            alias = str(record.values["alias"])
+            self._history.add(action.target, "warning", "deployment_pointer_repaired", alias, {})
         if action.target == "eval_pack":
             self._note_verdict(action, done)
         remove_folder(begun.running.folder)
@@ -183,6 +228,8 @@ class _Walk:
             self._desk.warn(action.address, f"[{refused.code}] {refused.message}")
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
+        if action.is_repair:
+            return self._records[action.address]
         return ResourceRecord(
             address=action.address,
             kind=action.target,
@@ -196,6 +243,7 @@ class _Walk:
             status=done.status,
             reason=done.reason,
             revision=self._revision,
+            former=earlier.former if (earlier := self._records.get(action.address)) else (),
         )
 
     def _fail(
@@ -233,7 +281,7 @@ class _Walk:
 
     def _skip(self, action: Action, upstream: Address) -> None:
         because = self._stuck[upstream]
-        if because == "interrupted":
+        if because == "interrupted" or action.operation is Operation.DELETE:
             self._leave(action)
             return
         self._stuck[action.parsed_address] = because
@@ -292,6 +340,9 @@ class _Walk:
         return len(judged | {begun.running.fingerprint})
 
     def _repair_pointers(self) -> None:
+        is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
+        if self._plan.mode == REFRESH_ONLY or not is_asked:
+            return
         promotion.lay_out_promoted(self._desk, self._session)
         with self._session.holding():
             moved = promotion.repair_pointers(self._desk.home, self._session)
@@ -311,6 +362,7 @@ class _Walk:
                 self._plan,
                 self._desk,
                 outcome,
+                self._session.resources(),
                 self._unrevised(),
                 self._facts.actor,
                 self._facts.git_commit,

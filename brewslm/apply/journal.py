@@ -6,7 +6,7 @@ has an entry and a folder of its own, into which what was left is moved.
 
 import dataclasses
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class Journal:
     def begin(self, action: Action, facts: dict[str, Any]) -> Begun:
         """Record that an action begins, and make the folder that it works in."""
         identity = fingerprint(facts)
-        checkpoint = self._resumable(identity)
+        checkpoint = self._resumable(identity, is_again=action.replaces)
         operation_id = uuid.uuid4().hex
         operation = replace(
             self._entry(action, operation_id),
@@ -115,6 +115,13 @@ class Journal:
         operation = self._entry(action, uuid.uuid4().hex)
         self._session.begin(operation)
         return operation
+
+    def move(self, action: Action, records: Sequence[ResourceRecord]) -> None:
+        """Record that a resource has another address, with all records that name it."""
+        operation = self._entry(action, uuid.uuid4().hex)
+        self._session.begin(operation)
+        ended = self._ended(operation)
+        self._meta = self._session.end(ended, records=records, removed=[action.moved_from])
 
     def end(
         self,
@@ -170,9 +177,9 @@ class Journal:
         now = self._desk.clock.now()
         return replace(operation, status=OperationStatus.ENDED, ended_at=now)
 
-    def _resumable(self, identity: str) -> Checkpoint | None:
+    def _resumable(self, identity: str, *, is_again: bool) -> Checkpoint | None:
         checkpoint = self._checkpoints.pop(identity, None)
-        if checkpoint is None or self._is_resume_allowed:
+        if checkpoint is None or (self._is_resume_allowed and not is_again):
             return checkpoint
         now = self._desk.clock.now()
         discarded = OperationStatus.DISCARDED

@@ -14,6 +14,7 @@ from pathlib import Path
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
+from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
 from brewslm.durability import Step, durable
 from brewslm.errors import RefusedError
@@ -27,6 +28,7 @@ from brewslm.files import (
     temporary_name,
 )
 from brewslm.plan.action import Action
+from brewslm.plan.placed import EXPORTS, MODELS, PROMOTED, link_target, short_name
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateReader
@@ -47,7 +49,7 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
     candidate = desk.output(_TRAINING, "lora_adapter")
     evidence = desk.output(_EVAL_PACK, "verdict")
     check_evidence(desk, candidate, evidence)
-    lay_out(desk, candidate)
+    lay_out(desk.home, desk.artifacts, candidate)
     record = DeploymentRecord(
         alias=spec.alias,
         sequence=0,
@@ -161,7 +163,7 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
         alias
         for alias, deployment in newest.items()
         if alias in wanted
-        and (home / "models" / short_name(deployment.digest)).is_dir()
+        and (home / MODELS / short_name(deployment.digest)).is_dir()
         and point(home, alias, deployment.digest)
     ]
 
@@ -172,17 +174,17 @@ def lay_out_promoted(desk: Desk, state: StateReader) -> None:
     """
     for record in state.resources().values():
         output = record.outputs.get("promoted") if record.kind == "deployment" else None
-        if output is None or (desk.home / "models" / short_name(output.digest)).is_dir():
+        if output is None or (desk.home / MODELS / short_name(output.digest)).is_dir():
             continue
         if desk.artifacts.is_present(output):
-            lay_out(desk, output)
+            lay_out(desk.home, desk.artifacts, output)
 
 
-def lay_out(desk: Desk, candidate: Output) -> Path:
+def lay_out(home: Path, artifacts: ArtifactStore, candidate: Output) -> Path:
     """Make sure that the candidate's folder lies below .brewslm/models and return it."""
-    folder = make_private_folder(desk.home / "models") / short_name(candidate.digest)
+    folder = make_private_folder(home / MODELS) / short_name(candidate.digest)
     if not folder.exists():
-        desk.artifacts.materialise(candidate, folder)
+        artifacts.materialise(candidate, folder)
     return folder
 
 
@@ -190,9 +192,9 @@ def point(home: Path, alias: str, digest: str) -> bool:
     """Make the link `.brewslm/promoted/<alias>` name the promoted folder; return whether it
     moved.
     """
-    links = make_private_folder(home / "promoted")
+    links = make_private_folder(home / PROMOTED)
     link = links / alias
-    target = Path("..") / "models" / short_name(digest)
+    target = link_target(digest)
     if link.is_symlink() and link.readlink() == target:
         return False
     if link.exists() and not link.is_symlink():
@@ -203,7 +205,7 @@ def point(home: Path, alias: str, digest: str) -> bool:
 
 def unpoint(home: Path, alias: str) -> None:
     """Remove the link of an alias whose deployment was deleted."""
-    link = home / "promoted" / alias
+    link = home / PROMOTED / alias
     if link.is_symlink():
         with durable(Step.REMOVE, link):
             link.unlink()
@@ -217,7 +219,7 @@ def place_export(
 
     holding: keeps the lease from being taken over meanwhile. Raises: LeaseLostError.
     """
-    folder = make_private_folder(desk.home / "exports")
+    folder = make_private_folder(desk.home / EXPORTS)
     built = temporary_name(folder / format_name)
     try:
         desk.artifacts.materialise(files, built)
@@ -226,11 +228,6 @@ def place_export(
     finally:
         shutil.rmtree(built, ignore_errors=True)
     return folder / format_name
-
-
-def short_name(digest: str) -> str:
-    """Return the folder name of a digest: its first 16 hex digits."""
-    return digest.removeprefix("sha256:")[:16]
 
 
 def _promoted_digest(record: ResourceRecord | None) -> str | None:

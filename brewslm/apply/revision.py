@@ -1,12 +1,15 @@
 """What an apply leaves in the list of revisions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk
 from brewslm.apply.outcome import Outcome
-from brewslm.plan.plan import Plan
-from brewslm.state.records import RevisionRecord
+from brewslm.plan.plan import REFRESH_ONLY, Plan
+from brewslm.plan.refresh import is_kept
+from brewslm.stages.kinds import KINDS
+from brewslm.state.records import ResourceRecord, RevisionRecord
 
 _KILLED = "journal_recovered"
 
@@ -15,13 +18,15 @@ def revision_of(
     plan: Plan,
     desk: Desk,
     outcome: Outcome,
+    records: Mapping[str, ResourceRecord],
     unrevised: Sequence[str],
     actor: str,
     git_commit: str,
 ) -> RevisionRecord:
     """Return the revision of an apply that changed content; the store numbers it.
 
-    unrevised: what an earlier apply did that was killed before its own revision.
+    records: as the apply left them; unrevised: what an earlier apply did that was killed before its
+    own revision.
     """
     done = set(outcome.applied) | set(outcome.reused)
     recovered = [address for address in unrevised if address not in done]
@@ -44,5 +49,23 @@ def revision_of(
         ),
         verdicts={"verdict": verdict.get("verdict"), "gates": verdict.get("gates", [])},
         effective_manifest=plan.effective_manifest,
-        is_partial=bool(outcome.failed or outcome.pending),
+        is_partial=bool(outcome.failed or outcome.pending)
+        or not plan.is_complete
+        or plan.mode == REFRESH_ONLY,
+        outputs=outputs_of(records),
     )
+
+
+def outputs_of(records: Mapping[str, ResourceRecord]) -> dict[str, Any]:
+    """Return the kept bytes of all resources, by address and name."""
+    return {
+        address: kept
+        for address, record in sorted(records.items())
+        if (
+            kept := {
+                name: output.to_json()
+                for name, output in sorted(record.outputs.items())
+                if is_kept(KINDS[record.kind], name)
+            }
+        )
+    }

@@ -5,7 +5,6 @@ from brewslm.apply.desk import Desk, Done, Running
 from brewslm.apply.journal import Begun
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Kind, Work
-from brewslm.errors import ArtifactError
 from brewslm.plan.action import Action
 from brewslm.stages.kinds import KINDS
 
@@ -17,7 +16,7 @@ def carry_out(desk: Desk, action: Action, begun: Begun, looks: int) -> Done:
     ApplyError, RefusedError.
     """
     kind, running = KINDS[action.target], begun.running
-    reused = _reused(desk, action, kind, running)
+    reused = None if action.replaces else _reused(desk, kind, running)
     if reused is not None:
         return reused
     match kind.work:
@@ -36,9 +35,9 @@ def carry_out(desk: Desk, action: Action, begun: Begun, looks: int) -> Done:
             return evaluation.evaluate(desk, action, kind, running, looks)
 
 
-def _reused(desk: Desk, action: Action, kind: Kind, running: Running) -> Done | None:
+def _reused(desk: Desk, kind: Kind, running: Running) -> Done | None:
     """Return what the fingerprint yielded before, every byte verified; None when it has to be
-    made, as it has where the plan itself found damage.
+    made.
 
     Raises: ArtifactError when what the plan meant to reuse is damaged.
     """
@@ -47,13 +46,8 @@ def _reused(desk: Desk, action: Action, kind: Kind, running: Running) -> Done | 
     produced = desk.artifacts.find_produced(running.fingerprint)
     if produced is None or not all(map(desk.artifacts.is_present, produced.outputs.values())):
         return None
-    try:
-        for output in produced.outputs.values():
-            desk.artifacts.verify(output)
-    except ArtifactError:
-        if action.reason == "artifact_corrupt":
-            return None
-        raise
+    for output in produced.outputs.values():
+        desk.artifacts.verify(output)
     return _reused_done(desk, kind, produced)
 
 

@@ -22,7 +22,7 @@ from brewslm.artifacts.documents import (
     produced_from,
 )
 from brewslm.artifacts.laying import lay
-from brewslm.artifacts.store import Produced
+from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.durability import Step, durable
 from brewslm.errors import ArtifactError
@@ -95,6 +95,16 @@ class LocalStore:
         found = map(self._remembered, names)
         return [item for item in found if item is not None and item.kind == kind]
 
+    def stored(self) -> list[Stored]:
+        """Return every object that is kept, sorted by digest."""
+        found = []
+        for path in sorted((self._root / "objects").glob("[0-9a-f][0-9a-f]/*")):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and not path.name.startswith("."):
+                digest = f"sha256:{path.parent.name}{path.name}"
+                found.append(Stored(digest, status.st_size, status.st_mtime))
+        return found
+
     # Writing
 
     def put_bytes(self, data: bytes) -> Output:
@@ -166,15 +176,48 @@ class LocalStore:
         folder = self._make_folder(self._root / "produced")
         write_atomic(folder / f"{hex_of(produced.fingerprint)}.json", produced_bytes(produced))
 
+    def trash(self, digest: str) -> None:
+        """Put an object into the trash."""
+        path = self._object(digest)
+        if path.is_file() and not path.is_symlink():
+            trash = self._make_folder(self._root / "trash")
+            move(path, trash / hex_of(digest))
+            sync_folder(path.parent)
+
+    def empty_trash(self) -> None:
+        """Delete for good what is in the trash."""
+        trash = self._root / "trash"
+        if trash.is_symlink() or not trash.is_dir():
+            return
+        for path in trash.iterdir():
+            with durable(Step.REMOVE, path):
+                path.unlink()
+        sync_folder(trash)
+
     def sweep(self) -> int:
-        """Remove copies that were never completed and return how many there were."""
+        """Remove copies that were never completed and return how many there were; take back what
+        is in the trash.
+        """
         if self._root.is_symlink():
             return 0
+        self._take_back()
         unfinished = [*self._root.glob("incoming/*"), *self._root.glob("produced/.*.tmp")]
         unfinished += self._root.glob("objects/*/.*.tmp")
         for path in unfinished:
             path.unlink(missing_ok=True)
         return len(unfinished)
+
+    def _take_back(self) -> None:
+        trash = self._root / "trash"
+        if trash.is_symlink() or not trash.is_dir():
+            return
+        for path in trash.iterdir():
+            target = self._object(f"sha256:{path.name}")
+            if target.exists():
+                path.unlink()
+            else:
+                self._make_folder(target.parent)
+                move(path, target)
 
     # Objects
 
@@ -192,7 +235,7 @@ class LocalStore:
     def _has_size(self, digest: str, size_bytes: int) -> bool:
         try:
             found = self._object(digest).lstat()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 

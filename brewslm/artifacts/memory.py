@@ -5,7 +5,7 @@ from pathlib import Path
 
 from brewslm.artifacts import faults
 from brewslm.artifacts.documents import hex_of, listing_from, produced_bytes, produced_from
-from brewslm.artifacts.store import Produced
+from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.files import make_private_folder, write_atomic
@@ -19,6 +19,7 @@ class MemoryArtifacts:
         """Keep nothing yet."""
         self._lock = threading.Lock()
         self._objects: dict[str, bytes] = {}
+        self._trash: dict[str, bytes] = {}
         self._produced: dict[str, bytes] = {}
 
     # Reading
@@ -72,6 +73,10 @@ class MemoryArtifacts:
         """Return everything remembered about a kind, sorted by fingerprint."""
         found = [produced_from(data) for _, data in sorted(self._produced.items())]
         return [item for item in found if item.kind == kind]
+
+    def stored(self) -> list[Stored]:
+        """Return every object that is kept, sorted by digest; all of them are as old as can be."""
+        return [Stored(digest, len(data), 0.0) for digest, data in sorted(self._objects.items())]
 
     # Writing
 
@@ -129,8 +134,24 @@ class MemoryArtifacts:
         with self._lock:
             self._produced[hex_of(produced.fingerprint)] = produced_bytes(produced)
 
+    def trash(self, digest: str) -> None:
+        """Put an object into the trash."""
+        with self._lock:
+            data = self._objects.pop(digest, None)
+            if data is not None:
+                self._trash[digest] = data
+
+    def empty_trash(self) -> None:
+        """Delete for good what is in the trash."""
+        self._trash.clear()
+
     def sweep(self) -> int:
-        """Return 0: a copy in memory is complete or absent."""
+        """Return 0, since a copy in memory is complete or absent; take back what is in the
+        trash.
+        """
+        with self._lock:
+            self._objects = self._trash | self._objects
+            self._trash = {}
         return 0
 
     def damage(self, digest: str, data: bytes) -> None:

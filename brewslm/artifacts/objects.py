@@ -1,10 +1,12 @@
 """Artifacts that several clones share: objects in a bucket, named by their SHA-256.
 
-The layout is that of the local store: `objects/ab/cdef…`, `produced/`, `aside/`. An upload is whole
-or absent by itself; one that finds the object there reads it and takes the place of a corrupt one.
+The layout is that of the local store: `objects/ab/cdef…`, `produced/`, `aside/`, `trash/`. An
+upload is whole or absent by itself; one that finds the object there reads it and takes the place of
+a corrupt one.
 """
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +18,13 @@ from brewslm.artifacts import faults
 from brewslm.artifacts.documents import hex_of, listing_from, produced_bytes, produced_from
 from brewslm.artifacts.laying import lay
 from brewslm.artifacts.local import copy_pieces, opened_regular, pieces_of
-from brewslm.artifacts.store import Produced
+from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
 from brewslm.objects import ObjectFolder
 
+_OBJECT = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{62}")
 _AT_ONCE = 16
 """Requests under way at a time where many small objects are looked at."""
 
@@ -84,6 +87,14 @@ class ObjectArtifacts:
             found = list(pool.map(self._remembered, self._folder.keys("produced")))
         return [item for item in found if item is not None and item.kind == kind]
 
+    def stored(self) -> list[Stored]:
+        """Return every object that is kept, sorted by digest."""
+        return [
+            Stored(f"sha256:{_name_of(entry.key)}", entry.size_bytes, entry.written_at.timestamp())
+            for entry in self._folder.entries("objects")
+            if _OBJECT.fullmatch(entry.key)
+        ]
+
     # Writing
 
     def put_bytes(self, data: bytes) -> Output:
@@ -138,8 +149,23 @@ class ObjectArtifacts:
         key = f"produced/{hex_of(produced.fingerprint)}.json"
         self._folder.put(key, produced_bytes(produced))
 
+    def trash(self, digest: str) -> None:
+        """Put an object into the trash."""
+        self._folder.move(_key(digest), f"trash/{hex_of(digest)}")
+
+    def empty_trash(self) -> None:
+        """Delete for good what is in the trash."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self._folder.delete, self._folder.keys("trash")))
+
     def sweep(self) -> int:
-        """Return 0: an upload is complete or absent."""
+        """Return 0, since an upload is complete or absent; take back what is in the trash."""
+        for key in self._folder.keys("trash"):
+            target = _key(f"sha256:{_name_of(key)}")
+            if self._folder.find_size(target) is None:
+                self._folder.move(key, target)
+            else:
+                self._folder.delete(key)
         return 0
 
     # Objects
@@ -188,6 +214,11 @@ class ObjectArtifacts:
 def _key(digest: str) -> str:
     name = hex_of(digest)
     return f"objects/{name[:2]}/{name[2:]}"
+
+
+def _name_of(key: str) -> str:
+    """Return the hex digits that a key of an object, in the trash or not, is made of."""
+    return key.partition("/")[2].replace("/", "")
 
 
 @contextmanager

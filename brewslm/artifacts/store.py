@@ -26,6 +26,15 @@ class Produced(Struct, frozen=True):
     parts: dict[str, Any] = field(default_factory=dict)
 
 
+class Stored(Struct, frozen=True):
+    """One object of a store: a file, or the listing of a folder."""
+
+    digest: str
+    size_bytes: int
+    kept_s: float
+    """When it was kept, in seconds of the wall clock."""
+
+
 class ArtifactReader(Protocol):
     """Looks at kept bytes; every read verifies the digest."""
 
@@ -56,6 +65,10 @@ class ArtifactReader(Protocol):
 
     def all_produced(self, kind: str) -> list[Produced]:
         """Return everything remembered about a kind, sorted by fingerprint; to explain a miss."""
+        ...
+
+    def stored(self) -> list[Stored]:
+        """Return every object that is kept, sorted by digest."""
         ...
 
 
@@ -94,8 +107,19 @@ class ArtifactStore(ArtifactReader, Protocol):
         """Remember what a fingerprint yielded, after its outputs are kept."""
         ...
 
+    def trash(self, digest: str) -> None:
+        """Put an object into the trash, from where `sweep` takes it back; harmless when there is
+        none.
+        """
+        ...
+
+    def empty_trash(self) -> None:
+        """Delete for good what is in the trash."""
+        ...
+
     def sweep(self) -> int:
-        """Remove copies that were never completed and return how many there were.
+        """Remove copies that were never completed and return how many there were; take back what
+        was put into the trash and not deleted.
 
         For whoever holds the lease of the state, before anything is kept.
         """

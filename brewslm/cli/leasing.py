@@ -13,31 +13,35 @@ from brewslm.apply.interruption import Stop
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateError, StateLockedError
-from brewslm.events import LeaseAcquiredEvent, LeaseWaitEvent, Listener
+from brewslm.events import Event, LeaseAcquiredEvent, LeaseWaitEvent, Listener
 from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
 from brewslm.state.rescue import check_none_waits
 from brewslm.state.store import StateSession, StateStore
 
 _RETRY_S = 1.0
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration such as `90`, `30s`, `10m` or `1h`.
+    """Return the seconds of a duration such as `90`, `30s`, `10m`, `1h` or `7d`.
 
     Raises: UsageError.
     """
-    match = re.fullmatch(r"(\d+)([smh]?)", text.strip())
+    match = re.fullmatch(r"(\d+)([smhd]?)", text.strip())
     if match is None:
         raise UsageError(
             f'"{text}" is no duration',
             code="usage_error",
             found=text,
-            expected="a whole number of seconds, minutes or hours",
-            remedy="write 30s, 10m or 1h",
+            expected="a whole number of seconds, minutes, hours or days",
+            remedy="write 30s, 10m, 1h or 7d",
         )
     return float(int(match[1]) * _UNITS[match[2]])
+
+
+def unheard(_: Event) -> None:
+    """Take an event and say nothing, for commands that tell nothing but their result."""
 
 
 @contextmanager
@@ -47,14 +51,17 @@ def hold_lease(
     tell: Listener,
     stop: Stop,
     wait_s: float,
+    operation: str = "apply",
     *,
     is_pushing: bool = False,
 ) -> Iterator[StateSession]:
     """Lend a state session under a lease that is renewed until the block ends.
 
-    is_pushing: whether it is for a record that did not get into the state; while one waits,
-    nothing else is let in. Raises: StateLockedError when somebody else holds it for longer than
-    `wait_s`, RefusedError with errored_state_present.
+    operation: what the lease is held for, shown to whoever waits for it; is_pushing: whether it is
+    for a record that did not get into the state; while one waits, nothing else is let in.
+
+    Raises: StateLockedError when somebody else holds it for longer than `wait_s`, RefusedError with
+    errored_state_present.
     """
     store = session.store()
     if not store.exists():
@@ -63,7 +70,7 @@ def hold_lease(
     if not is_pushing:
         with closing(store.read()) as reader:
             check_none_waits(session.rescue_folders, reader)
-    state = _acquired(store, facts, tell, stop, wait_s)
+    state = _acquired(store, facts, tell, stop, wait_s, operation)
     clock = SystemClock()
     keeper = LeaseKeeper(
         state,
@@ -92,14 +99,19 @@ def _create(store: StateStore) -> None:
 
 
 def _acquired(
-    store: StateStore, facts: ApplyFacts, tell: Listener, stop: Stop, wait_s: float
+    store: StateStore,
+    facts: ApplyFacts,
+    tell: Listener,
+    stop: Stop,
+    wait_s: float,
+    operation: str,
 ) -> StateSession:
     clock = SystemClock()
     begun_s = clock.steady_s()
     while True:
         wanted = wanted_lease(
             facts.actor,
-            "apply",
+            operation,
             clock.now(),
             clock.after(LIFETIME_S),
             {"host": facts.actor.rpartition("@")[2], "git_commit": facts.git_commit},

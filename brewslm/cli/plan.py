@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from brewslm.cli.planning import make_plan, write_output
+from brewslm.cli.planning import PlanWishes, make_plan, write_output
+from brewslm.cli.selecting import selecting, selection
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode
@@ -29,11 +30,13 @@ from brewslm.render.text import TextStyle, render_plan
     "differs; none trusts the record and opens no recorded file; full reads every source, model "
     "file and artifact again, so that damage shows as drift.",
 )
+@click.option("--refresh-only", is_flag=True, help="Look for drift and for nothing else.")
 @click.option("--show-unchanged", is_flag=True, help="List unchanged resources too.")
 @click.option("--explain", is_flag=True, help="Show every field with its origin.")
 @click.option(
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )
+@selecting
 @click.pass_obj
 def command(
     session: Session,
@@ -43,12 +46,17 @@ def command(
     markdown: Path | None,
     detailed_exitcode: bool,
     refresh: str,
+    refresh_only: bool,
     show_unchanged: bool,
     explain: bool,
     max_deletes: int,
+    targets: tuple[str, ...],
+    excludes: tuple[str, ...],
+    replaces: tuple[str, ...],
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
-    plan = make_plan(session, refresh=refresh, max_deletes=max_deletes).plan
+    wishes = PlanWishes(refresh, max_deletes, refresh_only, selection(targets, excludes, replaces))
+    plan = make_plan(session, wishes).plan
     for path in (out, json_into):
         if path is not None:
             write_output(path, plan.to_bytes())
@@ -60,6 +68,6 @@ def command(
         style = TextStyle(session.has_color, show_unchanged, explain)
         session.put(render_plan(plan, style, saved_as=str(out) if out else ""))
     code = exit_code_of(plan.finding_values)
-    if code is ExitCode.DONE and detailed_exitcode and plan.has_changes:
+    if code is ExitCode.DONE and detailed_exitcode and plan.is_pending:
         return ExitCode.CHANGES_PENDING
     return code

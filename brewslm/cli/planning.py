@@ -26,8 +26,9 @@ from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.plan import Plan
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.saved import check_current, read_saved
+from brewslm.plan.selection import Selection
 from brewslm.render import words
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -47,9 +48,27 @@ class Planned(Struct, frozen=True):
     prepare: Callable[[], Path]
 
 
-def make_plan(
-    session: Session, *, refresh: str = "auto", max_deletes: int = 3, saves_cache: bool = True
-) -> Planned:
+class PlanWishes(Struct, frozen=True):
+    """What the flags of a command ask of a plan."""
+
+    refresh: str = "auto"
+    max_deletes: int = 3
+    is_refresh_only: bool = False
+    selection: Selection = Selection()
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanWishes":
+        """Return what a saved plan was asked for; it is looked at as hard as any fresh one."""
+        return cls(
+            max_deletes=int(plan.options.get("max_deletes", 3)),
+            is_refresh_only=plan.mode == REFRESH_ONLY,
+            selection=Selection(
+                plan.targets, plan.excludes, tuple(plan.options.get("replace", ()))
+            ),
+        )
+
+
+def make_plan(session: Session, wishes: PlanWishes) -> Planned:
     """Return the plan of the project as it is.
 
     Raises: FindingsError, PlanError, StateError.
@@ -57,7 +76,7 @@ def make_plan(
     with open_state(session) as state:
         for path in waiting(session.rescue_folders, state.meta().lineage):
             session.say(f"note[errored_state_present]: apply waits for brewslm state push {path}")
-        return _planned(_built(session, state, refresh, max_deletes, saves_cache))
+        return _planned(_built(session, state, wishes))
 
 
 def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> Planned:
@@ -66,9 +85,8 @@ def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> P
     Raises: PlanError, StalePlanError, RefusedError.
     """
     saved = read_saved(path, expect_digest)
-    deletes = int(saved.options.get("max_deletes", 3))
     with open_state(session) as state:
-        built = _built(session, state, "auto", deletes, saves_cache=True)
+        built = _built(session, state, PlanWishes.of(saved))
         check_current(saved, state, built.plan)
     fresh = _planned(built)
     return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare)
@@ -158,26 +176,27 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
     )
 
 
-def _built(
-    session: Session, state: StateReader, refresh: str, max_deletes: int, saves_cache: bool
-) -> Built:
+def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
     host = observe_host()
     manifest = load_manifest(session.root, session.manifest, host)
     cache_path = session.cache / "digests.json"
     digests = _load_cache(cache_path)
-    digests.trusts_stat = refresh != "full"
+    digests.trusts_stat = wishes.refresh != "full"
     options = PlanOptions(
         scratch=_scratch(session),
         digests=digests,
         environment=session.environment,
         git_commit=git_commit(session.root),
-        refresh=refresh,
-        max_deletes=max_deletes,
+        refresh=wishes.refresh,
+        max_deletes=wishes.max_deletes,
+        home=session.home,
+        is_refresh_only=wishes.is_refresh_only,
+        selection=wishes.selection,
         memory_bytes=host.memory_bytes,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
     built = build(manifest, state, session.artifacts(), options)
-    if digests.is_changed and saves_cache and options.scratch == session.cache:
+    if digests.is_changed and options.scratch == session.cache:
         try:
             write_atomic(cache_path, orjson.dumps(digests.to_json()))
         except OSError as error:

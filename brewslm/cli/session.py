@@ -82,6 +82,13 @@ class Session(Struct, frozen=True):
         url = self._shared("artifacts")
         return LocalStore(self.home / "store") if url is None else open_shared_artifacts(url)
 
+    def is_state_apart(self) -> bool:
+        """Return whether other states than this one may lead to bytes in the artifact store.
+
+        Raises: ManifestError, StateError, RefusedError.
+        """
+        return self._shared("artifacts") is not None and self._shared("state") is None
+
     def _shared(self, store: str) -> str | None:
         """Return the URL of a shared store that the manifest names."""
         url = backend_url(self.root, self.manifest, store, self.environment)

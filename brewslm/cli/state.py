@@ -1,25 +1,29 @@
-"""`brewslm state`: what the state remembers, and putting back what it could not take."""
+"""`brewslm state`: what the state remembers, edits by hand, and putting back what it could not
+take.
+"""
 
 import json
-import uuid
 from pathlib import Path
 
 import click
 from msgspec.structs import asdict
 
-from brewslm.apply.executor import ApplyFacts
+from brewslm.address import Address
+from brewslm.apply import state_edits
+from brewslm.apply.clock import SystemClock
+from brewslm.apply.desk import Place
 from brewslm.apply.interruption import Stop
 from brewslm.apply.promotion import repair_pointers
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.cli.leasing import hold_lease
+from brewslm.cli.addresses import unknown_address
+from brewslm.cli.approval import standing
+from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state, write_output
-from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.cli.show import command as show_command
-from brewslm.cli.usage import SuggestingGroup
+from brewslm.cli.usage import SuggestingGroup, UsageError
 from brewslm.contracts import Work
-from brewslm.errors import StateError
-from brewslm.events import Event
+from brewslm.errors import ExitCode, StateError
 from brewslm.files import move
 from brewslm.render.overview import render_addresses
 from brewslm.stages.kinds import KINDS
@@ -30,7 +34,7 @@ from brewslm.state.rescue import Unwritten, push, read_unwritten
 
 @click.group("state", cls=SuggestingGroup)
 def command() -> None:
-    """List and show what the state remembers."""
+    """List, show and edit what the state remembers."""
 
 
 @command.command("list")
@@ -66,21 +70,86 @@ def show_resource(ctx: click.Context, address: str, is_json: bool) -> int:
     return int(ctx.invoke(show_command, what=address, is_json=is_json))
 
 
+@command.command("rm")
+@click.argument("address")
+@click.option("--dry-run", is_flag=True, help="Say what would be forgotten and do nothing.")
+@click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
+@click.pass_obj
+def forget(session: Session, address: str, dry_run: bool, lock_timeout: str) -> int:
+    """Forget one resource; its bytes and your files stay."""
+    wait_s = seconds(lock_timeout)
+    with open_state(session) as state:
+        records = state.resources()
+        if address not in records:
+            raise unknown_address(address, records)
+        state_edits.check_removal(state)
+    if dry_run:
+        session.put(f"Would forget {address}.\n")
+        return ExitCode.DONE
+    facts, place = standing(session), Place(session.home, session.artifacts())
+    with hold_lease(session, facts, unheard, Stop(), wait_s, "state rm") as held:
+        state_edits.remove(address, place, held, facts, SystemClock())
+    session.put(f"Forgot {address}. If the manifest has it still, the next apply makes it again.\n")
+    return ExitCode.DONE
+
+
+@command.command("mv")
+@click.argument("old")
+@click.argument("new")
+@click.option("--dry-run", is_flag=True, help="Say what would change and do nothing.")
+@click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
+@click.pass_obj
+def rename(session: Session, old: str, new: str, dry_run: bool, lock_timeout: str) -> int:
+    """Give a source or an adapter another address; nothing is done again for that."""
+    wait_s = seconds(lock_timeout)
+    with open_state(session) as state:
+        records = state.resources()
+        if old not in records:
+            raise unknown_address(old, records)
+        changed = state_edits.moved(state, old, _address(new))
+    if dry_run:
+        following = ", ".join(item.address for item in changed if item.address != new) or "nothing"
+        session.put(f"Would rename {old} to {new}; following: {following}.\n")
+        return ExitCode.DONE
+    facts = standing(session)
+    with hold_lease(session, facts, unheard, Stop(), wait_s, "state mv") as held:
+        state_edits.move(old, new, held, facts, SystemClock())
+    session.put(f"{old} is {new} now. Rename it in the manifest too.\n")
+    return ExitCode.DONE
+
+
+def _address(text: str) -> str:
+    """Return an address as it is recorded.
+
+    Raises: UsageError for what is none.
+    """
+    try:
+        return str(Address.parse(text))
+    except ValueError as error:
+        raise UsageError(
+            f'"{text}" is no address',
+            code="usage_error",
+            found=text,
+            expected='kind.name, or kind["odd name"]',
+            remedy="write data_source.NAME or adapter.NAME",
+        ) from error
+
+
 @command.command("push")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_obj
 def push_record(session: Session, file: Path) -> int:
     """Put a record into the state that an apply could not write."""
     unwritten = read_unwritten(_read(file))
-    facts = ApplyFacts(uuid.uuid4().hex, actor_of(session.environment), git_commit="")
-    with hold_lease(session, facts, _silent, Stop(), wait_s=0, is_pushing=True) as state:
+    held = hold_lease(session, standing(session), unheard, Stop(), 0, "state push", is_pushing=True)
+    with held as state:
         _check_kept(unwritten, session.artifacts())
         serial = push(unwritten, state)
         with state.holding():
             repair_pointers(session.home, state)
     move(file, file.with_name(f"{file.name}.pushed"))
     session.put(f"{unwritten.operation.address} is recorded, serial {serial}.\n")
-    return 0
+    return ExitCode.DONE
 
 
 @command.command("pull")
@@ -119,7 +188,3 @@ def _check_kept(unwritten: Unwritten, artifacts: ArtifactReader) -> None:
         if record.kind in KINDS and KINDS[record.kind].work in (Work.DOOR, Work.POINTER):
             for output in record.outputs.values():
                 artifacts.verify(output)
-
-
-def _silent(_event: Event) -> None:
-    """Hear of an event and say nothing."""

@@ -11,7 +11,7 @@ import click
 from brewslm.apply.evaluation import LOADING
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
-from brewslm.cli.planning import Planned, check_libraries, make_plan, open_state
+from brewslm.cli.planning import Planned, PlanWishes, check_libraries, make_plan, open_state
 from brewslm.cli.session import Session
 from brewslm.contracts import Job, Output
 from brewslm.errors import ApplyError, PlanError
@@ -39,7 +39,7 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
             remedy="brewslm apply",
         )
     check_libraries("brewslm try", training.spec["config"]["quantization"])
-    planned = make_plan(session)
+    planned = make_plan(session, PlanWishes())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
         worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)

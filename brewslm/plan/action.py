@@ -12,6 +12,7 @@ DriftKind = Literal[
     "missing", "changed", "pointer_moved", "upstream_moved", "permission", "unknown"
 ]
 Label = Literal["exact", "estimated", "unknown"]
+DRIFT_REPAIR = "drift_repair"
 
 
 class PlanValue(BaseModel):
@@ -117,6 +118,10 @@ class Action(PlanValue):
     nearest: dict[str, Any] | None = None
     """When nothing can be reused: the nearest earlier run {revision, fingerprint, differs}."""
     resume: Resume | None = None
+    moved_from: str = ""
+    """The address that its record has so far, where it was renamed."""
+    replaces: bool = False
+    """The work is done again, whatever is kept of it."""
     may_stop: bool = False
     """An upstream might yield the same digest again, and then this action is not needed."""
     data: dict[str, Any] | None = None
@@ -135,6 +140,11 @@ class Action(PlanValue):
         """Whether apply has to do anything."""
         return self.operation is not Operation.NOOP
 
+    @property
+    def is_repair(self) -> bool:
+        """Whether all it does is to lay out again what is recorded and kept."""
+        return self.reason == DRIFT_REPAIR and self.before == self.after
+
 
 class Drift(PlanValue):
     """A recorded thing that differs from the real one."""
@@ -145,6 +155,9 @@ class Drift(PlanValue):
     before: Any = None
     after: Any = None
     repair: str = ""
+    """What apply does about it; empty when it leaves it alone."""
+    remedy: str = ""
+    """What a person can do where apply does nothing."""
 
 
 class GateChange(PlanValue):

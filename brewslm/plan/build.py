@@ -1,4 +1,4 @@
-"""Build the plan: walk the resources, compare wanted, remembered and real, and say what follows.
+"""Build the plan: what is known, the walk over the resources, and the value that comes of it.
 
 The walk is the same for every kind. What differs comes from the kind's declaration: whether its
 outputs are read off files while planning, made by a door, or a pointer that moves.
@@ -13,44 +13,28 @@ from msgspec import Struct
 from brewslm import __version__
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.contracts import Category, Operation, Output, Spec, Work, spec_values
+from brewslm.contracts import Spec
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest
-from brewslm.plan import price, refresh
-from brewslm.plan.action import Action, Drift, HeldBack, Reuse, snapshot
+from brewslm.plan import price
+from brewslm.plan.action import Action
 from brewslm.plan.base_model import BaseModel
-from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
-from brewslm.plan.counts import counts_of
 from brewslm.plan.deletes import delete_actions
-from brewslm.plan.earlier import find_nearest, find_resume, find_reuse
 from brewslm.plan.findings import Findings
-from brewslm.plan.fit import check_fit
 from brewslm.plan.graph import ordered
-from brewslm.plan.identity import facts_from, input_digests
-from brewslm.plan.judging import Judgement, failing_gates, judge
 from brewslm.plan.known import Known
+from brewslm.plan.moves import renamed
 from brewslm.plan.observation import observe
 from brewslm.plan.options import PlanOptions
-from brewslm.plan.plan import Plan, ProjectFacts
-from brewslm.plan.pricing import Pricing
+from brewslm.plan.plan import REFRESH_ONLY, Plan, ProjectFacts
+from brewslm.plan.selection import Selected, left_out, partial_words
+from brewslm.plan.walk import Walk, unchanged
 from brewslm.stages.kinds import KINDS
-from brewslm.state.records import ResourceRecord, Status
+from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 
 __all__ = ["Built", "PlanOptions", "build", "build_plan"]
-
-_MODEL = Address("model")
-_TRAINING = Address("training_plan")
-_EVAL_PACK = Address("eval_pack")
-_DEPLOYMENT = Address("deployment")
-_HELD_BY_HOST = ("dtype", "attn_implementation")
-"""Host values of training that also say how a model is loaded for answering."""
-_PENDING_OUTPUTS = {
-    "training_plan": ("lora_adapter", "run"),
-    "eval_pack": ("decision", "metrics", "verdict"),
-    "export": ("files",),
-    "deployment": ("promoted",),
-}
 
 
 class Built(Struct):
@@ -76,263 +60,80 @@ def build(
     """Return the plan of a project with what apply needs beside it."""
     findings = Findings(manifest, [*manifest.findings, *unavailable(manifest)])
     records = state.resources()
+    selected = Selected.of(options.selection, manifest.specs(), records)
     known = observe(manifest, records, artifacts, options, findings)
-    walk = _Walk(known, records, state, artifacts, options, findings)
-    actions = [walk.action(address) for address in ordered(known.specs)]
-    actions += delete_actions(records, known.specs, options.max_deletes, findings)
+    records = renamed(records, known.moves)
+    walk = Walk(known, records, state, artifacts, options, findings)
+    actions = _actions(walk, selected, known, records, options, findings)
     meta = state.meta()
     plan = Plan(
         tool_version=__version__,
-        options={"refresh": options.refresh, "max_deletes": options.max_deletes},
+        options=_told_options(options),
         project=ProjectFacts(name=manifest.name, lineage=meta.lineage, serial=meta.serial),
         effective_manifest=manifest.effective,
+        mode=REFRESH_ONLY if options.is_refresh_only else "normal",
         manifest_digest=manifest.digest,
         git_commit=options.git_commit,
         stage_versions={name: kind.version for name, kind in KINDS.items()},
+        is_complete=selected.is_complete,
         is_applyable=not findings.has_errors,
+        targets=options.selection.targets,
+        excludes=options.selection.excludes,
         inputs=tuple(sorted(known.inputs, key=lambda item: (item.address, item.path))),
         actions=tuple(actions),
-        drift=tuple(walk.drift),
+        drift=tuple(sorted(walk.drift, key=lambda item: (item.address, item.path))),
         findings=tuple(item.to_json() for item in findings.sorted()),
-        gate_changes=walk.judgement.changes if walk.judgement else (),
+        gate_changes=walk.gate_changes,
         held_back=walk.held_back,
         estimate=price.total([item.estimate for item in actions if item.is_work]),
     ).sealed()
     return Built(plan, known.specs, known.base, known.prepared_folder)
 
 
-class _Walk:
-    """Goes through the resources in order; what one of them yields is known to the next."""
+def _told_options(options: PlanOptions) -> dict[str, Any]:
+    told: dict[str, Any] = {"refresh": options.refresh, "max_deletes": options.max_deletes}
+    if options.selection.replaces:
+        told["replace"] = list(options.selection.replaces)
+    return told
 
-    def __init__(
-        self,
-        known: Known,
-        records: Mapping[str, ResourceRecord],
-        state: StateReader,
-        artifacts: ArtifactReader,
-        options: PlanOptions,
-        findings: Findings,
-    ) -> None:
-        self._known = known
-        self._records = records
-        self._state = state
-        self._artifacts = artifacts
-        self._options = options
-        self._findings = findings
-        self._pricing = Pricing(known, state, options.device)
-        self._changes: dict[Address, Category] = {}
-        self._blocked: set[Address] = set()
-        self._failing: tuple[str, ...] = ()
-        self.drift: list[Drift] = []
-        self.judgement: Judgement | None = None
 
-    def action(self, address: Address) -> Action:
-        """Return what happens to a resource, all that it consumes having been walked."""
-        draft = self._draft(address)
-        if address == _EVAL_PACK:
-            self._judge(draft)
-        record = draft.record
-        if self._is_gate_blocked(draft):
-            return self._blocked_noop(draft)
-        if record is None or not draft.is_same:
-            return self._work(draft, difference(draft))
-        drift = refresh.drift_of(record, self._artifacts, self._options.refresh)
-        if drift:
-            self.drift += drift
-            is_damaged = any(item.kind == "changed" for item in drift)
-            reason = "artifact_corrupt" if is_damaged else "artifact_missing"
-            return self._work(draft, reason, [item.path for item in drift])
-        if record.status is Status.FAILED:
-            return self._work(draft, "previous_failed")
-        if record.spec != spec_values(draft.spec):
-            return self._work(draft, "metadata_changed")
-        return self._noop(draft, record)
+def _actions(
+    walk: Walk,
+    selected: Selected,
+    known: Known,
+    records: Mapping[str, ResourceRecord],
+    options: PlanOptions,
+    findings: Findings,
+) -> list[Action]:
+    order = ordered(known.specs)
+    if options.is_refresh_only:
+        return [walk.checked(address) for address in order if str(address) in records]
+    walk.replaced = selected.replaced
+    actions = [walk.action(address) for address in order]
+    kept = {*known.specs, *selected.left_out}
+    deletes = delete_actions(records, kept, options.max_deletes, findings)
+    spared = [
+        unchanged(records[str(address)], "not_targeted")
+        for address in sorted(selected.left_out - known.specs.keys())
+        if str(address) in records
+    ]
+    pending = [
+        item for item in actions if item.is_work and item.parsed_address in selected.left_out
+    ]
+    if pending or spared:
+        _note_partial([*pending, *spared], findings)
+        actions = [left_out(item) if item in pending else item for item in actions]
+        walk.leave_drift({item.address for item in pending})
+    walk.refuse_other_base(actions)
+    return actions + spared + deletes
 
-    @property
-    def held_back(self) -> HeldBack | None:
-        """What is left alone because the evaluation is known not to pass."""
-        if _EVAL_PACK not in self._blocked:
-            return None
-        promoted = self._records.get(str(_DEPLOYMENT))
-        return HeldBack(
-            gates=self._failing,
-            addresses=tuple(str(item) for item in sorted(self._blocked - {_EVAL_PACK})),
-            revision=promoted.revision if promoted else None,
-            alias=str(promoted.values.get("alias", "")) if promoted else "",
-        )
 
-    def _draft(self, address: Address) -> Draft:
-        kind, spec = KINDS[address.kind], self._known.specs[address]
-        digests = input_digests(kind, address, self._known.specs, self._known.outputs)
-        is_known = all(digest is not None for digest in digests.values())
-        facts: dict[str, Any] | None = None
-        if is_known and (kind.work is not Work.OBSERVED or address in self._known.outputs):
-            facts = facts_from(kind, spec, digests)
-            if address in self._known.contents:
-                facts["content"] = self._known.contents[address]
-        return Draft(
-            address=address,
-            kind=kind,
-            spec=spec,
-            wanted=self._known.wanted[address],
-            record=self._records.get(str(address)),
-            facts=facts,
-            inputs=digests,
-        )
-
-    def _judge(self, draft: Draft) -> None:
-        if not self._known.prepared or _MODEL not in self._known.outputs:
-            return
-        deployment = self._records.get(str(_DEPLOYMENT))
-        pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}
-        self.judgement = judge(
-            self._known.specs,
-            self._known.prepared,
-            self._known.outputs | pointer,
-            draft.record,
-            self._records.get("workflow"),
-            self._artifacts,
-            candidate_is_known=draft.facts is not None,
-        )
-        self._findings.place(self.judgement.findings)
-
-    def _is_gate_blocked(self, draft: Draft) -> bool:
-        """Whether what waits for the verdict can't go on, because it is known not to be PASS."""
-        return draft.kind.name in ("export", "deployment") and _EVAL_PACK in self._blocked
-
-    def _blocked_noop(self, draft: Draft) -> Action:
-        record = draft.record
-        self._known.outputs[draft.address] = dict(record.outputs) if record else {}
-        self._blocked.add(draft.address)
-        before = snapshot(record.spec, record.outputs) if record else None
-        return Action(
-            address=str(draft.address),
-            target=draft.kind.name,
-            name=draft.address.name,
-            operation=Operation.NOOP,
-            reason="gate_blocked",
-            before=before,
-            after=before,
-            fingerprint=record.fingerprint if record else None,
-            facts=record.facts if record else None,
-        )
-
-    def _noop(self, draft: Draft, record: ResourceRecord) -> Action:
-        self._known.outputs[draft.address] = dict(record.outputs)
-        self._known.values[draft.address] = dict(record.values)
-        is_blocked = draft.address == _EVAL_PACK and record.status is Status.QUARANTINED
-        if is_blocked:
-            self._blocked.add(draft.address)
-            self._failing = failing_gates(record.values.get("gates", ()))
-        before = snapshot(record.spec, record.outputs)
-        return Action(
-            address=str(draft.address),
-            target=draft.kind.name,
-            name=draft.address.name,
-            operation=Operation.NOOP,
-            reason="gate_blocked" if is_blocked else "unchanged",
-            host=self._host(draft),
-            before=before,
-            after=before,
-            fingerprint=record.fingerprint,
-            facts=record.facts,
-        )
-
-    def _work(self, draft: Draft, reason: str, missing: Sequence[str] = ()) -> Action:
-        """Return an action that has something to do; missing: outputs that are not there any
-        more.
-        """
-        record, address, kind = draft.record, draft.address, draft.kind
-        reuse = None if missing else find_reuse(draft, self._artifacts)
-        resume = find_resume(draft, self._state) if reuse is None else None
-        outputs = self._known_outputs(draft, reuse)
-        unknown = self._unknown_outputs(draft, outputs)
-        category = heaviest_category(draft, reason, self._changes)
-        self._changes[address] = category
-        self._note_outcome(draft, outputs, is_whole=not unknown)
-        priced = self._pricing.price_of(draft, reuse, self.judgement)
-        if reuse is None:
-            capacity_bytes = self._options.memory_bytes
-            check_fit(draft, priced.memory_bytes, self._known, capacity_bytes, self._findings)
-        after = snapshot(spec_values(draft.spec), outputs)
-        if kind.work is Work.OBSERVED:
-            after["values"] = self._known.values.get(address, {})
-        return Action(
-            address=str(address),
-            target=kind.name,
-            name=address.name,
-            operation=Operation.UPDATE if record else Operation.CREATE,
-            category=category,
-            reason="resume" if resume and reason == "not_recorded" else reason,
-            causes=causes(draft, missing),
-            fields_changed=tuple(draft.fields_changed),
-            before=snapshot(record.spec, record.outputs) if record else None,
-            after=after,
-            after_unknown={"outputs": dict.fromkeys(unknown, True)} if unknown else {},
-            origins=dict(sorted(draft.wanted.origins.items())),
-            host=self._host(draft),
-            fingerprint=draft.identity,
-            facts=draft.facts,
-            reuse=reuse,
-            nearest=find_nearest(draft, self._artifacts) if reuse is None else None,
-            resume=resume,
-            may_stop=bool(draft.unknown) and record is not None,
-            data=self._data(draft),
-            keeps=self._keeps(draft),
-            estimate=priced,
-        )
-
-    def _note_outcome(self, draft: Draft, outputs: dict[str, Output], *, is_whole: bool) -> None:
-        """Let what consumes this resource see what is known of it."""
-        if is_whole and outputs:
-            self._known.outputs[draft.address] = outputs
-        else:
-            self._known.outputs.pop(draft.address, None)
-        if draft.address != _EVAL_PACK or self.judgement is None:
-            return
-        if self.judgement.verdict not in (None, "PASS"):
-            self._blocked.add(draft.address)
-            self._failing = self.judgement.failing
-
-    def _known_outputs(self, draft: Draft, reuse: Reuse | None) -> dict[str, Output]:
-        if draft.kind.work is Work.OBSERVED:
-            return self._known.outputs.get(draft.address, {})
-        if reuse is not None:
-            return {str(item["name"]): Output.from_json(item) for item in reuse.outputs}
-        if draft.kind.work is Work.POINTER and not draft.unknown:
-            return {"promoted": self._known.outputs[_TRAINING]["lora_adapter"]}
-        if draft.address == _EVAL_PACK and self.judgement is not None:
-            return dict(self.judgement.known)
-        return {}
-
-    def _unknown_outputs(self, draft: Draft, known: Mapping[str, Output]) -> list[str]:
-        if draft.kind.work in (Work.RECORD, Work.OBSERVED):
-            return []
-        names = set(_PENDING_OUTPUTS[draft.kind.name])
-        if draft.address == _EVAL_PACK and self.judgement is not None:
-            names |= set(self.judgement.part_names)
-        is_whole = known and draft.address != _EVAL_PACK
-        return [] if is_whole or "verdict" in known else sorted(names - set(known))
-
-    def _host(self, draft: Draft) -> dict[str, Any]:
-        """Return what this host uses instead; whoever loads the trained model holds it like
-        training did.
-        """
-        if draft.kind.name not in ("eval_pack", "export"):
-            return draft.wanted.host
-        training = self._known.wanted.get(_TRAINING)
-        held = training.host if training else {}
-        return {name: held[name] for name in _HELD_BY_HOST if name in held}
-
-    def _data(self, draft: Draft) -> dict[str, Any] | None:
-        if draft.address == _EVAL_PACK and self.judgement is not None:
-            return self.judgement.facts
-        return counts_of(draft, self._known, self._artifacts)
-
-    def _keeps(self, draft: Draft) -> str:
-        promoted = self._records.get(str(_DEPLOYMENT))
-        if draft.record is None or promoted is None:
-            return ""
-        if draft.kind.name not in ("training_plan", "deployment"):
-            return ""
-        return f"what revision {promoted.revision} promoted until every required gate has passed"
+def _note_partial(pending: Sequence[Action], findings: Findings) -> None:
+    findings.report(
+        FindingCode.PARTIAL_PLAN,
+        Address("project"),
+        "",
+        partial_words(pending),
+        "brewslm plan without --target and --exclude shows all of it",
+        severity=Severity.WARNING,
+    )

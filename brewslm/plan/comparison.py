@@ -18,7 +18,14 @@ from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord
 
 _OWN_REASONS = frozenset(
-    {"not_recorded", "content_changed", "artifact_missing", "artifact_corrupt", "version_raised"}
+    {
+        "replace_requested",
+        "not_recorded",
+        "content_changed",
+        "artifact_missing",
+        "artifact_corrupt",
+        "version_raised",
+    }
 )
 """Reasons that lie in the resource itself, without any field of it having changed."""
 

@@ -52,10 +52,12 @@ def judge(
     artifacts: ArtifactReader,
     *,
     candidate_is_known: bool,
+    is_redone: bool = False,
 ) -> Judgement:
     """Return what can be said about the evaluation before anything runs.
 
-    candidate_is_known: whether the candidate and all rows are known by digest.
+    candidate_is_known: whether the candidate and all rows are known by digest; is_redone: whether
+    everything is made again, whatever is kept of it.
     """
     try:
         shape = shape_of(specs, prepared, outputs)
@@ -75,7 +77,7 @@ def judge(
     ]
     changes = _changes(shape, record)
     findings += _weakened(changes, workflow)
-    missing, names, known = _parts(shape, outputs, artifacts, rows)
+    missing, names, known = _parts(shape, outputs, artifacts, rows, is_redone=is_redone)
     verdict = _verdict(shape, known.get("metrics"), artifacts) if candidate_is_known else None
     facts: dict[str, Any] = {
         "tiers": {
@@ -119,6 +121,8 @@ def _parts(
     outputs: Mapping[Address, Mapping[str, Output]],
     artifacts: ArtifactReader,
     rows: Mapping[str, int],
+    *,
+    is_redone: bool,
 ) -> tuple[dict[str, int], tuple[str, ...], dict[str, Output]]:
     """Return the prediction parts that have to be generated, the names of all parts, and the parts
     that are there.
@@ -130,7 +134,7 @@ def _parts(
     parts = shape.prediction_parts(candidate.digest if candidate else None)
     for (_, name), part in parts.items():
         names += [part.name, part.name.replace("predictions", "scores", 1)]
-        kept = _kept(part, artifacts)
+        kept = {} if is_redone else _kept(part, artifacts)
         if kept:
             known[part.name] = next(iter(kept.values()))
         else:

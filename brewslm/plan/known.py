@@ -26,7 +26,11 @@ class Known(Struct):
     contents: dict[Address, str] = field(default_factory=dict)
     """Digest of the bytes of what is read from outside: the base model, the sources."""
     inputs: list[PlanInput] = field(default_factory=list)
+    moves: dict[str, str] = field(default_factory=dict)
+    """Recorded address to wanted address of what was renamed."""
     base: BaseModel | None = None
+    found_base: BaseModel | None = None
+    """The base model as its files are now, where they are not the recorded ones."""
     prepared_folder: Path | None = None
     """The prepared rows, when this plan made them."""
     is_data_whole: bool = True

@@ -18,6 +18,7 @@ from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
+from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackContentSpec
@@ -70,9 +71,10 @@ class _Observation:
                 severity=Severity.WARNING,
             )
         self._model()
-        self._pack()
-        self._data()
-        self._training()
+        if not self._options.is_refresh_only:
+            self._pack()
+            self._data()
+            self._training()
         return self._known
 
     def _model(self) -> None:
@@ -112,10 +114,21 @@ class _Observation:
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
             )
+        base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
+        """Return what is recorded of a model whose files are others now, though the manifest asks
+        for the same one; what was found is kept apart as drift.
+        """
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, base.folder)
+        if recorded is None or recorded.digest == base.digest:
+            return base
+        self._known.found_base = base
+        return recorded
 
     def _base_model(self, spec: ModelSpec) -> BaseModel | None:
         """Return the base model, off the record where that is to be trusted; None when its files
@@ -149,6 +162,9 @@ class _Observation:
             source = known.specs[address]
             if isinstance(source, DataSourceSpec):
                 self._note_input(address, source_path(source), digest, size_bytes)
+        known.moves = find_moves(known.specs, self._records, known.contents)
+        if known.moves:
+            self._records = renamed(self._records, known.moves)
         if self._is_recorded(contents):
             for address in refresh.data_addresses(known.specs):
                 record = self._records[str(address)]
@@ -200,6 +216,8 @@ class _Observation:
         return contents
 
     def _is_recorded(self, contents: Mapping[Address, tuple[str, int]]) -> bool:
+        if any(refresh.is_of_data(written) for written in self._options.selection.replaces):
+            return False
         return refresh.is_data_recorded(
             self._known.specs,
             contents,

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.selection import Selection
 
 
 class PlanOptions(Struct, frozen=True):
@@ -21,6 +22,11 @@ class PlanOptions(Struct, frozen=True):
     refresh: str = "auto"
     """auto, none or full."""
     max_deletes: int = 3
+    home: Path | None = None
+    """The .brewslm folder whose laid-out files and links are compared; None looks at none."""
+    is_refresh_only: bool = False
+    """Whether only drift is looked for; the manifest's wishes are left for another plan."""
+    selection: Selection = Selection()
     memory_bytes: int | None = None
     """Capacity of the device that trains, None when unknown."""
     device: Device = field(default_factory=Device)

@@ -5,9 +5,20 @@ from typing import Any, Literal
 from brewslm.contracts import Operation
 from brewslm.diagnostics import Finding
 from brewslm.fingerprint import canonical_json, digest_value
-from brewslm.plan.action import Action, Drift, GateChange, HeldBack, PlanInput, PlanValue, Price
+from brewslm.plan.action import (
+    DRIFT_REPAIR,
+    Action,
+    Drift,
+    GateChange,
+    HeldBack,
+    PlanInput,
+    PlanValue,
+    Price,
+)
 
 FORMAT_VERSION = "1.0"
+REFRESH_ONLY = "refresh_only"
+_REPAIRS = frozenset({DRIFT_REPAIR, "artifact_missing", "artifact_corrupt"})
 
 
 class ProjectFacts(PlanValue):
@@ -73,6 +84,17 @@ class Plan(PlanValue):
     @property
     def has_changes(self) -> bool:
         """Whether apply would do anything: an action that is no noop, or drift to repair."""
-        return any(action.is_work for action in self.actions) or any(
-            drift.repair for drift in self.drift
-        )
+        if any(action.is_work for action in self.actions):
+            return True
+        return self.mode != REFRESH_ONLY and any(drift.repair for drift in self.drift)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a plan counts as one with changes: of a drift check, any drift does."""
+        return self.has_changes or (self.mode == REFRESH_ONLY and bool(self.drift))
+
+    @property
+    def is_only_repair(self) -> bool:
+        """Whether nothing is wanted that is not recorded, and drift is all there is to act on."""
+        reasons = {action.reason for action in self.actions if action.is_work}
+        return bool(self.drift) and reasons <= _REPAIRS

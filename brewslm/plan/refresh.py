@@ -13,13 +13,15 @@ from brewslm.errors import ArtifactError
 from brewslm.plan.action import Drift, DriftKind
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.data import tag_columns
-from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.data_source import DataSourceSpec, locator_of
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, Status
 
 NONE, FULL = "none", "full"
 _DATASET = "dataset"
 _DATA_KINDS = ("data_source", "adapter", "dataset")
+LOST = frozenset({"missing", "changed"})
+"""Kinds of drift after which an output has to be made again."""
 _KINDS: dict[str, DriftKind] = {"artifact_missing": "missing", "artifact_corrupt": "changed"}
 
 
@@ -55,6 +57,11 @@ def data_addresses(specs: Mapping[Address, Spec]) -> list[Address]:
     return [address for address in specs if address.kind in _DATA_KINDS]
 
 
+def is_of_data(written: str) -> bool:
+    """Return whether an address or a kind is one of those that are computed from rows."""
+    return written.startswith(_DATA_KINDS)
+
+
 def is_data_recorded(
     specs: Mapping[Address, Spec],
     contents: Mapping[Address, tuple[str, int]],
@@ -79,7 +86,7 @@ def is_data_recorded(
     dataset = records[_DATASET]
     if dataset.values.get("tag_columns") != list(tag_columns(specs)):
         return False
-    if drift_of(dataset, artifacts, refresh):
+    if any(item.kind in LOST for item in drift_of(dataset, artifacts, refresh)):
         return False
     template = (dataset.values.get("manifest") or {}).get("chat_template") or {}
     expected = base.template_digest if base else None
@@ -87,12 +94,23 @@ def is_data_recorded(
 
 
 def _is_as_recorded(record: ResourceRecord, spec: Spec, content: tuple[str, int] | None) -> bool:
-    same_spec = record.facts.get("spec") == counting_values(spec)
+    same_spec = record.facts.get("spec") == counting_values(spec) or _is_only_moved(record, spec)
     same_version = record.facts.get("version") == KINDS[record.kind].version
     same_content = record.kind != "data_source" or (
         content is not None and record.facts.get("content") == content[0]
     )
     return same_spec and same_version and same_content and record.status is Status.CURRENT
+
+
+def _is_only_moved(record: ResourceRecord, spec: Spec) -> bool:
+    """Return whether a source is the recorded one at another path, read in the same way."""
+    if not isinstance(spec, DataSourceSpec):
+        return False
+    recorded = DataSourceSpec.model_validate(record.spec, strict=False)
+    place = {"file_path": recorded.file_path, "locator": recorded.locator}
+    is_read_alike = locator_of(recorded).partition(":")[0] == locator_of(spec).partition(":")[0]
+    there = spec.model_copy(update=place)
+    return is_read_alike and counting_values(there) == record.facts.get("spec")
 
 
 def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) -> list[Drift]:
@@ -102,23 +120,24 @@ def drift_of(record: ResourceRecord, artifacts: ArtifactReader, refresh: str) ->
     kind = KINDS[record.kind]
     found = []
     for name, output in sorted(record.outputs.items()):
-        if not _is_kept(kind, name):
+        if not is_kept(kind, name):
             continue
         difference = _difference(output, artifacts, reads_bytes=refresh == FULL)
         if difference is not None:
+            is_denied = difference == "permission"
             found.append(
                 Drift(
                     address=record.address,
                     kind=difference,
                     path=name,
                     before=output.digest,
-                    repair="apply makes it again",
+                    remedy="chmod -R u+rX .brewslm/store" if is_denied else "",
                 )
             )
     return found
 
 
-def _is_kept(kind: Kind, name: str) -> bool:
+def is_kept(kind: Kind, name: str) -> bool:
     """Return whether an output's bytes lie in the artifact store."""
     return kind.work in (Work.DOOR, Work.POINTER) or (kind.name, name) == (_DATASET, "prepared")
 
@@ -127,10 +146,12 @@ def _difference(
     output: Output, artifacts: ArtifactReader, *, reads_bytes: bool
 ) -> DriftKind | None:
     """Return what is wrong with an output, None when it is as recorded."""
-    if not reads_bytes:
-        return None if artifacts.is_present(output) else "missing"
+    if not reads_bytes and artifacts.is_present(output):
+        return None
     try:
         artifacts.verify(output)
     except ArtifactError as error:
         return _KINDS.get(error.code, "permission")
+    except OSError:
+        return "unknown"
     return None

@@ -17,10 +17,16 @@ _NEXT = {
     ExitCode.ERROR: "Something failed; what succeeded is recorded. To try the rest: brewslm apply",
     ExitCode.REFUSED: "Refused; nothing was promoted. To see what is left: brewslm plan",
 }
+_MENDED = "What drifted is as recorded again."
 
 
-def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> str:
-    """Return the closing text of an apply."""
+def render_ending(
+    summary: SummaryEvent, gates: Iterable[Mapping[str, Any]], left_out: str = ""
+) -> str:
+    """Return the closing text of an apply.
+
+    left_out: the sentence about what a partial plan left out.
+    """
     gates = list(gates)
     lines = []
     if gates:
@@ -30,11 +36,13 @@ def render_ending(summary: SummaryEvent, gates: Iterable[Mapping[str, Any]]) -> 
     if exit_code in _NEXT:
         lines.append(_NEXT[exit_code])
     elif summary.revision is None:
-        lines.append("Nothing had to be done.")
+        is_mended = summary.applied or summary.reused
+        lines.append(_MENDED if is_mended else "Nothing had to be done.")
     else:
         lines.append(f"Revision {summary.revision}, in {words.duration(summary.elapsed_s)}.")
     if not gates and "eval_pack" in (*summary.applied, *summary.reused):
         lines.append("No gate is set. Base and candidate side by side: brewslm show eval_pack")
+    lines += [left_out] if left_out else []
     return "\n".join(lines) + "\n"
 
 

@@ -4,15 +4,16 @@ size.
 
 from brewslm.contracts import Operation
 from brewslm.diagnostics import Finding, Severity
-from brewslm.plan.action import Action
-from brewslm.plan.plan import Plan
+from brewslm.plan.action import Action, Drift
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.render import words
 from brewslm.render.gates import held_line
-from brewslm.render.text import TextStyle, price_line, render_plan, summary_line
+from brewslm.render.text import TextStyle, drift_words, price_line, render_plan, summary_line
 
 MAX_SIZE = 60_000
 """Bytes of UTF-8 or UTF-16 units, whichever is more."""
 _MAX_TEXT = 200
+_MAX_LISTED = 50
 _WORDS = {
     Operation.CREATE: "create",
     Operation.UPDATE: "update",
@@ -62,6 +63,10 @@ def _head(plan: Plan) -> str:
     errors = sum(finding.severity is Severity.ERROR for finding in plan.finding_values)
     if errors:
         verdict = f"**Not applyable:** {words.plural(errors, 'error')}."
+    elif plan.mode == REFRESH_ONLY or (plan.drift and not plan.has_changes):
+        verdict = f"**{len(plan.drift)} drifted.** Nothing else was wanted or looked at."
+    elif not plan.has_changes and not plan.is_complete:
+        verdict = "**No changes in what was selected.**"
     elif not plan.has_changes:
         verdict = "**No changes.** The project is what brewslm.yaml says."
     else:
@@ -69,13 +74,17 @@ def _head(plan: Plan) -> str:
     held = ["", held_line(plan.held_back, code_span)] if plan.held_back else []
     lines = [verdict, *held, "", f"<!-- brewslm-plan {plan.digest.removeprefix('sha256:')} -->"]
     if plan.findings:
-        lines += ["", *(_finding(finding) for finding in plan.finding_values[:50])]
-        if len(plan.findings) > 50:
-            lines.append(f"- and {len(plan.findings) - 50} more findings")
+        lines += ["", *(_finding(finding) for finding in plan.finding_values[:_MAX_LISTED])]
+        if len(plan.findings) > _MAX_LISTED:
+            lines.append(f"- and {len(plan.findings) - _MAX_LISTED} more findings")
     weakened = [change for change in plan.gate_changes if change.weakened]
     if weakened:
         lines += ["", "### Weakened gates", ""]
         lines += [f"- {code_span(change.path)}: {change.kind}" for change in weakened]
+    if plan.drift:
+        lines += ["", "### Drift", "", *(_drift(item) for item in plan.drift[:_MAX_LISTED])]
+        if len(plan.drift) > _MAX_LISTED:
+            lines.append(f"- and {len(plan.drift) - _MAX_LISTED} more")
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +94,12 @@ def _finding(finding: Finding) -> str:
         f"- {finding.severity} `{finding.code}` at {place}: {code_span(finding.message)}; "
         f"do: {code_span(finding.actionable_fix)}"
     )
+
+
+def _drift(drift: Drift) -> str:
+    found = f" ({code_span(drift.after)})" if isinstance(drift.after, str) else ""
+    place = f"{code_span(drift.address)} {code_span(drift.path)}"
+    return f"- {place}: {drift.kind}{found}; {drift_words(drift)}"
 
 
 def _row(action: Action) -> str:

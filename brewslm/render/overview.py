@@ -71,6 +71,9 @@ def render_record(record: ResourceRecord, note: str = "") -> str:
         lines += ["", *(f"  {line}" for line in gate_table(gates).splitlines())]
     if note:
         lines += ["", note.rstrip()]
+    if record.former:
+        names = ", ".join(words.visible(name) for name in record.former)
+        lines += ["", f"  formerly     {names}"]
     lines += _section("spec", flat(record.spec))
     outputs = {name: item.digest for name, item in sorted(record.outputs.items())}
     lines += _section("outputs", outputs)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from brewslm.contracts import Operation
 from brewslm.diagnostics import Severity
 from brewslm.plan.action import Action, Drift, Estimate, GateChange, Price
-from brewslm.plan.plan import Plan
+from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.render import words
 from brewslm.render.data_lines import data_lines
 from brewslm.render.errors import render_finding
@@ -22,6 +22,9 @@ _LONG_TEXT = 60
 _MAX_CAUSES = 3
 
 NO_CHANGES = "No changes. The project is what brewslm.yaml says."
+NO_DRIFT = "No drift. What is really there is what was recorded."
+_NO_CHANGES_HERE = "No changes in what was selected."
+_HELD = "A rollback holds the deployment. To promote again: brewslm rollback --release"
 
 
 class TextStyle(Struct, frozen=True):
@@ -102,8 +105,25 @@ def _finding_block(plan: Plan, style: TextStyle) -> str:
 def _drift_block(drift: Iterable[Drift]) -> str:
     lines = ["  Drift: what is really there differs from what was recorded"]
     for item in drift:
-        lines.append(f"  ! {item.address} {item.path}: {item.kind}; {item.repair or 'left alone'}")
+        place = f"{words.visible(item.address)} {words.visible(item.path)}"
+        lines.append(f"  ! {place}: {item.kind}{found_words(item)}; {drift_words(item)}")
     return "\n".join(lines)
+
+
+def found_words(drift: Drift) -> str:
+    """Return what was found instead of the record, empty where nothing was."""
+    if not isinstance(drift.after, str) or not drift.after:
+        return ""
+    is_digest = drift.after.startswith("sha256:")
+    found = words.short_digest(drift.after) if is_digest else words.visible(drift.after)
+    return f" ({found})"
+
+
+def drift_words(drift: Drift) -> str:
+    """Return what apply does about drift, and what to do where it does nothing."""
+    if drift.repair:
+        return drift.repair
+    return f"apply leaves it alone; do: {drift.remedy}" if drift.remedy else "apply leaves it alone"
 
 
 def _gate_block(changes: Iterable[GateChange], *, weakened: bool) -> str:
@@ -222,6 +242,8 @@ def _reason_lines(action: Action) -> Iterator[tuple[str, str]]:
     if action.operation is Operation.NOOP:
         return
     yield "why", _why(action)
+    if action.moved_from:
+        yield "moved", f"from {words.visible(action.moved_from)}, recognised by what it holds"
     if action.reuse is not None:
         origin = f" from revision {action.reuse.revision}" if action.reuse.revision else ""
         names = ", ".join(str(item["name"]) for item in action.reuse.outputs)
@@ -250,9 +272,13 @@ def _why(action: Action) -> str:
 
 def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
     held = [held_line(plan.held_back, words.visible)] if plan.held_back else []
+    held += [_HELD] if any(item.reason == "held_by_rollback" for item in plan.actions) else []
+    if plan.mode == REFRESH_ONLY:
+        return _drift_check(plan)
     if not plan.has_changes:
-        return "\n".join([NO_CHANGES if not plan.drift else _drift_only(plan), *held])
-    lines = []
+        nothing = NO_CHANGES if plan.is_complete else _NO_CHANGES_HERE
+        return "\n".join([nothing if not plan.drift else _drift_only(plan), *held])
+    lines = [_drift_only(plan)] if plan.is_only_repair else []
     if hidden:
         noun = "resource" if hidden == 1 else "resources"
         lines.append(f"{hidden} unchanged {noun} hidden (--show-unchanged lists them)")
@@ -270,7 +296,24 @@ def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
 
 
 def _drift_only(plan: Plan) -> str:
-    return f"No changes wanted, {len(plan.drift)} drifted. apply would repair them."
+    repaired = sum(bool(item.repair) for item in plan.drift)
+    total = len(plan.drift)
+    them = "them" if repaired == total else f"{repaired} of them"
+    what = f"repair {them}" if repaired else "leave them alone"
+    return f"No changes wanted, {total} drifted. apply would {what}."
+
+
+def _drift_check(plan: Plan) -> str:
+    """Return the verdict of a plan that looked for drift alone."""
+    if not plan.drift:
+        return NO_DRIFT
+    repaired = sum(bool(item.repair) for item in plan.drift)
+    lines = [f"{len(plan.drift)} drifted; brewslm apply would repair {repaired} of them."]
+    taken = [action.address for action in plan.actions if action.is_work]
+    if taken:
+        what = ", ".join(taken)
+        lines.append(f"brewslm apply --refresh-only takes into the record what is there: {what}")
+    return "\n".join(lines)
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:

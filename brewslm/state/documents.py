@@ -43,6 +43,7 @@ def from_document(kind: type[R], document: Mapping[str, Any]) -> R:
         values["outputs"] = {
             name: Output.from_json(output) for name, output in values["outputs"].items()
         }
+        values["former"] = tuple(values.get("former", ()))
     elif kind is OperationRecord:
         values["status"] = OperationStatus(values["status"])
         values["checkpoints"] = tuple(values["checkpoints"])

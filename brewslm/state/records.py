@@ -54,6 +54,8 @@ class ResourceRecord(Struct, frozen=True):
     reason: str = ""
     serial: int = 0
     revision: int = 0
+    former: tuple[str, ...] = ()
+    """Addresses that it had before, newest first."""
 
 
 class OperationStatus(StrEnum):
@@ -128,6 +130,8 @@ class RevisionRecord(Struct, frozen=True):
     verdicts: dict[str, Any] = field(default_factory=dict)
     effective_manifest: dict[str, Any] = field(default_factory=dict)
     is_partial: bool = False
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """Address to name to the kept bytes of that resource as they were then."""
 
 
 class DeploymentRecord(Struct, frozen=True):

@@ -4,7 +4,8 @@ executor, scoring and gates.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import ResourceRecord
-from brewslm.state.store import StateStore
+from brewslm.state.store import StateSession, StateStore
 
 TOKENS_A_S, SETUP_S = 500.0, 2.0
 """How fast the scripted worker says that it trains, and what it needs beside."""
@@ -148,7 +149,9 @@ class Bench:
         cache = self.home / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         digests = DigestCache(time.time_ns(), trusts_stat=wanted.get("refresh") != "full")
-        options = PlanOptions(scratch=cache, digests=wanted.pop("digests", digests), **wanted)
+        options = PlanOptions(
+            scratch=cache, digests=wanted.pop("digests", digests), home=self.home, **wanted
+        )
         store = self.store()
         if not store.exists():
             return build(manifest, EmptyState(), self.artifacts(), options)
@@ -157,6 +160,17 @@ class Bench:
             return build(manifest, reader, self.artifacts(), options)
         finally:
             reader.close()
+
+    @contextmanager
+    def lease(self) -> Iterator[StateSession]:
+        """Lend a session under a lease."""
+        clock = self.clock
+        wanted = wanted_lease("ana@desk", "apply", clock.now(), clock.after(LIFETIME_S), {})
+        session = self.store().acquire(wanted, clock.now())
+        try:
+            yield session
+        finally:
+            session.release()
 
     def apply(self, built: Built | None = None, stop: Stop | None = None) -> Outcome:
         """Carry out a plan; `jobs` and `events` hold those of this call."""

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,37 @@ def test_sweeping_keeps_everything_that_was_kept(store: ArtifactStore, tmp_path:
     assert store.sweep() == 0
     store.verify(folder)
     assert store.read_bytes(data.digest) == b"b"
+
+
+def test_everything_that_is_kept_is_listed(store: ArtifactStore, tmp_path: Path) -> None:
+    assert store.stored() == []
+    folder = store.put_folder(write(tmp_path / "source", {"a": b"first", "b/c": b"second"}))
+    store.record_produced(produced(outputs={"lora_adapter": folder}))
+    listed = store.stored()
+    files = store.listing(folder.digest).values()
+    assert [item.digest for item in listed] == sorted(
+        [folder.digest, *(item.digest for item in files)]
+    )
+    sizes = {item.digest: item.size_bytes for item in listed}
+    assert {item.digest: item.size_bytes for item in files}.items() <= sizes.items()
+    assert all(item.kept_s <= time.time() + 1 for item in listed)
+
+
+def test_trash_is_taken_back_until_it_is_emptied(store: ArtifactStore) -> None:
+    one, other = store.put_bytes(b"weights"), store.put_bytes(b"other")
+    store.trash(one.digest)
+    store.trash(ABSENT)
+    assert not store.is_present(one)
+    assert [item.digest for item in store.stored()] == [other.digest]
+    store.sweep()
+    store.verify(one)
+    store.trash(one.digest)
+    store.put_bytes(b"weights")
+    store.trash(other.digest)
+    store.empty_trash()
+    store.sweep()
+    store.verify(one)
+    assert code_of(lambda: store.verify(other)) == "artifact_missing"
 
 
 def test_unknown_digests_are_missing(store: ArtifactStore, tmp_path: Path) -> None:

@@ -14,7 +14,19 @@ from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-_SHARED = {"addresses", "backend", "leasing", "main", "planning", "provenance", "session", "usage"}
+_SHARED = {
+    "addresses",
+    "applying",
+    "approval",
+    "backend",
+    "leasing",
+    "main",
+    "planning",
+    "provenance",
+    "selecting",
+    "session",
+    "usage",
+}
 
 
 def test_table_and_folder_agree() -> None:

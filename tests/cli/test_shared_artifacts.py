@@ -44,6 +44,14 @@ def test_second_clone_trains_nothing_and_promotes_the_same(first: Bench, second:
     assert digests[0] == digests[1]
 
 
+def test_bytes_that_other_states_may_need_are_not_deleted(first: Bench, run: Run) -> None:
+    assert first.apply().exit_code == 0
+    loose = first.artifacts().put_bytes(b"what another clone needs")
+    assert '"young": 1' in run("gc", "--json").out
+    run("gc", "--delete", "--grace", "0").says(6, "delete_refused")
+    first.artifacts().verify(loose)
+
+
 def test_damage_in_the_shared_store_is_never_reused(first: Bench, second: Bench) -> None:
     assert first.apply().exit_code == 0
     adapter = first.records()["training_plan"].outputs["lora_adapter"]
@@ -110,6 +118,10 @@ def test_whole_apply_leaves_a_second_clone_nothing_to_train(
     for clone in (bench, second):
         name_stores(clone, **stores).edit("threshold: 0.8", "threshold: 0.0")
     assert run("apply", "--auto-approve").code == 0
+    laid_out = run("--chdir", second.root, "apply", "--auto-approve")
+    assert laid_out.code == 0
+    assert "Apply: 0 applied, 3 reused" in laid_out.out
+    assert "What drifted is as recorded again." in laid_out.out
     again = run("--chdir", second.root, "apply", "--auto-approve")
     assert again.code == 0
     assert "Nothing had to be done." in again.out

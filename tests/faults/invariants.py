@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from brewslm.apply.promotion import short_name
 from brewslm.artifacts.local import LocalStore
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.fingerprint import digest_folder
+from brewslm.plan.placed import short_name
 from brewslm.state.documents import to_document
 from brewslm.state.records import OperationStatus, ResourceRecord, Status
 from brewslm.state.run_events import chained

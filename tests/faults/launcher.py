@@ -24,8 +24,7 @@ from brewslm import durability
 from brewslm.apply.interruption import Stop
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.apply.worker import Message
-from brewslm.cli import apply as apply_command
-from brewslm.cli import leasing
+from brewslm.cli import applying, leasing
 from brewslm.cli.main import main
 from brewslm.contracts import Job, Result
 from brewslm.durability import Step
@@ -135,7 +134,7 @@ def _use(project: Path, request: dict[str, Any]) -> None:
     def scripted(*_: object) -> TrainingWorker:
         return TrainingWorker(project, wait_s)
 
-    setattr(apply_command, "ProcessWorker", scripted)  # noqa: B010
+    setattr(applying, "ProcessWorker", scripted)  # noqa: B010
     if request.get("lifetime_s"):
         for module in (lease, leasing):
             setattr(module, "LIFETIME_S", float(request["lifetime_s"]))  # noqa: B010

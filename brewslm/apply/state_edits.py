@@ -1,0 +1,129 @@
+"""Edits of the state by hand: forget a resource, or give it another address. Bytes and the user's
+files stay where they are.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from brewslm.address import Address
+from brewslm.apply import promotion
+from brewslm.apply.clock import Clock
+from brewslm.apply.desk import Place
+from brewslm.apply.executor import ApplyFacts
+from brewslm.apply.history import History
+from brewslm.errors import PlanError, StateError
+from brewslm.plan.deletes import is_protected, protected_error
+from brewslm.plan.moves import renamed, with_own_name
+from brewslm.state.records import OperationRecord, OperationStatus, ResourceRecord
+from brewslm.state.store import StateReader, StateSession
+
+_MOVABLE = ("data_source", "adapter")
+
+
+def check_removal(state: StateReader) -> None:
+    """Refuse to forget anything of a protected project.
+
+    Raises: RefusedError with PROTECTED.
+    """
+    if is_protected(state.resources()):
+        raise protected_error("state rm")
+
+
+def remove(
+    address: str, place: Place, session: StateSession, facts: ApplyFacts, clock: Clock
+) -> None:
+    """Forget one resource; of a deployment the promoted link goes too.
+
+    Raises: RefusedError with PROTECTED, StateError when it is not recorded any more.
+    """
+    check_removal(session)
+    record = session.resources().get(address)
+    if record is None:
+        raise _moved_on(address)
+    _write(session, record, "delete", facts, clock, removed=[address])
+    if record.kind == "deployment":
+        with session.holding():
+            promotion.unpoint(place.home, str(record.values.get("alias", "champion")))
+    _note(session, f"state rm {address}", facts, clock)
+
+
+def moved(state: StateReader, old: str, new: str) -> list[ResourceRecord]:
+    """Return the records that change when a source or an adapter gets another address.
+
+    Raises: PlanError with usage_error when that is not possible.
+    """
+    records = state.resources()
+    kinds = {Address.parse(old).kind, Address.parse(new).kind}
+    if len(kinds) != 1 or not kinds <= set(_MOVABLE):
+        raise PlanError(
+            "only a source or an adapter can get another name",
+            code="usage_error",
+            found=f"{old} to {new}",
+            expected="two addresses of one kind: " + " or ".join(_MOVABLE),
+            remedy="brewslm state list",
+        )
+    if new in records:
+        raise PlanError(
+            f"{new} is recorded already",
+            code="usage_error",
+            found=new,
+            expected="an address that nothing is recorded at",
+            remedy="brewslm state list",
+        )
+    result = renamed(records, {old: new})
+    result[new] = with_own_name(result[new])
+    return [record for address, record in result.items() if record != records.get(address)]
+
+
+def move(old: str, new: str, session: StateSession, facts: ApplyFacts, clock: Clock) -> None:
+    """Give a source or an adapter another address; all that names it follows.
+
+    Raises: PlanError, StateError when it is not recorded any more.
+    """
+    record = session.resources().get(old)
+    if record is None:
+        raise _moved_on(old)
+    changed = moved(session, old, new)
+    _write(session, record, "update", facts, clock, records=changed, removed=[old])
+    _note(session, f"state mv {old} {new}", facts, clock)
+
+
+def _write(
+    session: StateSession,
+    record: ResourceRecord,
+    operation: str,
+    facts: ApplyFacts,
+    clock: Clock,
+    *,
+    removed: Sequence[str],
+    records: Sequence[ResourceRecord] = (),
+) -> None:
+    entry = OperationRecord(
+        operation_id=uuid.uuid4().hex,
+        apply_id=facts.apply_id,
+        address=record.address,
+        kind=record.kind,
+        operation=operation,
+        fingerprint="",
+        fence=session.fence,
+        folder="",
+        begun_at=clock.now(),
+    )
+    session.begin(entry)
+    ended = replace(entry, status=OperationStatus.ENDED, ended_at=clock.now())
+    session.end(ended, records=records, removed=removed)
+
+
+def _note(session: StateSession, summary: str, facts: ApplyFacts, clock: Clock) -> None:
+    History(session, facts.apply_id, facts.actor, clock).add("system", "info", "", summary, {})
+
+
+def _moved_on(address: str) -> StateError:
+    return StateError(
+        f"nothing is recorded at {address} any more",
+        code="plan_stale",
+        expected="the record that was there a moment ago",
+        remedy="brewslm state list",
+    )

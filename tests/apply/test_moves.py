@@ -1,0 +1,51 @@
+"""Moves and pointers that a kill cut in two are finished by the next apply."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from brewslm.errors import ExitCode
+from brewslm.plan.moves import renamed
+from tests.apply.bench import Bench
+
+
+class KilledError(Exception):
+    """The process is gone."""
+
+
+def test_move_that_is_recorded_without_its_update_is_finished(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied.edit("name: rows,", "name: parcels,")
+
+    def die(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("brewslm.apply.executor.carry_out", die)
+        with pytest.raises(KilledError):
+            applied.apply()
+    assert "data_source.parcels" in applied.records(), "the move itself is durable"
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert applied.jobs == []
+    assert applied.records()["data_source.parcels"].spec["name"] == "parcels"
+    assert not applied.built().plan.has_changes
+
+
+def test_rename_leaves_every_other_fingerprint_alone(applied: Bench) -> None:
+    with closing(applied.store().read()) as state:
+        before = state.resources()
+    after = renamed(before, {"data_source.rows": "data_source.parcels"})
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"data_source.parcels", "dataset"}
+    assert renamed(before, {}) == before
+
+
+def test_row_that_moved_without_its_link_is_followed(applied: Bench) -> None:
+    link = applied.home / "promoted" / "champion"
+    wanted = link.readlink()
+    link.unlink()
+    link.symlink_to(Path("..") / "models" / "0000000000000000")
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert link.readlink() == wanted

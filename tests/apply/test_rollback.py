@@ -1,0 +1,197 @@
+"""A rollback moves the pointer to what passed before, and never to anything else."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from brewslm.apply.clock import SystemClock
+from brewslm.apply.desk import Place
+from brewslm.apply.executor import ApplyFacts
+from brewslm.apply.rollback import release, roll_back
+from brewslm.artifacts.local import LocalStore
+from brewslm.errors import BrewError, ExitCode, RefusedError
+from brewslm.plan.rollback import Rollback, plan_rollback
+from brewslm.state.lease import LIFETIME_S, wanted_lease
+from brewslm.state.records import DeploymentRecord, RevisionRecord
+from tests.apply.bench import Bench
+
+FACTS = ApplyFacts(apply_id="r1", actor="ana@desk", git_commit="")
+
+
+@pytest.fixture
+def twice(applied: Bench) -> Bench:
+    """Return a project that promoted two candidates, one after the other."""
+    applied.edit("2.0e-3", "1.0e-3")
+    assert applied.apply().exit_code is ExitCode.DONE
+    return applied
+
+
+def _planned(bench: Bench, revision: int | None = None) -> Rollback | None:
+    with closing(bench.store().read()) as state:
+        return plan_rollback(state, LocalStore(bench.home / "store"), revision)
+
+
+def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:
+    assert rollback is not None
+    clock = SystemClock()
+    wanted = wanted_lease("ana@desk", "rollback", clock.now(), clock.after(LIFETIME_S), {})
+    session = bench.store().acquire(wanted, clock.now())
+    try:
+        place = Place(bench.home, LocalStore(bench.home / "store"))
+        return roll_back(rollback, place, session, FACTS, clock)
+    finally:
+        session.release()
+
+
+def _release(bench: Bench) -> bool:
+    clock = SystemClock()
+    wanted = wanted_lease("ana@desk", "rollback", clock.now(), clock.after(LIFETIME_S), {})
+    session = bench.store().acquire(wanted, clock.now())
+    try:
+        return release(session, FACTS, clock) is not None
+    finally:
+        session.release()
+
+
+def _promotions(bench: Bench) -> list[DeploymentRecord]:
+    with closing(bench.store().read()) as state:
+        return state.deployments()
+
+
+def _object(bench: Bench, digest: str) -> Path:
+    name = digest.removeprefix("sha256:")
+    return bench.home / "store" / "objects" / name[:2] / name[2:]
+
+
+def _reason(bench: Bench, address: str) -> str:
+    return next(item.reason for item in bench.built().plan.actions if item.address == address)
+
+
+def test_promotions_name_the_revision_that_made_them(twice: Bench) -> None:
+    assert [item.revision for item in _promotions(twice)] == [2, 1]
+
+
+def test_rollback_moves_the_pointer_and_records_a_revision(twice: Bench) -> None:
+    newer, older = _promotions(twice)
+    rollback = _planned(twice)
+    assert rollback is not None
+    (action,) = rollback.plan.actions
+    assert (rollback.plan.mode, action.category) == ("rollback", "promote")
+    revision = _roll_back(twice, rollback)
+    assert revision.revision == 3
+    assert twice.promoted() == older.digest.removeprefix("sha256:")[:16]
+    again = _promotions(twice)[0]
+    assert (again.digest, again.evidence_digest) == (older.digest, older.evidence_digest)
+    assert again.details["rolled_back_from"] == newer.digest
+    assert twice.records()["deployment"].outputs["promoted"].digest == older.digest
+
+
+def test_deployment_is_held_until_another_candidate_is_wanted(twice: Bench) -> None:
+    _roll_back(twice, _planned(twice))
+    promoted = twice.promoted()
+    assert _reason(twice, "deployment") == "held_by_rollback"
+    plan = twice.built().plan
+    assert not plan.has_changes
+    assert "HELD_BY_ROLLBACK" in [item.code for item in plan.finding_values]
+    twice.apply()
+    assert twice.promoted() == promoted
+    twice.edit("1.0e-3", "3.0e-3")
+    twice.apply()
+    assert twice.promoted() != promoted
+    assert _reason(twice, "deployment") == "unchanged"
+
+
+def test_reverting_the_change_is_all_noop_after_a_rollback(twice: Bench) -> None:
+    _roll_back(twice, _planned(twice))
+    twice.edit("1.0e-3", "2.0e-3")
+    twice.apply()
+    assert twice.jobs == []
+    assert _reason(twice, "deployment") == "unchanged"
+
+
+def test_hold_survives_a_new_decision_on_the_same_candidate(twice: Bench) -> None:
+    _roll_back(twice, _planned(twice))
+    promoted = twice.promoted()
+    _object(twice, twice.records()["eval_pack"].outputs["verdict"].digest).unlink()
+    assert _reason(twice, "eval_pack") == "artifact_missing"
+    assert _reason(twice, "deployment") == "held_by_rollback"
+    twice.apply()
+    assert twice.promoted() == promoted
+
+
+def test_hold_survives_training_that_comes_out_the_same(twice: Bench) -> None:
+    _roll_back(twice, _planned(twice))
+    promoted = twice.promoted()
+    candidate = twice.records()["training_plan"].outputs["lora_adapter"]
+    _object(twice, candidate.digest).unlink()
+    assert _reason(twice, "deployment") == "input_pending"
+    twice.apply()
+    assert twice.doors() == ["train"]
+    assert twice.promoted() == promoted
+
+
+def test_release_lets_the_next_apply_promote_again(twice: Bench) -> None:
+    newer = twice.promoted()
+    _roll_back(twice, _planned(twice))
+    assert _release(twice)
+    assert not _release(twice)
+    twice.apply()
+    assert twice.promoted() == newer
+
+
+def test_rollback_to_a_revision_and_back(twice: Bench) -> None:
+    newer = twice.promoted()
+    assert _planned(twice, 2) is None, "that is what is promoted"
+    _roll_back(twice, _planned(twice, 1))
+    _roll_back(twice, _planned(twice, 2))
+    assert twice.promoted() == newer
+    assert not twice.built().plan.has_changes
+
+
+def _refused(bench: Bench, revision: int | None = None) -> str:
+    with pytest.raises(BrewError) as caught:
+        _planned(bench, revision)
+    return caught.value.code
+
+
+def test_nothing_was_promoted_before(applied: Bench) -> None:
+    assert _refused(applied) == "deployment_rollback_no_predecessor"
+
+
+def test_unknown_revision(applied: Bench) -> None:
+    assert _refused(applied, 7) == "unknown_revision"
+
+
+@pytest.mark.parametrize("what", ["digest", "evidence_digest"])
+def test_missing_or_damaged_bytes_are_refused(twice: Bench, what: str) -> None:
+    older = _promotions(twice)[1]
+    path = _object(twice, getattr(older, what))
+    path.chmod(0o600)
+    path.write_bytes(b"{}")
+    promoted = twice.promoted()
+    assert _refused(twice) == "deployment_target_invalid"
+    path.unlink()
+    assert _refused(twice) == "deployment_target_invalid"
+    assert twice.promoted() == promoted
+
+
+def test_pointer_that_moved_meanwhile_is_a_conflict(twice: Bench) -> None:
+    rollback = _planned(twice)
+    _roll_back(twice, rollback)
+    promoted = twice.promoted()
+    with pytest.raises(RefusedError) as caught:
+        _roll_back(twice, rollback)
+    assert caught.value.code == "deployment_conflict"
+    assert twice.promoted() == promoted
+
+
+def test_edited_folder_of_the_target_is_laid_out_again(twice: Bench) -> None:
+    older = _promotions(twice)[1]
+    content = twice.home / "models" / older.digest.removeprefix("sha256:")[:16] / "content"
+    before = content.read_text()
+    content.chmod(0o600)
+    content.write_text("other weights")
+    _roll_back(twice, _planned(twice))
+    assert content.read_text() == before
+    assert twice.built().plan.drift == ()
