@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from brewslm.cli.planning import make_plan, write_output
+from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode
@@ -53,7 +54,8 @@ def command(
         if path is not None:
             write_output(path, plan.to_bytes())
     if markdown is not None:
-        write_output(markdown, render_markdown(plan).encode())
+        run = ci_run_of(session.environment)
+        write_output(markdown, render_markdown(plan, run).encode())
     if is_json:
         session.put_data(plan.to_bytes().decode())
     else:

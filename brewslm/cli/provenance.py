@@ -20,6 +20,11 @@ def actor_of(environment: Mapping[str, str]) -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def ci_run_of(environment: Mapping[str, str]) -> str:
+    """Return the number of the CI run that this is part of, empty outside of one."""
+    return environment.get("GITHUB_RUN_ID") or environment.get("CI_PIPELINE_ID") or ""
+
+
 def git_commit(folder: Path) -> str | None:
     """Return the commit of the work tree that a folder lies in, read from its files; None outside
     of one.

@@ -43,7 +43,7 @@ def render_plan(plan: Plan, style: TextStyle, saved_as: str | None = "") -> str:
     blocks += [_drift_block(plan.drift)] if plan.drift else []
     blocks += [_gate_block(plan.gate_changes, weakened=True)]
     shown = [item for item in plan.actions if item.is_work or style.shows_unchanged]
-    blocks += [_action_block(action, style) for action in shown]
+    blocks += [action_block(action, style) for action in shown]
     blocks += [_gate_block(plan.gate_changes, weakened=False)]
     blocks += [_closing(plan, len(plan.actions) - len(shown), saved_as)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
@@ -119,7 +119,8 @@ def _gate_block(changes: Iterable[GateChange], *, weakened: bool) -> str:
     return "\n".join([f"  {title}", *lines])
 
 
-def _action_block(action: Action, style: TextStyle) -> str:
+def action_block(action: Action, style: TextStyle) -> str:
+    """Return one action with its fields, reasons and price."""
     mark = _MARKS[action.operation]
     title = f"  # {action.address} {_will_be(action)}"
     category = f"[{action.category}]" if action.category else ""
