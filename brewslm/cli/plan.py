@@ -8,6 +8,7 @@ import click
 
 from brewslm.cli.planning import make_plan, write_output
 from brewslm.cli.provenance import ci_run_of
+from brewslm.cli.reviewing import Review
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode
@@ -35,6 +36,12 @@ from brewslm.render.text import TextStyle, render_plan
 @click.option(
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )
+@click.option("--against", metavar="REF", help="Say too what changes beside this commit.")
+@click.option(
+    "--policy-ref",
+    metavar="REF",
+    help="Commit whose brewslm.policy.yaml decides; that of --against, else HEAD.",
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -47,9 +54,12 @@ def command(
     show_unchanged: bool,
     explain: bool,
     max_deletes: int,
+    against: str | None,
+    policy_ref: str | None,
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
-    plan = make_plan(session, refresh=refresh, max_deletes=max_deletes).plan
+    review = Review(against, policy_ref)
+    plan = make_plan(session, refresh=refresh, max_deletes=max_deletes, review=review).plan
     for path in (out, json_into):
         if path is not None:
             write_output(path, plan.to_bytes())

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from brewslm.address import Address
 from brewslm.cli.provenance import git_commit
+from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
 from brewslm.cli.session import Session
 from brewslm.contracts import Spec, Work
 from brewslm.errors import ApplyError, MissingExtraError, RefusedError
@@ -44,14 +45,19 @@ class Planned(Struct, frozen=True):
 
 
 def make_plan(
-    session: Session, *, refresh: str = "auto", max_deletes: int = 3, saves_cache: bool = True
+    session: Session,
+    *,
+    refresh: str = "auto",
+    max_deletes: int = 3,
+    saves_cache: bool = True,
+    review: Review = NO_REVIEW,
 ) -> Planned:
     """Return the plan of the project as it is.
 
     Raises: FindingsError, PlanError, StateError.
     """
     with open_state(session) as state:
-        return _planned(_built(session, state, refresh, max_deletes, saves_cache))
+        return _planned(_built(session, state, refresh, max_deletes, saves_cache, review))
 
 
 def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> Planned:
@@ -153,7 +159,12 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
 
 
 def _built(
-    session: Session, state: StateReader, refresh: str, max_deletes: int, saves_cache: bool
+    session: Session,
+    state: StateReader,
+    refresh: str,
+    max_deletes: int,
+    saves_cache: bool,
+    review: Review = NO_REVIEW,
 ) -> Built:
     host = observe_host()
     manifest = load_manifest(session.root, session.manifest, host)
@@ -173,6 +184,7 @@ def _built(
     session.make_home()
     make_private_folder(session.cache)
     built = build(manifest, state, session.artifacts(), options)
+    built.plan = reviewed(session, manifest, built.plan, review)
     if digests.is_changed and saves_cache:
         write_atomic(cache_path, orjson.dumps(digests.to_json()))
     return built

@@ -18,6 +18,7 @@ from brewslm.plan.plan import Plan
 from brewslm.render import words
 from brewslm.render.data_lines import data_lines
 from brewslm.render.gates import held_line
+from brewslm.render.review import review_blocks
 from brewslm.render.text import TextStyle, action_block, price_line
 from brewslm.render.verdict import verdict_line
 
@@ -92,6 +93,8 @@ def _sections(plan: Plan) -> Iterable[tuple[str, Sequence[Any], Callable[[Any], 
     deletes = [item for item in plan.actions if item.operation is Operation.DELETE]
     data = [line for item in plan.actions if item.target == "dataset" for line in _data(item)]
     yield "Weakened gates", weakened, _change
+    for block in review_blocks(plan, code_span):
+        yield block.title, [f"- {line}" for line in block.lines], str
     yield "Deletes", deletes, _delete
     yield "Findings", plan.finding_values, _finding
     yield "Drift", plan.drift, _drift

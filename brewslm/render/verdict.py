@@ -12,7 +12,7 @@ def verdict_line(plan: Plan) -> str:
     only or no changes, whichever of these comes first, then the counts that a reviewer asks for.
     """
     deletes = plan.summary.get(str(Operation.DELETE), 0)
-    weakened = sum(change.weakened for change in plan.gate_changes)
+    weakened = len(weakened_gates(plan))
     rejected = rejected_rows(plan)
     parts = [
         _worst(plan, deletes, weakened),
@@ -22,6 +22,13 @@ def verdict_line(plan: Plan) -> str:
     parts += [f"{words.plural(rejected, 'row')} rejected"] if rejected else []
     parts += [f"{words.count(len(plan.drift))} drifted"] if plan.drift else []
     return " · ".join(parts)
+
+
+def weakened_gates(plan: Plan) -> set[str]:
+    """Return the paths of gates that became weaker than recorded, or than at the other commit."""
+    there = (plan.against or {}).get("gate_changes", ())
+    paths = {str(change["path"]) for change in there if change["weakened"]}
+    return paths | {change.path for change in plan.gate_changes if change.weakened}
 
 
 def rejected_rows(plan: Plan) -> int:

@@ -14,7 +14,10 @@ from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-_SHARED = {"addresses", "leasing", "main", "planning", "provenance", "session", "usage"}
+_SHARED = {
+    *("addresses", "git_objects", "leasing", "main", "planning", "provenance", "reviewing"),
+    *("session", "usage"),
+}
 
 
 def test_table_and_folder_agree() -> None:
