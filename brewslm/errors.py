@@ -11,7 +11,7 @@ BrewError
 │   ├── StateVersionError  the state was written by a newer program
 │   └── UnwrittenStateError  work is done whose record did not get into the state
 ├── ArtifactError        bytes are missing or are not what their digest says
-├── UnreachableError     a shared store does not answer, or refuses
+├── UnreachableError     a shared store or a git remote does not answer, or refuses
 ├── ApplyError           an action failed
 │   ├── GateError          a required gate did not pass
 │   └── InterruptedRunError
@@ -111,7 +111,7 @@ class ArtifactError(BrewError):
 
 
 class UnreachableError(BrewError):
-    """A shared store does not answer, or refuses; nothing is known about what it holds."""
+    """A shared store or a git remote does not answer, or refuses; what it holds is not known."""
 
 
 class ApplyError(BrewError):

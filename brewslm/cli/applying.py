@@ -64,8 +64,18 @@ class ApplyFlags(Struct, frozen=True):
     json_into: Path | None = None
 
 
-def apply_planned(session: Session, planned: Planned, flags: ApplyFlags) -> int:
-    """Show a plan, ask, carry it out under a lease and return the exit code."""
+def apply_planned(
+    session: Session,
+    planned: Planned,
+    flags: ApplyFlags,
+    *,
+    listener: Listener | None = None,
+    stop: Stop | None = None,
+) -> int:
+    """Show a plan, ask, carry it out under a lease and return the exit code.
+
+    listener: told everything too; stop: asked to stop when a signal arrives.
+    """
     plan = planned.plan
     if not flags.is_json:
         style = TextStyle(session.has_color)
@@ -76,7 +86,7 @@ def apply_planned(session: Session, planned: Planned, flags: ApplyFlags) -> int:
     check_extras(planned)
     check_room(session, planned)
     with ExitStack() as stack:
-        listeners: list[Listener] = []
+        listeners: list[Listener] = [] if listener is None else [listener]
         clock = SystemClock()
         if flags.is_json:
             listeners.append(EventStream(session.out, clock.now))
@@ -102,19 +112,23 @@ def apply_planned(session: Session, planned: Planned, flags: ApplyFlags) -> int:
             is_resume_allowed=flags.is_resume_allowed,
             is_fail_fast=flags.is_fail_fast,
         )
-        summary, gates = _apply(session, planned, tell, facts, flags.wait_s)
+        summary, gates = _apply(session, planned, tell, facts, flags.wait_s, stop or Stop())
     if not flags.is_json:
         session.put(render_ending(summary, gates, _left_out(plan)))
     return summary.exit_code
 
 
 def _apply(
-    session: Session, planned: Planned, tell: Listener, facts: ApplyFacts, wait_s: float
+    session: Session,
+    planned: Planned,
+    tell: Listener,
+    facts: ApplyFacts,
+    wait_s: float,
+    stop: Stop,
 ) -> tuple[SummaryEvent, list[dict[str, Any]]]:
     clock = SystemClock()
     started_s = clock.steady_s()
     session.make_home()
-    stop = Stop()
     worker = ProcessWorker(session.home / "runs" / "worker.log", session.environment)
     with (
         stopping_on_signals(stop, worker.kill),

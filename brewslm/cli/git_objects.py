@@ -63,7 +63,7 @@ def open_commit(
     scratch: a folder for git's empty repository. Raises: PlanError with unknown_revision.
     """
     folders = git_folders(root)
-    program = _program(root, environment)
+    program = git_program(root, environment)
     if folders is None or program is None:
         what = "git is not installed" if folders else "the project is in no git repository"
         raise _unknown(ref, what)
@@ -150,7 +150,7 @@ def _resolved(git: _Git, own: Path, ref: str) -> str:
     return found.decode().strip()
 
 
-def _program(root: Path, environment: Mapping[str, str]) -> str | None:
+def git_program(root: Path, environment: Mapping[str, str]) -> str | None:
     """Return the git of the search path, None when it would be one of the project's files."""
     found = shutil.which("git", path=environment.get("PATH", ""))
     is_own = found is not None and Path(found).resolve().is_relative_to(root.resolve())

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fmt": ("brewslm.cli.fmt:command", "Put the manifest into its canonical layout."),
     "plan": ("brewslm.cli.plan:command", "Show what apply would do, why, and at what price."),
     "apply": ("brewslm.cli.apply:command", "Do what the plan says, after asking."),
+    "reconcile": ("brewslm.cli.reconcile:command", "Follow a git ref and apply what is allowed."),
     "destroy": ("brewslm.cli.destroy:command", "Delete every record, after asking."),
     "show": ("brewslm.cli.show:command", "Show the project, a resource or a saved plan."),
     "try": ("brewslm.cli.try_model:command", "Answer a text with the promoted model."),

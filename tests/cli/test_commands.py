@@ -19,15 +19,20 @@ _SHARED = {
     "applying",
     "approval",
     "backend",
+    "git_clone",
     "git_objects",
     "leasing",
     "main",
     "planning",
     "provenance",
+    "reconciling",
     "reviewing",
     "selecting",
     "session",
+    "sync_memory",
+    "sync_reasons",
     "usage",
+    "watching",
 }
 
 
