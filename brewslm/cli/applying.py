@@ -161,7 +161,7 @@ def _apply(
 
 def _left_out(plan: Plan) -> str:
     """Return the sentence about what a partial plan leaves out, empty where it leaves nothing."""
-    partial = (item for item in plan.finding_values if item.code is FindingCode.PARTIAL_PLAN)
+    partial = (item for item in plan.finding_values if item.code == FindingCode.PARTIAL_PLAN)
     return next((item.message for item in partial), "")
 
 

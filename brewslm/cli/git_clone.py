@@ -97,7 +97,7 @@ class Clone(Struct, frozen=True):
         """
         done = self._run(
             *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
-            *("--", target.remote, f"+{target.ref}:{_FETCHED}"),
+            *("--refmap=", "--", target.remote, f"+{target.ref}:{_FETCHED}"),
             is_fetch=True,
         )
         if done.code and "couldn't find remote ref" in done.complaint:

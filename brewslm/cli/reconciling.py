@@ -213,6 +213,7 @@ class Reconciler:
     def _decided(self, planned: Planned) -> Look:
         """Apply a plan if it asks for something that is allowed and did not fail before."""
         plan = planned.plan
+        self._add(*reasons.of_hold(plan.finding_values))
         code = exit_code_of(plan.finding_values)
         if code is not ExitCode.DONE:
             self._add(*reasons.of_findings(plan.finding_values))
@@ -387,7 +388,6 @@ class Reconciler:
         return Look(self._report, code)
 
     def _health(self, live: Live) -> HealthStatus:
-        findings = self._plan.finding_values if self._plan else ()
         is_wanted = live.has_deployment
         if self._plan is not None:
             is_wanted = any(
@@ -396,7 +396,7 @@ class Reconciler:
             )
         if is_wanted and not live.is_promoted:
             return HealthStatus.MISSING
-        if any(finding.code is FindingCode.HELD_BY_ROLLBACK for finding in findings):
+        if any(item.code == FindingCode.HELD_BY_ROLLBACK for item in self._report.conditions):
             return HealthStatus.SUSPENDED
         if self._plan is None and live.last_applied is None:
             return HealthStatus.MISSING

@@ -1,8 +1,9 @@
 """Why a project is not as its ref asks, as conditions; and which reasons pass by themselves."""
 
 from collections.abc import Iterable
+from typing import Literal
 
-from brewslm.diagnostics import Finding, Severity
+from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.errors import (
     BrewError,
     LeaseLostError,
@@ -16,6 +17,11 @@ from brewslm.plan.action import HeldBack
 from brewslm.sync import Condition, Failure
 
 _MOST_FINDINGS = 50
+_SEVERITIES: dict[Severity, Literal["info", "warning", "error"]] = {
+    Severity.INFO: "info",
+    Severity.WARNING: "warning",
+    Severity.ERROR: "error",
+}
 _PASSING = frozenset(
     {"ref_missing", "store_unreachable", "state_write_failed", "disk_full", "permission_denied"}
 )
@@ -77,16 +83,13 @@ def of_error(error: BrewError) -> Condition:
 def of_findings(findings: Iterable[Finding]) -> list[Condition]:
     """Return the conditions that error findings make, the first fifty."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    return [_of_finding(finding) for finding in errors[:_MOST_FINDINGS]]
+
+
+def of_hold(findings: Iterable[Finding]) -> list[Condition]:
+    """Return the condition that a rollback makes which holds the deployment."""
     return [
-        Condition(
-            code=str(finding.code),
-            message=": ".join(
-                filter(None, [str(finding.place) or finding.address, _said(finding)])
-            ),
-            remedy=finding.actionable_fix,
-            needs_person=True,
-        )
-        for finding in errors[:_MOST_FINDINGS]
+        _of_finding(finding) for finding in findings if finding.code == FindingCode.HELD_BY_ROLLBACK
     ]
 
 
@@ -170,6 +173,17 @@ def lease_lost() -> LeaseLostError:
         "the lease was taken over; nothing more was written",
         code="lease_lost",
         remedy="brewslm lock show",
+    )
+
+
+def _of_finding(finding: Finding) -> Condition:
+    place = str(finding.place) or finding.address
+    return Condition(
+        code=str(finding.code),
+        severity=_SEVERITIES[finding.severity],
+        message=f"{place}: {_said(finding)}" if place else _said(finding),
+        remedy=finding.actionable_fix,
+        needs_person=True,
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from brewslm import events
+from brewslm import events, sync
 from brewslm.field_docs import with_field_docs
 from brewslm.manifest.json_schema import manifest_schema
 from brewslm.plan import plan as plan_values
 
-NAMES = ("manifest", "plan", "event")
+NAMES = ("manifest", "plan", "event", "sync")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,8 +44,19 @@ def _event_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "x-format-version": events.FORMAT_VERSION, **schema}
 
 
+def _sync_schema() -> dict[str, Any]:
+    models = _models_below(sync.SyncValue)
+    schema = with_field_docs(sync.SyncReport.model_json_schema(mode="serialization"), models)
+    return {"$schema": _DIALECT, "x-format-version": sync.FORMAT_VERSION, **schema}
+
+
 def _models_below(model: type[BaseModel]) -> list[type[BaseModel]]:
     return [model, *(inner for child in model.__subclasses__() for inner in _models_below(child))]
 
 
-_DOCUMENTS = {"manifest": manifest_schema, "plan": _plan_schema, "event": _event_schema}
+_DOCUMENTS = {
+    "manifest": manifest_schema,
+    "plan": _plan_schema,
+    "event": _event_schema,
+    "sync": _sync_schema,
+}

@@ -243,7 +243,7 @@ def test_readers_of_a_fresh_project_say_that_there_is_nothing(
     assert not bench.home.exists(), "a reader writes nothing"
 
 
-@pytest.mark.parametrize("name", ["manifest", "plan", "event"])
+@pytest.mark.parametrize("name", ["manifest", "plan", "event", "sync"])
 def test_schema_prints_json(name: str, run: Run) -> None:
     assert run("schema", name).document["$schema"].startswith("https://json-schema.org/")
 

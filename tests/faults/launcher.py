@@ -28,6 +28,7 @@ from brewslm.cli import applying, leasing
 from brewslm.cli.main import main
 from brewslm.contracts import Job, Result
 from brewslm.durability import Step
+from brewslm.errors import WorkerError
 from brewslm.state import lease
 from tests.apply.bench import Bench
 
@@ -42,11 +43,18 @@ _SQLITE_CODES = {
 
 
 class TrainingWorker(ScriptedWorker):
-    """The bench's worker; training leaves a checkpoint and may take a while."""
+    """The bench's worker; training leaves a checkpoint and may take a while.
+
+    Files of the project make a commit one that fails: with `untrainable` its training dies, with
+    `unskilled` its candidate gets every other row wrong.
+    """
 
     def __init__(self, project: Path, wait_s: float) -> None:
         """wait_s: how long training takes."""
-        super().__init__(Bench(project).answer)
+        is_unskilled = (project / "unskilled").exists()
+        bench = Bench(project, skill=lambda index: not is_unskilled or index % 2 == 0)
+        super().__init__(bench.answer)
+        self._is_untrainable = (project / "untrainable").exists()
         self._wait_s = wait_s
 
     def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
@@ -57,6 +65,8 @@ class TrainingWorker(ScriptedWorker):
             (folder / "state.json").write_text("{}")
             on_message({"type": "checkpoint", "step": 5, "path": _CHECKPOINT})
             time.sleep(self._wait_s)
+            if self._is_untrainable:
+                raise WorkerError("died on cue", code="training_runtime_error", remedy="none")
         return super().run(job, on_message, stop)
 
 
