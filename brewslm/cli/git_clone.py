@@ -40,6 +40,7 @@ _REDIRECTING = frozenset(
     )
 )
 _NO_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]$|^$")
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -67,6 +68,14 @@ class Clone(Struct, frozen=True):
         """The project folder in the repository, with / at its end; empty for the top."""
         place = self.root.resolve().relative_to(self.work_tree.resolve()).as_posix()
         return "" if place == "." else f"{place}/"
+
+    def check_there(self) -> None:
+        """Refuse to go on once the clone was removed.
+
+        Raises: PlanError with no_clone.
+        """
+        if not (self.root.is_dir() and self.own.is_dir()):
+            raise _no_clone("the clone was removed")
 
     def followed(self, target: Target, before: Target | None) -> Target:
         """Return what is followed: what is named, else the upstream of the branch, else the branch,
@@ -239,7 +248,7 @@ class Clone(Struct, frozen=True):
             stderr=subprocess.PIPE,
         ) as child:
             out, err = self._finished(child)
-        complaint = err.decode("utf-8", "replace").strip()
+        complaint = _CREDENTIALS.sub("://", err.decode("utf-8", "replace").strip())
         return _Done(
             code=child.returncode,
             out=out.decode("utf-8", "replace").strip(),
@@ -282,14 +291,18 @@ def open_clone(root: Path, environment: Mapping[str, str], is_stopped: Callable[
     folders = git_folders(root)
     program = git_program(root, environment)
     if folders is None or program is None:
-        raise PlanError(
-            "only a clone of a git repository can follow a ref",
-            code="no_clone",
-            found="git is not installed" if folders else "the project is in no git repository",
-            expected="a clone of its own for the loop",
-            remedy="git clone the repository, then: brewslm --chdir CLONE reconcile",
-        )
+        raise _no_clone("git is not installed" if folders else "the project is in no repository")
     return Clone(program, root, folders.work_tree, folders.own, environment, is_stopped)
+
+
+def _no_clone(found: str) -> PlanError:
+    return PlanError(
+        "only a clone of a git repository can follow a ref",
+        code="no_clone",
+        found=found,
+        expected="a clone of its own for the loop",
+        remedy="git clone the repository, then: brewslm --chdir CLONE reconcile",
+    )
 
 
 def _check_ref(ref: str) -> None:

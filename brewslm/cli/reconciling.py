@@ -125,10 +125,11 @@ class Reconciler:
         """Look once, and remember and publish what came of it.
 
         schedule: returns when the next look is, given whether this one was kept by what passes.
-        Raises: UsageError.
+        Raises: UsageError, PlanError with no_clone, StateError with reconcile_memory_corrupt.
         """
         self._report = SyncReport(at=self._clock.now(), target=self._flags.target)
         self._plan = None
+        self._clone.check_there()
         try:
             self._session.make_home()
             with self._file.alone():
@@ -138,6 +139,7 @@ class Reconciler:
         except StateLockedError as error:
             seen = self._dated(self._in_the_way(error), schedule)
         except OSError as error:
+            self._clone.check_there()
             if not is_refused_write(error):
                 raise
             seen = self._dated(self._in_the_way(unwritable(error)), schedule)

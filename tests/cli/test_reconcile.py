@@ -235,6 +235,16 @@ def test_missing_ref_and_silent_remote_are_told_and_do_not_change_what_is_follow
     assert stand(hub.report()) == "Synced/Healthy"
 
 
+def test_credentials_in_the_url_of_a_remote_are_shown_nowhere(hub: Hub) -> None:
+    url = "http://mira:c4n4ry-s3cr3t@127.0.0.1:1/hub.git"
+    git(hub.agent.root, "remote", "set-url", "origin", url)
+    refused = hub.reconcile("--json")
+    assert codes(reports(refused)[-1]) == ["fetch_failed"]
+    assert "127.0.0.1" in refused.out
+    for said in (refused.said, (hub.agent.home / "reconcile.json").read_text()):
+        assert "c4n4ry" not in said
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.faults.invariants import violations
 pytestmark = pytest.mark.slow
 
 _DEADLINE_S = 60.0
+Watched = Callable[..., Call]
 _WATCH = ("reconcile", "--remote", "origin", "--watch", "--interval", "1s", "--max-backoff", "1s")
 
 
@@ -38,8 +39,19 @@ def hub(tmp_path: Path, launcher: Launcher) -> Hub:
     return Hub.make(tmp_path / "all", launcher)
 
 
-def _watched(hub: Hub, clone: Bench | None = None, **wanted: Any) -> Call:
-    return hub.launcher.begin((clone or hub.agent).root, *_WATCH, "--json", **wanted)
+@pytest.fixture
+def watched(hub: Hub) -> Iterator[Watched]:
+    """Lend what begins loops; one that a test did not end is killed."""
+    begun: list[Call] = []
+
+    def begin(*arguments: str, **wanted: Any) -> Call:
+        begun.append(hub.launcher.begin(hub.agent.root, *_WATCH, "--json", *arguments, **wanted))
+        return begun[-1]
+
+    yield begin
+    for call in begun:
+        with suppress(ProcessLookupError):
+            call.signal(signal.SIGKILL)
 
 
 def _lines(call: Call) -> list[dict[str, Any]]:
@@ -76,8 +88,10 @@ def _begun(call: Call, revision: str) -> int:
     )
 
 
-def test_loop_applies_a_push_leaves_a_failing_one_takes_the_mend_and_ends(hub: Hub) -> None:
-    loop = _watched(hub)
+def test_loop_applies_a_push_leaves_a_failing_one_takes_the_mend_and_ends(
+    hub: Hub, watched: Watched
+) -> None:
+    loop = watched()
     _await_report(loop, "Synced/Healthy")
     champion = hub.agent.promoted()
     failing = hub.push_failing("unskilled", "1.0e-3")
@@ -98,17 +112,19 @@ def test_loop_applies_a_push_leaves_a_failing_one_takes_the_mend_and_ends(hub: H
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_sleeping_loop_ends_at_once(hub: Hub, number: signal.Signals, exit_code: int) -> None:
-    call = hub.launcher.begin(
-        hub.agent.root, "reconcile", "--remote", "origin", "--watch", "--interval", "1h", "--json"
-    )
+def test_sleeping_loop_ends_at_once(
+    watched: Watched, number: signal.Signals, exit_code: int
+) -> None:
+    call = watched("--interval", "1h")
     _await_report(call, "Synced/Healthy")
     call.signal(number)
     assert call.ended().code == exit_code
 
 
-def test_signal_amid_an_apply_lets_it_stop_in_order_and_a_restart_goes_on(hub: Hub) -> None:
-    loop = _watched(hub, wait_s=2)
+def test_signal_amid_an_apply_lets_it_stop_in_order_and_a_restart_goes_on(
+    hub: Hub, watched: Watched
+) -> None:
+    loop = watched(wait_s=2)
     _await(lambda: hub.agent.store().exists() and hub.trainings())
     loop.signal(signal.SIGTERM)
     ended = loop.ended()
@@ -117,8 +133,8 @@ def test_signal_amid_an_apply_lets_it_stop_in_order_and_a_restart_goes_on(hub: H
     assert stand(hub.report()) == "Synced/Healthy"
 
 
-def test_killed_loop_goes_on_after_a_restart(hub: Hub) -> None:
-    loop = _watched(hub, wait_s=30)
+def test_killed_loop_goes_on_after_a_restart(hub: Hub, watched: Watched) -> None:
+    loop = watched(wait_s=30)
     _await(lambda: hub.agent.store().exists() and _checkpoints(hub.agent))
     loop.signal(signal.SIGKILL)
     loop.ended()
@@ -130,9 +146,9 @@ def test_killed_loop_goes_on_after_a_restart(hub: Hub) -> None:
     assert violations(hub.agent.root) == []
 
 
-def test_commit_that_kills_the_process_again_and_again_is_left(hub: Hub) -> None:
+def test_commit_that_kills_the_process_again_and_again_is_left(hub: Hub, watched: Watched) -> None:
     for _ in range(3):
-        loop = _watched(hub, wait_s=30)
+        loop = watched(wait_s=30)
         _await(partial(_begun, loop, _head(hub)))
         loop.signal(signal.SIGKILL)
         loop.ended()
@@ -157,8 +173,17 @@ def _checkpoints(bench: Bench) -> list[Path]:
     return list((bench.home / "runs").glob("**/checkpoint-5/state.json"))
 
 
-def test_two_loops_in_one_clone_do_the_work_once(hub: Hub) -> None:
-    first, second = _watched(hub, wait_s=1), _watched(hub, wait_s=1)
+def test_loop_ends_when_its_clone_is_gone(hub: Hub, watched: Watched) -> None:
+    loop = watched()
+    _await_report(loop, "Synced/Healthy")
+    hub.agent.root.rename(hub.folder / "elsewhere")
+    ended = loop.ended()
+    assert (ended.code, "error[no_clone]" in ended.err) == (1, True)
+    assert not hub.agent.root.exists(), "no empty folder was made in its place"
+
+
+def test_two_loops_in_one_clone_do_the_work_once(hub: Hub, watched: Watched) -> None:
+    first, second = watched(wait_s=1), watched(wait_s=1)
     for before, after in (("2.0e-3", "3.0e-3"), ("3.0e-3", "4.0e-3")):
         pushed = hub.push((before, after))
         _await(partial(_is_synced, (first, second), pushed))
@@ -172,10 +197,10 @@ def test_two_loops_in_one_clone_do_the_work_once(hub: Hub) -> None:
         assert len(state.operations(kind="training_plan")) == len(state.revisions())
 
 
-def test_loop_backs_off_while_somebody_else_holds_the_lease(hub: Hub) -> None:
+def test_loop_backs_off_while_somebody_else_holds_the_lease(hub: Hub, watched: Watched) -> None:
     busy = hub.launcher.begin(hub.agent.root, "apply", "--auto-approve", wait_s=3)
     _await(lambda: hub.agent.store().exists() and _checkpoints(hub.agent))
-    loop = _watched(hub)
+    loop = watched()
     _await(lambda: any("state_locked" in codes(item) for item in _lines(loop)))
     waiting = next(item for item in _lines(loop) if "state_locked" in codes(item))
     assert (waiting["sync"]["status"], waiting["next_retry_at"] is not None) == ("OutOfSync", True)
@@ -187,8 +212,8 @@ def test_loop_backs_off_while_somebody_else_holds_the_lease(hub: Hub) -> None:
     assert violations(hub.agent.root) == []
 
 
-def test_loop_outlives_a_hub_that_is_gone_for_a_while(hub: Hub) -> None:
-    loop = _watched(hub)
+def test_loop_outlives_a_hub_that_is_gone_for_a_while(hub: Hub, watched: Watched) -> None:
+    loop = watched()
     _await_report(loop, "Synced/Healthy")
     (hub.folder / "hub.git").rename(hub.folder / "gone.git")
     _await(lambda: any("fetch_failed" in codes(item) for item in _lines(loop)))
