@@ -1,8 +1,9 @@
 """The checked-out clone that a reconcile loop owns: fetched into, and moved from commit to commit.
 
-The owner's configuration of git holds, since it knows the way to the remote; hooks, the file
-system monitor, submodules and anything else that a commit could set going are off. No branch is
-ever moved: the clone is detached at exactly the commit that is followed.
+The owner's configuration of git holds, since it knows the way to the remote; a clone of another
+user's is refused by git. Hooks, the file system monitor, submodules and anything else that a commit
+could set going are off. No branch is ever moved: the clone is detached at exactly the commit that
+is followed.
 """
 
 import re
@@ -70,12 +71,15 @@ class Clone(Struct, frozen=True):
         return "" if place == "." else f"{place}/"
 
     def check_there(self) -> None:
-        """Refuse to go on once the clone was removed.
+        """Refuse a clone that was removed, or that git does not trust.
 
         Raises: PlanError with no_clone.
         """
         if not (self.root.is_dir() and self.own.is_dir()):
             raise _no_clone("the clone was removed")
+        done = self._run("rev-parse", "--git-dir")
+        if done.code:
+            raise _no_clone(done.complaint.partition("\n")[0])
 
     def followed(self, target: Target, before: Target | None) -> Target:
         """Return what is followed: what is named, else the upstream of the branch, else the branch,
@@ -274,8 +278,6 @@ class Clone(Struct, frozen=True):
         return {
             **kept,
             **inert,
-            "GIT_DIR": str(self.own.absolute()),
-            "GIT_WORK_TREE": str(self.work_tree.absolute()),
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_TERMINAL_PROMPT": "0",

@@ -53,6 +53,7 @@ def test_commit_is_applied_and_then_nothing_has_to_be_done(hub: Hub) -> None:
     assert hub.trainings() == 2
 
 
+@pytest.mark.slow
 def test_line_for_people_names_time_commit_sync_and_health(hub: Hub) -> None:
     pushed = hub.push(("2.0e-3", "1.0e-3"))
     begun, ended = hub.reconcile().out.splitlines()
@@ -83,6 +84,7 @@ def test_commit_whose_gate_failed_is_not_tried_again_and_the_champion_stays(hub:
     assert (hub.trainings(), hub.agent.promoted()) == (begun, champion)
 
 
+@pytest.mark.slow
 def test_commit_whose_training_failed_is_tried_again_only_when_asked(hub: Hub) -> None:
     hub.push_failing("untrainable", "1.0e-3")
     assert [hub.reconcile().code for _ in range(3)] == [1, 1, 1]
@@ -94,6 +96,7 @@ def test_commit_whose_training_failed_is_tried_again_only_when_asked(hub: Hub) -
     assert hub.trainings() == 3
 
 
+@pytest.mark.slow
 def test_new_commit_is_tried_and_a_failed_one_that_comes_back_is_not(hub: Hub) -> None:
     failing = hub.push_failing("untrainable", "1.0e-3")
     assert hub.reconcile().code == 1
@@ -108,6 +111,7 @@ def test_new_commit_is_tried_and_a_failed_one_that_comes_back_is_not(hub: Hub) -
     assert hub.trainings() == begun
 
 
+@pytest.mark.slow
 def test_drift_is_repaired_even_while_the_commit_stays_failed(hub: Hub) -> None:
     hub.push_failing("unskilled", "1.0e-3")
     hub.reconcile()
@@ -121,6 +125,7 @@ def test_drift_is_repaired_even_while_the_commit_stays_failed(hub: Hub) -> None:
     assert hub.trainings() == begun
 
 
+@pytest.mark.slow
 def test_drift_is_repaired_without_a_new_commit(hub: Hub) -> None:
     exported = hub.agent.home / "exports" / "adapter"
     shutil.rmtree(exported)
@@ -129,6 +134,7 @@ def test_drift_is_repaired_without_a_new_commit(hub: Hub) -> None:
     assert (stand(last), exported.is_dir()) == ("Synced/Healthy", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edit", "exit_code", "code", "stands"),
     [
@@ -150,6 +156,7 @@ def test_what_is_not_allowed_is_reported_and_left(
     assert hub.agent.promoted() == champion
 
 
+@pytest.mark.slow
 def test_more_deletes_than_allowed_are_left(hub: Hub) -> None:
     hub.push(("formats: [adapter, safetensors]", "formats: [adapter]"))
     assert hub.reconcile("--max-deletes", "0").code == 6
@@ -170,6 +177,7 @@ def test_dirty_tree_is_left_alone(hub: Hub) -> None:
     assert hub.trainings() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_untracked_file_is_never_overwritten(hub: Hub, is_ignored: bool) -> None:
     (hub.agent.root / "notes.txt").write_text("mine")
@@ -194,6 +202,7 @@ def test_commit_with_a_state_in_it_is_refused(hub: Hub) -> None:
     assert hub.trainings() == 1
 
 
+@pytest.mark.slow
 def test_commit_without_the_manifest_is_refused(hub: Hub) -> None:
     git(hub.desk.root, "mv", "brewslm.yaml", "elsewhere.yaml")
     hub.push()
@@ -211,6 +220,7 @@ def test_rewritten_history_is_followed_and_told(hub: Hub) -> None:
     assert codes(hub.report()) == []
 
 
+@pytest.mark.slow
 def test_shallow_clone_follows(tmp_path: Path, launcher: Launcher) -> None:
     hub = Hub.make(tmp_path / "all", launcher)
     hub.push(("sorts complaints", "sorts all complaints"))
@@ -222,6 +232,7 @@ def test_shallow_clone_follows(tmp_path: Path, launcher: Launcher) -> None:
     assert (report["sync"]["revision"], codes(report)) == (pushed, [])
 
 
+@pytest.mark.slow
 def test_missing_ref_and_silent_remote_are_told_and_do_not_change_what_is_followed(
     hub: Hub,
 ) -> None:
@@ -267,6 +278,7 @@ def test_names_that_git_would_take_for_something_else_are_refused(
     assert not list(hub.folder.rglob("ran"))
 
 
+@pytest.mark.slow
 def test_named_tag_and_commit_are_followed(hub: Hub) -> None:
     pushed = hub.push(("2.0e-3", "1.0e-3"))
     git(hub.desk.root, "tag", "v1")
@@ -277,6 +289,7 @@ def test_named_tag_and_commit_are_followed(hub: Hub) -> None:
     assert (local.code, reports(local)[-1]["target"]["remote"]) == (0, "")
 
 
+@pytest.mark.slow
 def test_branch_of_the_clone_is_followed_without_a_remote(hub: Hub) -> None:
     git(hub.agent.root, "checkout", "-q", "-B", "local", "--no-track")
     hub.agent.edit("2.0e-3", "1.0e-3")
@@ -287,6 +300,7 @@ def test_branch_of_the_clone_is_followed_without_a_remote(hub: Hub) -> None:
     assert git(hub.agent.root, "symbolic-ref", "--short", "HEAD") == "local"
 
 
+@pytest.mark.slow
 def test_no_branch_of_the_clone_is_moved(hub: Hub) -> None:
     before = git(hub.agent.root, "for-each-ref", "refs/heads", "refs/remotes", "refs/tags")
     hub.push(("2.0e-3", "1.0e-3"))
@@ -312,11 +326,30 @@ def test_nothing_that_a_clone_could_set_going_is_run(hub: Hub) -> None:
     assert not ran.exists()
 
 
+def test_clone_of_another_user_is_refused(hub: Hub) -> None:
+    foreign = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    refused = hub.reconcile(environment=foreign)
+    assert (refused.code, refused.is_clean()) == (1, True)
+    assert "error[no_clone]" in refused.err
+    assert "dubious ownership" in refused.err
+
+
+@pytest.mark.slow
+def test_policy_of_the_commit_decides(hub: Hub) -> None:
+    (hub.desk.root / "brewslm.policy.yaml").write_text("deletes: {max: {value: 0}}\n")
+    hub.push(("formats: [adapter, safetensors]", "formats: [adapter]"))
+    report = hub.report()
+    assert (stand(report), codes(report)) == ("OutOfSync/Healthy", ["POLICY_REFUSED"])
+    assert (hub.agent.home / "exports" / "safetensors").is_dir()
+
+
+@pytest.mark.slow
 def test_offline_refuses_to_fetch(hub: Hub) -> None:
     refused = hub.reconcile("--offline", "--json")
     assert (refused.code, codes(reports(refused)[-1])) == (6, ["network_refused"])
 
 
+@pytest.mark.slow
 def test_status_says_what_the_last_look_found_and_does_nothing(hub: Hub) -> None:
     told = hub.launcher.call(hub.agent.root, "reconcile", "--status")
     assert told.code == 0
@@ -332,6 +365,7 @@ def test_status_says_what_the_last_look_found_and_does_nothing(hub: Hub) -> None
     assert (unknown.code, "Unknown" in unknown.out, fresh.home.exists()) == (2, True, False)
 
 
+@pytest.mark.slow
 def test_deployment_that_a_rollback_holds_is_suspended(hub: Hub) -> None:
     hub.push(("2.0e-3", "1.0e-3"))
     assert hub.reconcile().code == 0
@@ -340,6 +374,7 @@ def test_deployment_that_a_rollback_holds_is_suspended(hub: Hub) -> None:
     assert (stand(report), codes(report)) == ("Synced/Suspended", ["HELD_BY_ROLLBACK"])
 
 
+@pytest.mark.slow
 def test_project_that_was_never_applied_is_missing(tmp_path: Path, launcher: Launcher) -> None:
     hub = Hub.make(tmp_path / "all", launcher)
     hub.push(("threshold: 0.8", "threshold: 1.5"))
@@ -349,6 +384,7 @@ def test_project_that_was_never_applied_is_missing(tmp_path: Path, launcher: Lau
     assert hub.report()["health"]["status"] == "Missing"
 
 
+@pytest.mark.slow
 def test_move_that_broke_off_is_finished(hub: Hub) -> None:
     pushed = hub.push(("2.0e-3", "1.0e-3"))
     file = MemoryFile(hub.agent.home)
@@ -360,6 +396,7 @@ def test_move_that_broke_off_is_finished(hub: Hub) -> None:
     assert git(hub.agent.root, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_memory_of_another_release_stops_the_loop(hub: Hub) -> None:
     (hub.agent.home / "reconcile.json").write_text('{"format_version": "1.0", "news": 1}')
     stopped = hub.reconcile()
