@@ -104,16 +104,15 @@ class Clone(Struct, frozen=True):
         return Target(ref=upstream.out if upstream.code == 0 and upstream.out else named)
 
     def fetch(self, target: Target) -> None:
-        """Fetch what is followed into a ref of our own; no other ref moves.
+        """Fetch what is followed into a ref of our own; no other ref moves, and of a branch and a
+        tag of one name it is the branch.
 
         Raises: UnreachableError with fetch_failed, PlanError with ref_missing.
         """
-        done = self._run(
-            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
-            *("--refmap=", "--", target.remote, f"+{target.ref}:{_FETCHED}"),
-            is_fetch=True,
-        )
-        if done.code and "couldn't find remote ref" in done.complaint:
+        done = self._fetched(target.remote, _branch(target.ref))
+        if _is_absent(done) and _branch(target.ref) != target.ref:
+            done = self._fetched(target.remote, target.ref)
+        if _is_absent(done):
             raise _missing(target, f"remote {target.remote} has no such ref")
         if done.code:
             raise UnreachableError(
@@ -128,7 +127,10 @@ class Clone(Struct, frozen=True):
 
         Raises: PlanError with ref_missing.
         """
-        found = self._commit(_FETCHED if target.remote else target.ref)
+        if target.remote:
+            found = self._commit(_FETCHED)
+        else:
+            found = self._commit(_branch(target.ref)) or self._commit(target.ref)
         if not found:
             raise _missing(target, "this clone has no such ref")
         return found
@@ -209,6 +211,13 @@ class Clone(Struct, frozen=True):
         ancestry = self._run("merge-base", "--is-ancestor", before, after)
         shallow = self._run("rev-parse", "--is-shallow-repository")
         return ancestry.code == 1 and shallow.out == "false"
+
+    def _fetched(self, remote: str, ref: str) -> _Done:
+        return self._run(
+            *("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"),
+            *("--refmap=", "--", remote, f"+{ref}:{_FETCHED}"),
+            is_fetch=True,
+        )
 
     def _followed_detached(self, target: Target, before: Target | None) -> Target:
         if before is not None and before.remote == target.remote:
@@ -316,6 +325,16 @@ def _check_ref(ref: str) -> None:
             expected="a branch, a tag or a full commit",
             remedy="brewslm reconcile --ref main",
         )
+
+
+def _branch(ref: str) -> str:
+    """Return the full name of a branch; what is a full name or a commit already stays as it is."""
+    is_whole = ref == "HEAD" or ref.startswith("refs/") or _COMMIT.fullmatch(ref)
+    return ref if is_whole else f"refs/heads/{ref}"
+
+
+def _is_absent(done: _Done) -> bool:
+    return done.code != 0 and "couldn't find remote ref" in done.complaint
 
 
 def _missing(target: Target, found: str) -> PlanError:

@@ -67,7 +67,7 @@ def command(
     with stopping_on_signals(stop, lambda: None):
         if not is_watching:
             return look_once(reconciler, stop)
-        gc.enable()
+        gc.enable()  # a loop lives long, unlike the calls that it is off for
         return watch(reconciler, schedule, stop, clock, random.SystemRandom())
 
 

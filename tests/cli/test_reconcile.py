@@ -290,6 +290,18 @@ def test_named_tag_and_commit_are_followed(hub: Hub) -> None:
 
 
 @pytest.mark.slow
+def test_tag_with_the_name_of_a_branch_is_not_followed(hub: Hub) -> None:
+    first = git(hub.desk.root, "rev-parse", "HEAD")
+    pushed = hub.push(("2.0e-3", "1.0e-3"))
+    git(hub.desk.root, "push", "-q", "origin", f"{first}:refs/tags/main")
+    assert hub.report("--ref", "main")["sync"]["revision"] == pushed
+    git(hub.agent.root, "tag", "local", first)
+    git(hub.agent.root, "branch", "local", pushed)
+    local = hub.launcher.call(hub.agent.root, "reconcile", "--json", "--ref", "local")
+    assert reports(local)[-1]["sync"]["revision"] == pushed
+
+
+@pytest.mark.slow
 def test_branch_of_the_clone_is_followed_without_a_remote(hub: Hub) -> None:
     git(hub.agent.root, "checkout", "-q", "-B", "local", "--no-track")
     hub.agent.edit("2.0e-3", "1.0e-3")
