@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from brewslm.errors import PlanError, RefusedError, StalePlanError
+from brewslm.files import PathError, read_named
 from brewslm.fingerprint import digest_value
 from brewslm.plan.diff import changed_paths
 from brewslm.plan.plan import FORMAT_VERSION, Plan
@@ -19,6 +20,7 @@ from brewslm.state.store import StateReader
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 _MAX_BYTES = 64 << 20
+_MAX_DEPTH = 64
 _REMEDY = "brewslm plan --out NAME.plan.json"
 
 
@@ -157,18 +159,15 @@ def _check_actions(saved: Plan, fresh: Plan) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, str(error.strerror)) from error
-    if len(data) > _MAX_BYTES:
-        raise _unreadable(path, "more than 64 MiB")
-    return data
+        return read_named(path, _MAX_BYTES)
+    except PathError as error:
+        is_large = error.code == "FILE_TOO_LARGE"
+        raise _unreadable(path, "more than 64 MiB" if is_large else error.found) from error
 
 
 def _document(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        return dict(parse_strict(data, require_object=True))
+        return dict(parse_strict(data, require_object=True, max_depth=_MAX_DEPTH))
     except StrictJsonError as error:
         raise _unreadable(path, error.message) from error
 
