@@ -1,4 +1,4 @@
-"""A small GitHub on loopback: the endpoints that the recipes call, with their pages and refusals."""
+"""A small GitHub on loopback: the endpoints that the recipes call, their pages and refusals."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 REPOSITORY = "acme/parcels"
-TOKEN = "ghs_t0ken-of-the-job"
+TOKEN = "ghs_t0ken-of-the-job"  # noqa: S105  known to this server alone
 BOT = "github-actions[bot]"
 _PAGE = 2
 _ID = re.compile(r"/(\d+)(?:/|$)")
@@ -107,7 +107,7 @@ def running_forge() -> Iterator[Forge]:
 class _Handler(BaseHTTPRequestHandler):
     held: Forge
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is http.server's
+    def log_message(self, format: str, *args: Any) -> None:
         """Keep the test's output quiet."""
 
     def do_GET(self) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from tests.recipes.forge import REPOSITORY, TOKEN, Forge
 
 SCRIPTS = Path(__file__).parents[2] / ".github" / "actions" / "scripts"
-_OUTPUT = re.compile(r"^([a-z-]+)<<(\S+)\n(.*?)\n\2$", re.MULTILINE | re.DOTALL)
+_LONG = re.compile(r"^([a-z-]+)<<(\S+)\n(.*?)\n\2$", re.MULTILINE | re.DOTALL)
+_SHORT = re.compile(r"^([a-z]+)=(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,24 @@ class Job:
         return path.read_text("utf-8") if path.exists() else ""
 
     def run(self, script: str, *arguments: str | Path, **environment: str) -> Done:
-        """Run a script as the actions do."""
-        (self.folder / "output").write_text("")
+        """Run a script of the actions."""
         program = [SCRIPTS / script]
         if script.endswith(".py"):
             program = [Path(sys.executable), Path("-E"), Path("-s"), *program]
+        return self._done([*program, *arguments], self.folder, environment)
+
+    def shell(self, line: str, environment: Mapping[str, str], folder: Path | None = None) -> Done:
+        """Run the words of a step in the shell of a runner; folder: that of the job by default."""
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line]
+        return self._done(shell, folder or self.folder, environment)
+
+    def _done(
+        self, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
+    ) -> Done:
+        (self.folder / "output").write_text("")
         done = subprocess.run(
-            [*program, *arguments],
-            cwd=self.folder,
+            command,
+            cwd=folder,
             env={**self.environment, **environment},
             capture_output=True,
             text=True,
@@ -72,5 +84,6 @@ class Job:
             timeout=60,
         )
         written = (self.folder / "output").read_text("utf-8")
-        outputs = {name: value for name, _, value in _OUTPUT.findall(written)}
+        outputs = {name: value for name, _, value in _LONG.findall(written)}
+        outputs |= dict(_SHORT.findall(written))
         return Done(done.returncode, done.stdout + done.stderr, outputs)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from brewslm.fingerprint import digest_value
 from comment import Run, find_pull_request, put_comment
 from github_api import GitHub
 from runner import RecipeError
-
-from brewslm.fingerprint import digest_value
 from tests.recipes.forge import BOT, REPOSITORY, TOKEN, Forge, Refusal
 from tests.recipes.job import Done, Job
 

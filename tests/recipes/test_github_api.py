@@ -3,9 +3,9 @@
 import time
 
 import pytest
+
 from github_api import GitHub, NotThereError
 from runner import RecipeError
-
 from tests.recipes.forge import REPOSITORY, TOKEN, Forge, Refusal
 
 

@@ -82,8 +82,8 @@ def test_applied_state_says_what_is_pending(
     plan: Plan, promoted: Path, python: Path, source: Path, tmp_path: Path
 ) -> None:
     snapshot = tmp_path / "snapshot.json"
-    pulled = ["state", "pull", "--out", snapshot]
-    subprocess.run([python, "-I", "-m", "brewslm", "--chdir", promoted, *pulled], check=True)
+    command = [str(python), "-I", "-m", "brewslm", "--chdir", str(promoted)]
+    subprocess.run([*command, "state", "pull", "--out", str(snapshot)], check=True)
     done = plan("--directory", "model", "--against", "HEAD", "--snapshot", snapshot)
     assert (done.code, done.outputs["has-changes"]) == (0, "false"), done.log
     _changed(source, _FASTER)
@@ -107,7 +107,8 @@ def test_program_gets_no_token_and_says_no_command(job: Job, plan: Plan, tmp_pat
         '#!/bin/sh\nenv > "$PWD/seen"\nprintf "::error::x\\n##[error]y\\n"\nexit 6\n'
     )
     program.chmod(0o755)
-    done = plan(program=program, GH_TOKEN="ghs_x", ACTIONS_RUNTIME_TOKEN="y", PYTHONPATH="/evil")
+    others = {"GH_TOKEN": "ghs_x", "ACTIONS_RUNTIME_TOKEN": "y", "PYTHONPATH": "/evil"}
+    done = plan(program=program, **others)
     assert done.code == 6
     assert done.log == "| ::error::x\n| # #[error]y\n"
     seen = {line.split("=")[0] for line in (job.folder / "plan" / "seen").read_text().splitlines()}

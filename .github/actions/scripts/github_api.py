@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any, NamedTuple
 
@@ -35,7 +36,7 @@ class NotThereError(RecipeError):
 
 class _Answer(NamedTuple):
     status: int
-    headers: HTTPMessage
+    headers: Message
     data: bytes
 
 
@@ -44,12 +45,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(
         self,
-        req: urllib.request.Request,  # noqa: ARG002  the signature is urllib's
-        fp: IO[bytes],  # noqa: ARG002
-        code: int,  # noqa: ARG002
-        msg: str,  # noqa: ARG002
-        headers: HTTPMessage,  # noqa: ARG002
-        newurl: str,  # noqa: ARG002
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
     ) -> None:
         """Return no further request."""
 
@@ -81,19 +82,18 @@ class GitHub:
             raise RecipeError(f"{method} {path} is answered without a JSON object")
         return document
 
-    def listed(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+    def listed(self, path: str, key: str = "", **query: str) -> Iterator[dict[str, Any]]:
         """Yield every entry of a list, page after page; key: where the list stands under a name.
 
         Raises: NotThereError, RecipeError.
         """
-        key = query.pop("key", None)
         url: str | None = f"{self._base}{path}?{urllib.parse.urlencode({'per_page': 100, **query})}"
         for _ in range(_MAX_PAGES):
             if url is None:
                 return
             answer = self._exchange("GET", url, None)
             document = _decoded(answer)
-            entries = document.get(key) if key and isinstance(document, dict) else document
+            entries = document.get(key) if isinstance(document, dict) else document
             if not isinstance(entries, list):
                 raise RecipeError(f"GET {path} is answered without a list")
             yield from (entry for entry in entries if isinstance(entry, dict))
