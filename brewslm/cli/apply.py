@@ -65,6 +65,7 @@ def command(
         wait_s=wait_s,
         file=file,
         is_approved=auto_approve,
+        is_reviewed=expect_digest is not None,
         is_fail_fast=fail_fast,
         is_resume_allowed=not no_resume,
         is_json=is_json,
