@@ -244,10 +244,11 @@ def read_named(path: Path, limit_bytes: int) -> bytes:
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
         raise (_missing(str(path)) if missing else _unreadable(str(path), error)) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise _not_regular(str(path))
     with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise _not_regular(str(path))
         data = stream.read(limit_bytes + 1) if found.st_size <= limit_bytes else b""
     if max(found.st_size, len(data)) > limit_bytes:
         raise too_large(str(path), limit_bytes)

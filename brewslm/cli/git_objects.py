@@ -23,6 +23,11 @@ _TIMEOUT_S = 60
 _STEPS = re.compile(r"(?P<base>[^~^]+)(?P<steps>([~^][0-9]*)*)")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _CHUNK_BYTES = 1 << 20
+_MAX_POINTER_BYTES = 1024
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n"
+    rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
+)
 _REGULAR = ("100644", "100755")
 _PATHS_AT_ONCE = 250
 _MAX_PATH = 4096
@@ -32,6 +37,13 @@ class Blob(Struct, frozen=True):
     """A file's content as git keeps it."""
 
     object_id: str
+    size_bytes: int
+
+
+class Pointer(Struct, frozen=True):
+    """The content that Git LFS keeps elsewhere."""
+
+    digest: str
     size_bytes: int
 
 
@@ -53,7 +65,17 @@ class Commit:
     def digest(self, path: str) -> str | None:
         """Return the digest of a regular file's bytes, None when there is none."""
         blob = self.files([path]).get(path)
-        return self._git.digest(blob.object_id) if blob else None
+        if blob is None:
+            return None
+        pointer = self.pointer(blob)
+        return pointer.digest if pointer else self._git.digest(blob.object_id)
+
+    def pointer(self, blob: Blob) -> Pointer | None:
+        """Return what Git LFS keeps in place of a blob, None for a blob that is content itself."""
+        if blob.size_bytes > _MAX_POINTER_BYTES:
+            return None
+        match = _POINTER.fullmatch(self._git.run("cat-file", "blob", blob.object_id))
+        return Pointer(f"sha256:{match[1].decode()}", int(match[2])) if match else None
 
     def files(self, paths: Iterable[str]) -> dict[str, Blob]:
         """Return those of the paths that are regular files, as they are given; links are not

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import orjson
 from msgspec import Struct
@@ -49,6 +50,8 @@ class Planned(Struct, frozen=True):
     specs: Mapping[Address, Spec]
     base_folder: Path | None
     prepare: Callable[[], Path]
+    policy: Mapping[str, Any] | None = None
+    """What the policy decides now; a saved plan carries what it decided then."""
 
 
 class PlanWishes(Struct, frozen=True):
@@ -104,7 +107,7 @@ def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> P
         built = _built(session, state, PlanWishes.of(saved))
         check_current(saved, state, built.plan)
     fresh = _planned(built)
-    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare)
+    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare, fresh.policy)
 
 
 @contextmanager
@@ -270,6 +273,7 @@ def _planned(built: Built) -> Planned:
         specs=built.specs,
         base_folder=built.base.folder if built.base else None,
         prepare=prepare,
+        policy=built.plan.policy,
     )
 
 

@@ -64,13 +64,14 @@ def _own_policy(session: Session) -> bytes | None:
 
 
 def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Base:
-    specs = manifest.specs().values()
+    there = _manifest_at(session, commit)
+    specs = [*manifest.specs().values(), *(there.specs().values() if there else ())]
     paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
     digests = {path: commit.digest(path) for path in sorted(paths)}
     return Base(
         ref=ref,
         commit=commit.object_id,
-        manifest=_manifest_at(session, commit),
+        manifest=there,
         digests={path: digest for path, digest in digests.items() if digest is not None},
     )
 

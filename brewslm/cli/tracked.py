@@ -80,6 +80,19 @@ def _tracked_state(commit: Commit) -> tuple[Finding, ...]:
     return (warning,)
 
 
+class _Expected(Struct, frozen=True):
+    """The digest that a file has to have."""
+
+    algorithm: str
+    header: bytes
+    """What git digests before the content."""
+    hexdigest: str
+
+    def begin(self) -> "hashlib._Hash":
+        """Return a digest that has taken in the header."""
+        return hashlib.new(self.algorithm, self.header, usedforsecurity=False)
+
+
 class _Copy(Struct):
     """Files on their way out of a work tree."""
 
@@ -100,17 +113,24 @@ class _Copy(Struct):
             self.total_bytes += size_bytes
             if size_bytes > MAX_FILE_BYTES or self.total_bytes > MAX_TOTAL_BYTES:
                 raise too_large(path, MAX_FILE_BYTES)
-            if size_bytes != blob.size_bytes:
-                raise _other_content(path, "other content than the commit holds")
+            expected = self._expected(blob, size_bytes)
             place.parent.mkdir(parents=True, exist_ok=True)
-            digest = _object_digest(blob)
+            found = expected.begin()
             with place.open("xb") as copy:
                 while chunk := stream.read(_CHUNK_BYTES):
-                    digest.update(chunk)
+                    found.update(chunk)
                     copy.write(chunk)
-        if digest.hexdigest() != blob.object_id:
+        if found.hexdigest() != expected.hexdigest:
             place.unlink()
             raise _other_content(path, "other content than the commit holds")
+
+    def _expected(self, blob: Blob, size_bytes: int) -> _Expected:
+        """Return what a file of this size has to be: the blob, or what Git LFS keeps for it."""
+        pointer = self.commit.pointer(blob) if size_bytes != blob.size_bytes else None
+        if pointer is not None:
+            return _Expected("sha256", b"", pointer.digest.removeprefix("sha256:"))
+        algorithm = "sha1" if len(blob.object_id) == _SHA1_HEX else "sha256"
+        return _Expected(algorithm, b"blob %d\0" % blob.size_bytes, blob.object_id)
 
 
 def _fill(copy: _Copy, name: str) -> None:
@@ -187,12 +207,6 @@ def _finding(source: YamlFile, item: NamedFile, error: PathError) -> Finding:
     code = finding_code(error.code, FindingCode.UNREADABLE)
     say = speaker(source)
     return say(code, item.at, error.message, error.remedy, error.found, error.expected)
-
-
-def _object_digest(blob: Blob) -> "hashlib._Hash":
-    """Return the beginning of a blob's name: git digests a header before the content."""
-    name = "sha1" if len(blob.object_id) == _SHA1_HEX else "sha256"
-    return hashlib.new(name, b"blob %d\0" % blob.size_bytes, usedforsecurity=False)
 
 
 def _other_content(path: str, found: str) -> PathError:

@@ -129,6 +129,13 @@ def _check_meaning(saved: Plan, fresh: Plan) -> None:
         paths = changed_paths(saved.effective_manifest, fresh.effective_manifest)
         shown = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
         raise _stale(f"the manifest means something else now ({shown})")
+    here_policy, there_policy = (_policy_digest(plan) for plan in (fresh, saved))
+    if here_policy != there_policy:
+        raise _stale("the policy changed", here_policy, there_policy)
+
+
+def _policy_digest(plan: Plan) -> str:
+    return str((plan.policy or {}).get("digest") or "no policy")
 
 
 def _check_inputs(saved: Plan, fresh: Plan) -> None:
