@@ -17,7 +17,9 @@ from tests.render.test_markdown import HOSTILE, assert_sound
 
 pytestmark = pytest.mark.case("UNT-08")
 Document = dict[str, Any]
-_CONSTANT = frozenset({"format_version", "operation", "category", "mode", "label", "kind", "source"})
+_CONSTANT = frozenset(
+    {"format_version", "operation", "category", "mode", "label", "kind", "source"}
+)
 
 
 @pytest.fixture

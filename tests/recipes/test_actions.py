@@ -15,6 +15,7 @@ from tests.recipes.actions import ROOT, loaded, run_action
 from tests.recipes.forge import REPOSITORY, Forge
 from tests.recipes.job import SCRIPTS, Job
 
+pytestmark = pytest.mark.slow
 _RECIPES = ROOT / "examples" / "ci"
 _APPLY = _RECIPES / "github" / "brewslm-apply.yml"
 _PIPELINE = _RECIPES / "gitlab" / ".gitlab-ci.yml"
@@ -143,7 +144,6 @@ def test_pipeline_runs_its_lines(
     assert all((project / path).stat().st_size for path in left)
 
 
-@pytest.mark.slow
 def test_installation_is_the_pinned_source_in_isolation(tmp_path: Path) -> None:
     (tmp_path / "brewslm.py").write_text("raise SystemExit('a file of the project ran')")
     done = subprocess.run(

@@ -61,7 +61,6 @@ def test_first_commit_of_all_has_no_base(job: Job, upstream: Path) -> None:
     assert (done.code, done.log) == (0, "")
 
 
-@pytest.mark.case("UNT-02")
 def test_nothing_of_the_repository_runs_and_no_token_stays(job: Job, upstream: Path) -> None:
     canary = job.folder / "canary"
     template = job.folder / "template" / "hooks"

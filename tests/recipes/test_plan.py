@@ -100,7 +100,7 @@ def test_folder_outside_of_the_commit_is_refused(plan: Plan, source: Path, direc
     assert f'there is no folder "{directory}" in this commit' in done.log
 
 
-@pytest.mark.case("RND-02", "SEC-06")
+@pytest.mark.case("RND-02")
 def test_program_gets_no_token_and_says_no_command(job: Job, plan: Plan, tmp_path: Path) -> None:
     program = tmp_path / "talkative"
     program.write_text(
