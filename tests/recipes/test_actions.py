@@ -50,6 +50,20 @@ def _pulled(python: Path, project: Path, target: Path) -> bytes:
     return target.read_bytes()
 
 
+def _ended(head: str) -> dict[str, Any]:
+    """Return the event that a run planned a head commit and says that all is well."""
+    run = {
+        "id": 12,
+        "event": "pull_request",
+        "html_url": "https://x",
+        "conclusion": conclusion,
+        "head_sha": head,
+        "head_branch": "lower-rate",
+        "head_repository": {"owner": {"login": "ana"}},
+    }
+    return {"workflow_run": run}
+
+
 def test_pull_request_is_planned_without_trust_and_commented_with_it(
     tmp_path: Path, forge: Forge, python: Path, upstream: Path, promoted: Path
 ) -> None:
@@ -66,16 +80,7 @@ def test_pull_request_is_planned_without_trust_and_commented_with_it(
 
     kept = planned.used["actions/upload-artifact"]
     forge.upload(12, kept["name"], {"plan.json": Path(kept["path"]).read_bytes()})
-    run = {
-        "id": 12,
-        "event": "pull_request",
-        "conclusion": "success",
-        "html_url": "https://x",
-        "head_sha": head,
-        "head_branch": "lower-rate",
-        "head_repository": {"owner": {"login": "ana"}},
-    }
-    event = {"workflow_run": run}
+    event = _ended(head)
     commenting = _job(tmp_path / "commenting", forge, upstream, "main", **event)
     commented = run_action("comment", commenting, python, event, {})
     assert commented.code == 0, commented.logs
@@ -83,7 +88,7 @@ def test_pull_request_is_planned_without_trust_and_commented_with_it(
     assert (forge.statuses[0]["commit"], forge.statuses[0]["state"]) == (head, "success")
 
 
-def test_refused_plan_is_kept_all_the_same(
+def test_refused_plan_is_told_although_its_run_claims_success(
     tmp_path: Path, forge: Forge, python: Path, upstream: Path
 ) -> None:
     (upstream / "brewslm.yaml").write_text(MANIFEST.replace("0.8", "0.1"))
@@ -91,7 +96,25 @@ def test_refused_plan_is_kept_all_the_same(
     job = _job(tmp_path / "planning", forge, upstream, "HEAD")
     planned = run_action("plan", job, python, {}, {"apply-workflow": ""})
     assert (planned.code, planned.outputs["exit-code"]) == (6, "6"), planned.logs
-    assert Path(planned.used["actions/upload-artifact"]["path"]).exists()
+    kept = Path(planned.used["actions/upload-artifact"]["path"])
+    forge.upload(12, "plan", {"plan.json": kept.read_bytes()})
+    forge.pull(7, head := git(upstream, "rev-parse", "HEAD"))
+    event = _ended(head)
+    commenting = _job(tmp_path / "commenting", forge, upstream, "main", **event)
+    commented = run_action("comment", commenting, python, event, {})
+    assert commented.code == 0, commented.logs
+    assert forge.said[0].split("\n")[1].startswith("**Refused")
+    assert forge.statuses[0]["state"] == "failure"
+
+
+def test_own_workflow_lays_out_its_commit(tmp_path: Path, forge: Forge, upstream: Path) -> None:
+    job = _job(tmp_path / "testing", forge, upstream, "refs/pull/7/merge")
+    step = loaded(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["steps"][0]
+    environment = {name: str(value) for name, value in step["env"].items()}
+    done = job.shell(step["run"], {**environment, "TOKEN": "t"})
+    assert done.code == 0, done.log
+    assert git(job.folder, "rev-parse", "HEAD") == job.environment["GITHUB_SHA"]
+    assert (job.folder / "brewslm.yaml").exists()
 
 
 def test_apply_recipe_applies_what_was_merged(

@@ -1,11 +1,12 @@
 """The files of a commit, laid out by git without any configuration."""
 
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 
 from tests.cli.repository import commit, git
-from tests.recipes.forge import REPOSITORY, TOKEN
+from tests.recipes.forge import REPOSITORY, TOKEN, Forge
 from tests.recipes.job import Done, Job
 
 
@@ -77,6 +78,16 @@ def test_nothing_of_the_repository_runs_and_no_token_stays(job: Job, upstream: P
     kept = [path for path in (job.folder / "src").rglob("*") if path.is_file()]
     assert [path for path in kept if TOKEN.encode() in path.read_bytes()] == []
     assert not (job.folder / "src" / "s").exists()
+
+
+def test_private_repository_is_asked_with_the_token(job: Job, forge: Forge) -> None:
+    done = job.run(
+        "checkout.sh", "src", GITHUB_SERVER_URL=forge.url, GITHUB_SHA=40 * "1", GH_TOKEN=TOKEN
+    )
+    assert done.code != 0
+    method, path, authorization = forge.asked[0]
+    assert (method, path) == ("GET", f"/{REPOSITORY}/info/refs?service=git-upload-pack")
+    assert b64decode(authorization.removeprefix("Basic ")).decode() == f"x-access-token:{TOKEN}"
 
 
 def test_commit_that_is_not_there_fails(job: Job, upstream: Path) -> None:

@@ -103,13 +103,17 @@ def find_pull_request(api: GitHub, run: Run) -> int | None:
 
 
 def report_of(python: str, plan: Path, conclusion: str) -> Report:
-    """Return what a plan comes to; a plan that can't be read gives no comment."""
+    """Return what a plan comes to; a plan that can't be read gives no comment.
+
+    What the plan finds decides even where its run claims success: a pull request can change both.
+    """
     if not plan.exists():
         return Report("error", "The run left no plan; see its log.")
+    checked = ["show", str(plan.absolute()), "--validate"]
     with tempfile.TemporaryDirectory() as name:
         body = Path(name) / "comment.md"
-        arguments = ["show", str(plan.absolute()), "--validate", "--markdown", "--out", str(body)]
-        code = called(python, arguments, Path(name))
+        code = called(python, checked, Path(name))
+        called(python, [*checked, "--markdown", "--out", str(body)], Path(name))
         markdown = body.read_text("utf-8") if body.exists() else ""
     if not markdown:
         return Report("failure", "The plan is not readable; see the log of this job.")
