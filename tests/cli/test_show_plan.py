@@ -17,7 +17,9 @@ from tests.render.test_markdown import HOSTILE, assert_sound
 
 pytestmark = pytest.mark.case("UNT-08")
 Document = dict[str, Any]
-_CONSTANT = frozenset({"format_version", "operation", "category", "mode", "label", "kind", "source"})
+_CONSTANT = frozenset(
+    {"format_version", "operation", "category", "mode", "label", "kind", "source"}
+)
 
 
 @pytest.fixture
@@ -69,7 +71,9 @@ def test_it_is_cut_to_the_size_that_is_asked_for(saved: Path, run: Run) -> None:
 
 def test_markup_in_each_text_is_inert(saved: Path, run: Run) -> None:
     document = saved.read_text()
-    names = {str(key) for holder, key in places(json.loads(document)) if isinstance(holder[key], str)}
+    names = {
+        str(key) for holder, key in places(json.loads(document)) if isinstance(holder[key], str)
+    }
     free = names - {*_CONSTANT, "severity", "address", "target"}
     asked = [(text, free) for text in HOSTILE] + [(HOSTILE[1], {name}) for name in sorted(names)]
     rendered = 0
