@@ -69,16 +69,18 @@ def test_it_is_cut_to_the_size_that_is_asked_for(saved: Path, run: Run) -> None:
     run("show", saved, "--markdown", "--max-chars", "10").says(1, "--max-chars")
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_markup_in_each_text_is_inert(text: str, saved: Path, run: Run) -> None:
-    document = json.loads(saved.read_text())
-    names = {str(key) for holder, key in places(document) if isinstance(holder[key], str)}
+def test_markup_in_each_text_is_inert(saved: Path, run: Run) -> None:
+    document = saved.read_text()
+    names = {
+        str(key) for holder, key in places(json.loads(document)) if isinstance(holder[key], str)
+    }
+    free = names - {*_CONSTANT, "severity", "address", "target"}
+    asked = [(text, free) for text in HOSTILE] + [(HOSTILE[1], {name}) for name in sorted(names)]
     rendered = 0
-    for name in sorted(names - _CONSTANT) if text == HOSTILE[1] else [""]:
-        evil = json.loads(saved.read_text())
+    for text, wanted in asked:
+        evil = json.loads(document)
         for holder, key in list(places(evil)):
-            is_asked = name in ("", str(key)) and str(key) not in (*_CONSTANT, "severity")
-            if isinstance(holder[key], str) and (is_asked and key not in ("address", "target")):
+            if isinstance(holder[key], str) and str(key) in wanted:
                 holder[key] = text
         write(saved, evil)
         answer = run("show", saved, "--validate", "--markdown")
@@ -86,8 +88,7 @@ def test_markup_in_each_text_is_inert(text: str, saved: Path, run: Run) -> None:
         if answer.code == 0:
             rendered += 1
             assert_sound(answer.out)
-        saved.write_text(json.dumps(document))
-    assert rendered > 0
+    assert rendered >= len(HOSTILE)
 
 
 @pytest.mark.parametrize("key", ["address", "target", "severity", "kind", "operation", "category"])
