@@ -56,7 +56,7 @@ def _ended(head: str) -> dict[str, Any]:
         "id": 12,
         "event": "pull_request",
         "html_url": "https://x",
-        "conclusion": conclusion,
+        "conclusion": "success",
         "head_sha": head,
         "head_branch": "lower-rate",
         "head_repository": {"owner": {"login": "ana"}},
