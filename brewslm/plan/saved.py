@@ -155,14 +155,13 @@ def _check_inputs(saved: Plan, fresh: Plan) -> None:
 def _check_errors(saved: Plan) -> None:
     if saved.is_applyable:
         return
-    finding: Mapping[str, Any] = next(
-        (item for item in saved.findings if item.get("severity") == "error"), {}
-    )
+    errors = [item for item in saved.findings if item.get("severity") == "error"]
+    told = [f"{item.get('code', '')}: {item.get('message', '')}" for item in errors]
     raise RefusedError(
-        "the plan carries an error",
+        "the plan carries an error" if told else "the plan was made without a state",
         code="plan_incomplete",
-        found=f"{finding.get('code', '')}: {finding.get('message', '')}",
-        expected="a plan without errors",
+        found=told[0] if told else "what changes, and not what there is to do",
+        expected="a plan without errors" if told else "a plan of this project's state",
         remedy=_REMEDY,
     )
 

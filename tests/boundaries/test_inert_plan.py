@@ -201,6 +201,13 @@ def untracked_code(bench: Bench) -> None:
     (bench.root / ".brewslm").symlink_to("/etc")
 
 
+def stores_of_the_host(bench: Bench) -> None:
+    """A state and artifacts at addresses that only the host can reach."""
+    state = "state: 'postgresql://127.0.0.1:1/x'"
+    backend = f"backend: {{{state}, artifacts: 's3://169.254.169.254/x'}}"
+    bench.edit("spec:\n", f"spec:\n  workflow: {{{backend}}}\n")
+
+
 def tracked_state(bench: Bench) -> None:
     """A state and a cache that the commit brings along."""
     (bench.home / "cache").mkdir(parents=True)
@@ -252,6 +259,7 @@ _UNTRUSTED: list[tuple[Callable[[Bench], None], int, str]] = [
     (rows_with_words, 0, "to create"),
     (git_that_runs, 0, "11 to create"),
     (untracked_code, 0, "11 to create"),
+    (stores_of_the_host, 0, "11 to create"),
     (tracked_state, 0, "warning[SYSTEM_CONFIG_INVALID]"),
 ]
 

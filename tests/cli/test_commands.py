@@ -19,6 +19,7 @@ _SHARED = {
     "applying",
     "approval",
     "backend",
+    "elsewhere",
     "git_objects",
     "leasing",
     "main",
@@ -27,6 +28,8 @@ _SHARED = {
     "reviewing",
     "selecting",
     "session",
+    "snapshot",
+    "tracked",
     "usage",
 }
 

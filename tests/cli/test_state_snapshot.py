@@ -94,6 +94,19 @@ def test_it_says_what_the_project_says_itself(
     assert there["gate_changes"] == here["gate_changes"]
 
 
+def test_where_the_state_is_it_can_be_applied(
+    applied: Bench, clone: Bench, snapshot: Path, run: Run
+) -> None:
+    for bench in (applied, clone):
+        bench.edit("sorts complaints", "sorts letters")
+    saved = snapshot.with_name("a.plan.json")
+    assert run("plan", "--state-snapshot", snapshot, "--out", saved).code == 0
+    os.chdir(applied.root)
+    assert run("apply", saved).code == 0
+    assert applied.records()["project"].spec["description"] == "sorts letters"
+    run("apply", saved).says(4, "plan_stale")
+
+
 def test_a_weaker_gate_than_recorded_is_refused(clone: Bench, snapshot: Path, run: Run) -> None:
     clone.edit("threshold: 0.8", "threshold: 0.7")
     answer = run("plan", "--state-snapshot", snapshot)

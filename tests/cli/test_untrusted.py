@@ -46,6 +46,13 @@ def test_the_state_beside_the_manifest_says_nothing(applied: Bench, run: Run) ->
     assert answer.out.endswith("made without a state and can't be applied. It says what changes.\n")
 
 
+@pytest.mark.case("PLN-07")
+def test_it_is_not_applied_without_a_state(bench: Bench, run: Run) -> None:
+    begin(bench.root)
+    assert run("plan", "--untrusted", "--out", "a.plan.json").code == 0
+    run("apply", "a.plan.json").says(6, "error[plan_incomplete]", "made without a state")
+
+
 @pytest.mark.case("UNT-07")
 def test_a_tracked_state_is_told_and_not_read(applied: Bench, run: Run) -> None:
     (applied.home / "cache" / "digests.json").write_text('{"data/rows.jsonl": {"digest": "x"}}')
