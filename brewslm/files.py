@@ -206,15 +206,15 @@ def check_relative(path: str) -> None:
         raise _outside(path)
 
 
-def open_inside(root: Path, relative: str) -> BinaryIO:
+def open_inside(root: Path, relative: str, *, follows_links: bool = True) -> BinaryIO:
     """Open a regular file below `root` for reading; links are followed only while they stay inside.
 
-    Raises: PathError.
+    follows_links: False refuses every link. Raises: PathError.
     """
     check_relative(relative)
     folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
     try:
-        return os.fdopen(_walk(root, relative, folders), "rb")
+        return os.fdopen(_walk(root, relative, folders, follows_links=follows_links), "rb")
     finally:
         for descriptor in folders:
             os.close(descriptor)
@@ -228,17 +228,45 @@ def read_inside(root: Path, relative: str, limit_bytes: int) -> bytes:
     with open_inside(root, relative) as stream:
         data = stream.read(limit_bytes + 1)
     if len(data) > limit_bytes:
-        raise PathError(
-            f'"{relative}" is too large',
-            code="FILE_TOO_LARGE",
-            found=f"more than {limit_bytes} bytes",
-            expected=f"at most {limit_bytes} bytes",
-            remedy="make the file smaller or split it",
-        )
+        raise too_large(relative, limit_bytes)
     return data
 
 
-def _walk(root: Path, relative: str, folders: list[int]) -> int:
+def read_named(path: Path, limit_bytes: int) -> bytes:
+    """Return the bytes of a regular file that the user named, wherever it lies.
+
+    It is opened once and without waiting, so that nothing is swapped in and no pipe is read.
+
+    Raises: PathError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        raise (_missing(str(path)) if missing else _unreadable(str(path), error)) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise _not_regular(str(path))
+    with os.fdopen(descriptor, "rb") as stream:
+        data = stream.read(limit_bytes + 1) if found.st_size <= limit_bytes else b""
+    if max(found.st_size, len(data)) > limit_bytes:
+        raise too_large(str(path), limit_bytes)
+    return data
+
+
+def too_large(path: str, limit_bytes: int) -> PathError:
+    """Return the error of a file that is larger than may be read."""
+    return PathError(
+        f'"{path}" is too large',
+        code="FILE_TOO_LARGE",
+        found=f"more than {limit_bytes} bytes",
+        expected=f"at most {limit_bytes} bytes",
+        remedy="make the file smaller or split it",
+    )
+
+
+def _walk(root: Path, relative: str, folders: list[int], *, follows_links: bool) -> int:
     """Open component by component below the last of `folders`; append each folder that is
     entered.
     """
@@ -264,7 +292,7 @@ def _walk(root: Path, relative: str, folders: list[int]) -> int:
                 raise _unreadable(relative, error) from error
         else:
             links += 1
-            if links > _MAX_LINKS:
+            if links > _MAX_LINKS or not follows_links:
                 raise _outside(relative)
             pending.extend(_link_parts(root, relative, target, folders)[::-1])
             continue

@@ -66,8 +66,10 @@ class StrictJsonError(BrewError):
         self.is_cut_off = is_cut_off
 
 
-def parse_strict(text: bytes | str, *, require_object: bool) -> Any:
+def parse_strict(text: bytes | str, *, require_object: bool, max_depth: int = MAX_DEPTH) -> Any:
     """Return the value of one JSON text, blanks around it allowed.
+
+    max_depth: levels of nesting; documents that hold other documents are deeper than a row.
 
     Raises: StrictJsonError.
     """
@@ -75,12 +77,12 @@ def parse_strict(text: bytes | str, *, require_object: bool) -> Any:
     try:
         value = _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        _raise_fault(raw)
+        _raise_fault(raw, max_depth)
     if b"\\u0000" in raw:
         _check_no_nul(value)
     if require_object and type(value) is not dict:
         raise StrictJsonError(JsonFault.NOT_AN_OBJECT, f"a {json_type(value)}")
-    keys, has_zero_float = _survey(value)
+    keys, has_zero_float = _survey(value, max_depth)
     if has_zero_float:
         _reread(raw)
     if raw.count(b":") != keys and _STRING.sub(b"", raw).count(b":") != keys:
@@ -112,7 +114,7 @@ def _utf8(text: str) -> bytes:
         raise StrictJsonError(JsonFault.INVALID_UNICODE, "a lone surrogate") from error
 
 
-def _survey(value: Any) -> tuple[int, bool]:
+def _survey(value: Any, max_depth: int) -> tuple[int, bool]:
     """Return the number of keys at all depths and whether a float is zero; check numbers, depth."""
     keys, has_zero_float = 0, False
     level: list[Any] = [value]
@@ -134,7 +136,7 @@ def _survey(value: Any) -> tuple[int, bool]:
             elif kind is float and item == 0.0:
                 has_zero_float = True
         depth += any(type(item) is dict or type(item) is list for item in level)
-        if depth > MAX_DEPTH:
+        if depth > max_depth:
             raise StrictJsonError(JsonFault.NESTING_TOO_DEEP)
         level = inner
     return keys, has_zero_float
@@ -153,7 +155,7 @@ def _check_no_nul(value: Any) -> None:
             level.extend(item)
 
 
-def _raise_fault(raw: bytes) -> NoReturn:
+def _raise_fault(raw: bytes, max_depth: int) -> NoReturn:
     """Name the fault of a text that the fast decoder refused."""
     try:
         raw.decode()
@@ -162,7 +164,7 @@ def _raise_fault(raw: bytes) -> NoReturn:
         raise StrictJsonError(
             JsonFault.INVALID_UNICODE, f"byte {error.start}", is_cut_off=is_cut_off
         ) from error
-    if _depth(raw) > MAX_DEPTH:
+    if _depth(raw) > max_depth:
         raise StrictJsonError(JsonFault.NESTING_TOO_DEEP)
     value = _reread(raw)
     if _has_surrogate(value):

@@ -57,6 +57,14 @@ def command(
         _check_unselected(selected)
         planned = use_saved_plan(session, file, expect_digest)
     else:
+        if expect_digest is not None:
+            raise UsageError(
+                "only a saved plan has a digest that was reviewed",
+                code="usage_error",
+                found="--expect-digest without a plan's file",
+                expected="both",
+                remedy="brewslm apply NAME.plan.json --expect-digest DIGEST",
+            )
         wishes = PlanWishes(
             max_deletes=max_deletes, is_refresh_only=refresh_only, selection=selected
         )
@@ -65,6 +73,7 @@ def command(
         wait_s=wait_s,
         file=file,
         is_approved=auto_approve,
+        is_reviewed=expect_digest is not None,
         is_fail_fast=fail_fast,
         is_resume_allowed=not no_resume,
         is_json=is_json,

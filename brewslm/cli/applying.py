@@ -26,7 +26,7 @@ from brewslm.cli.planning import (
 from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import FindingCode, exit_code_of
-from brewslm.errors import ApplyError, ExitCode, StalePlanError
+from brewslm.errors import ApplyError, ExitCode, RefusedError, StalePlanError
 from brewslm.events import (
     ApprovalEvent,
     DriftEvent,
@@ -37,6 +37,7 @@ from brewslm.events import (
     VersionEvent,
 )
 from brewslm.plan.plan import Plan
+from brewslm.plan.policy import APPROVAL, promotes, requires_approval
 from brewslm.render.ending import render_ending
 from brewslm.render.progress import ProgressTalk
 from brewslm.render.stream import EventStream, told_to_all
@@ -58,6 +59,8 @@ class ApplyFlags(Struct, frozen=True):
     file: Path | None = None
     """The file of a saved plan, which is approval enough."""
     is_approved: bool = False
+    is_reviewed: bool = False
+    """Whether the digest of the plan in the file was given, as somebody reviewed it."""
     is_fail_fast: bool = False
     is_resume_allowed: bool = True
     is_json: bool = False
@@ -83,6 +86,7 @@ def apply_planned(
     code = exit_code_of(plan.finding_values)
     if code is not ExitCode.DONE:
         return code
+    _check_review(session, planned, flags)
     check_extras(planned)
     check_room(session, planned)
     with ExitStack() as stack:
@@ -116,6 +120,28 @@ def apply_planned(
     if not flags.is_json:
         session.put(render_ending(summary, gates, _left_out(plan)))
     return summary.exit_code
+
+
+def _check_review(session: Session, planned: Planned, flags: ApplyFlags) -> None:
+    """Refuse to promote what nobody approved, where the policy asks for that.
+
+    Raises: RefusedError with policy_refused.
+    """
+    level = requires_approval(planned.policy)
+    is_asked = flags.file is None and not flags.is_approved
+    if not level or is_asked or flags.is_reviewed or not promotes(planned.plan):
+        return
+    error = RefusedError(
+        f"the policy's {APPROVAL} does not allow this",
+        code="policy_refused",
+        found="a plan that nobody reviewed, and that may promote",
+        expected="the digest of a reviewed plan, or yes on a terminal",
+        remedy="brewslm plan --out NAME.plan.json, have it reviewed, then: "
+        "brewslm apply NAME.plan.json --expect-digest DIGEST",
+    )
+    if level == "mandatory":
+        raise error
+    session.say(f"warning[{error.code}]: {error.message}: {error.found}")
 
 
 def _apply(

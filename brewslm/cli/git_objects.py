@@ -4,11 +4,12 @@ git sees an empty folder for its repository and only the object store of the rea
 configuration, hook, filter, attribute or replacement of it has a say, and no protocol to fetch by.
 """
 
+import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,28 @@ _TIMEOUT_S = 60
 _STEPS = re.compile(r"(?P<base>[^~^]+)(?P<steps>([~^][0-9]*)*)")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _CHUNK_BYTES = 1 << 20
+_MAX_POINTER_BYTES = 1024
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n"
+    rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
+)
+_REGULAR = ("100644", "100755")
+_PATHS_AT_ONCE = 250
+_MAX_PATH = 4096
+
+
+class Blob(Struct, frozen=True):
+    """A file's content as git keeps it."""
+
+    object_id: str
+    size_bytes: int
+
+
+class Pointer(Struct, frozen=True):
+    """The content that Git LFS keeps elsewhere."""
+
+    digest: str
+    size_bytes: int
 
 
 class Commit:
@@ -34,24 +57,55 @@ class Commit:
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
         """Return the bytes of a regular file; None when there is none, or it is larger."""
-        blob, size_bytes = self._find(path)
-        return (
-            self._git.run("cat-file", "blob", blob) if blob and size_bytes <= limit_bytes else None
-        )
+        blob = self.files([path]).get(path)
+        if blob is None or blob.size_bytes > limit_bytes:
+            return None
+        return self._git.run("cat-file", "blob", blob.object_id)
 
     def digest(self, path: str) -> str | None:
         """Return the digest of a regular file's bytes, None when there is none."""
-        blob, _ = self._find(path)
-        return self._git.digest(blob) if blob else None
+        blob = self.files([path]).get(path)
+        if blob is None:
+            return None
+        pointer = self.pointer(blob)
+        return pointer.digest if pointer else self._git.digest(blob.object_id)
 
-    def _find(self, path: str) -> tuple[str, int]:
-        """Return the object of a regular file and its size; links are not followed."""
-        if path.startswith("/") or ".." in path.split("/"):
-            return "", 0
-        place = self._prefix + "/".join(part for part in path.split("/") if part not in ("", "."))
-        listing = self._git.run("ls-tree", "-l", "-z", "--full-tree", self.object_id, "--", place)
-        mode, _, blob, size, *_ = [*listing.partition(b"\t")[0].decode().split(), "", "", "", ""]
-        return (blob, int(size)) if mode in ("100644", "100755") else ("", 0)
+    def pointer(self, blob: Blob) -> Pointer | None:
+        """Return what Git LFS keeps in place of a blob, None for a blob that is content itself."""
+        if blob.size_bytes > _MAX_POINTER_BYTES:
+            return None
+        match = _POINTER.fullmatch(self._git.run("cat-file", "blob", blob.object_id))
+        return Pointer(f"sha256:{match[1].decode()}", int(match[2])) if match else None
+
+    def files(self, paths: Iterable[str]) -> dict[str, Blob]:
+        """Return those of the paths that are regular files, as they are given; links are not
+        followed.
+        """
+        places = {path: self._prefix + _plain(path) for path in paths if _is_below(path)}
+        asked = sorted(set(places.values()))
+        found: dict[str, Blob] = {}
+        for start in range(0, len(asked), _PATHS_AT_ONCE):
+            found |= self._listed(asked[start : start + _PATHS_AT_ONCE])
+        return {path: found[place] for path, place in places.items() if place in found}
+
+    def files_below(self, folder: str) -> dict[str, Blob]:
+        """Return the regular files in a folder and in its folders, by their paths."""
+        if not _is_below(folder):
+            return {}
+        found = self._listed([self._prefix + _plain(folder)], "-r")
+        return {place.removeprefix(self._prefix): blob for place, blob in found.items()}
+
+    def _listed(self, places: Sequence[str], *flags: str) -> dict[str, Blob]:
+        listing = self._git.run(
+            "ls-tree", *flags, "-l", "-z", "--full-tree", self.object_id, "--", *places
+        )
+        found: dict[str, Blob] = {}
+        for entry in filter(None, listing.split(b"\0")):
+            facts, _, place = entry.partition(b"\t")
+            mode, _, object_id, size = facts.decode().split()
+            if mode in _REGULAR:
+                found[os.fsdecode(place)] = Blob(object_id, int(size))
+        return found
 
 
 @contextmanager
@@ -130,6 +184,15 @@ class _Git(Struct, frozen=True):
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LITERAL_PATHSPECS": "1",
         }
+
+
+def _is_below(path: str) -> bool:
+    is_plain = "\0" not in path and len(path) <= _MAX_PATH and not path.startswith("/")
+    return is_plain and bool(_plain(path)) and ".." not in path.split("/")
+
+
+def _plain(path: str) -> str:
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _resolved(git: _Git, own: Path, ref: str) -> str:

@@ -11,6 +11,7 @@ from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.reviewing import Review
 from brewslm.cli.selecting import selecting, selection
 from brewslm.cli.session import Session
+from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode
 from brewslm.render.markdown import render_markdown
@@ -45,6 +46,18 @@ from brewslm.render.text import TextStyle, render_plan
     metavar="REF",
     help="Commit whose brewslm.policy.yaml decides; that of --against, else HEAD.",
 )
+@click.option(
+    "--untrusted",
+    is_flag=True,
+    help="Plan a stranger's change: only files as git tracks them, no link, no environment, no "
+    "state, no cache; nothing is written beside the project.",
+)
+@click.option(
+    "--state-snapshot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Plan against what brewslm state pull wrote; no store is opened.",
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -60,6 +73,8 @@ def command(
     max_deletes: int,
     against: str | None,
     policy_ref: str | None,
+    untrusted: bool,
+    state_snapshot: Path | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
@@ -71,7 +86,10 @@ def command(
         refresh_only,
         selection(targets, excludes, replaces),
         Review(against, policy_ref),
+        is_untrusted=untrusted,
+        snapshot=state_snapshot,
     )
+    _check_sight(wishes)
     plan = make_plan(session, wishes).plan
     for path in (out, json_into):
         if path is not None:
@@ -88,3 +106,14 @@ def command(
     if code is ExitCode.DONE and detailed_exitcode and plan.is_pending:
         return ExitCode.CHANGES_PENDING
     return code
+
+
+def _check_sight(wishes: PlanWishes) -> None:
+    if wishes.is_refresh_only and wishes.is_elsewhere:
+        raise UsageError(
+            "drift is looked for where things are",
+            code="usage_error",
+            found="--refresh-only together with --untrusted or --state-snapshot",
+            expected="one of them",
+            remedy="brewslm plan --refresh-only, on the machine that applies",
+        )

@@ -9,13 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import orjson
 from msgspec import Struct
 
 from brewslm.address import Address
+from brewslm.artifacts.store import ArtifactReader
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
 from brewslm.cli.session import Session
@@ -47,6 +50,8 @@ class Planned(Struct, frozen=True):
     specs: Mapping[Address, Spec]
     base_folder: Path | None
     prepare: Callable[[], Path]
+    policy: Mapping[str, Any] | None = None
+    """What the policy decides now; a saved plan carries what it decided then."""
 
 
 class PlanWishes(Struct, frozen=True):
@@ -57,6 +62,15 @@ class PlanWishes(Struct, frozen=True):
     is_refresh_only: bool = False
     selection: Selection = Selection()
     review: Review = NO_REVIEW
+    is_untrusted: bool = False
+    """Whether only tracked files are read, and nothing of the host that could say otherwise."""
+    snapshot: Path | None = None
+    """A pulled state that stands for the project's own."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another machine holds the state and what is kept."""
+        return self.is_untrusted or self.snapshot is not None
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanWishes":
@@ -75,6 +89,8 @@ def make_plan(session: Session, wishes: PlanWishes) -> Planned:
 
     Raises: FindingsError, PlanError, StateError.
     """
+    if wishes.is_elsewhere:
+        return _planned(_built_elsewhere(session, wishes))
     with open_state(session) as state:
         for path in waiting(session.rescue_folders, state.meta().lineage):
             session.say(f"note[errored_state_present]: apply waits for brewslm state push {path}")
@@ -91,7 +107,7 @@ def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> P
         built = _built(session, state, PlanWishes.of(saved))
         check_current(saved, state, built.plan)
     fresh = _planned(built)
-    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare)
+    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare, fresh.policy)
 
 
 @contextmanager
@@ -178,7 +194,22 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
     )
 
 
-def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
+def _built_elsewhere(session: Session, wishes: PlanWishes) -> Built:
+    """Plan without the project's stores, and of its commit alone where nobody trusts the files."""
+    looked = import_module("brewslm.cli.elsewhere").looked  # only such plans pay for its modules
+    with looked(session, wishes.snapshot, is_untrusted=wishes.is_untrusted) as found:
+        built = _built(found.session, found.state, wishes, found.artifacts)
+    built.plan = built.plan.noted(found.findings, can_apply=found.is_state_known)
+    return built
+
+
+def _built(
+    session: Session,
+    state: StateReader,
+    wishes: PlanWishes,
+    artifacts: ArtifactReader | None = None,
+) -> Built:
+    """artifacts: None for the project's own."""
     host = observe_host()
     manifest = load_manifest(session.root, session.manifest, host)
     cache_path = session.cache / "digests.json"
@@ -188,16 +219,17 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
         scratch=_scratch(session),
         digests=digests,
         environment=session.environment,
-        git_commit=git_commit(session.root),
+        git_commit=git_commit(session.repository),
         refresh=wishes.refresh,
         max_deletes=wishes.max_deletes,
-        home=session.home,
+        home=None if wishes.is_elsewhere else session.home,
+        is_elsewhere=wishes.is_elsewhere,
         is_refresh_only=wishes.is_refresh_only,
         selection=wishes.selection,
         memory_bytes=host.memory_bytes,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
-    built = build(manifest, state, session.artifacts(), options)
+    built = build(manifest, state, artifacts or session.artifacts(), options)
     built.plan = reviewed(session, manifest, built.plan, wishes.review)
     if digests.is_changed and options.scratch == session.cache:
         try:
@@ -241,6 +273,7 @@ def _planned(built: Built) -> Planned:
         specs=built.specs,
         base_folder=built.base.folder if built.base else None,
         prepare=prepare,
+        policy=built.plan.policy,
     )
 
 

@@ -3,10 +3,8 @@ the base says to it.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -17,6 +15,7 @@ from brewslm.errors import ManifestError
 from brewslm.files import PathError, read_inside
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import check_manifest
+from brewslm.manifest.named_files import included_files
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.yaml_file import MAX_BYTES, read_yaml
 from brewslm.plan.against import Base, with_base
@@ -45,7 +44,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
         with _opened(session, review.against) as commit:
             plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))
     ref = review.policy_ref or review.against
-    if ref is None and git_commit(session.root) is None:
+    if ref is None and git_commit(session.repository) is None:
         return plan
     with _opened(session, ref or "HEAD") as commit:
         written = commit.read(POLICY_FILE, MAX_BYTES)
@@ -53,7 +52,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
 
 def _opened(session: Session, ref: str) -> AbstractContextManager[Commit]:
-    return open_commit(session.root, ref, session.cache, session.environment)
+    return open_commit(session.repository, ref, session.cache, session.environment)
 
 
 def _own_policy(session: Session) -> bytes | None:
@@ -65,13 +64,14 @@ def _own_policy(session: Session) -> bytes | None:
 
 
 def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Base:
-    specs = manifest.specs().values()
+    there = _manifest_at(session, commit)
+    specs = [*manifest.specs().values(), *(there.specs().values() if there else ())]
     paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
     digests = {path: commit.digest(path) for path in sorted(paths)}
     return Base(
         ref=ref,
         commit=commit.object_id,
-        manifest=_manifest_at(session, commit),
+        manifest=there,
         digests={path: digest for path, digest in digests.items() if digest is not None},
     )
 
@@ -86,7 +86,7 @@ def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
         return None
     with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
         root = Path(folder)
-        for path in (session.manifest, *_included(read_yaml(data, session.manifest).value)):
+        for path in (session.manifest, *included_files(read_yaml(data, session.manifest).value)):
             content = commit.read(path, MAX_BYTES)
             if content is not None and not Path(path).is_absolute():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -96,20 +96,3 @@ def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
         except ManifestError:
             return None
     return manifest
-
-
-def _included(value: Any) -> Iterator[str]:
-    """Return the paths of files whose content is part of a manifest."""
-    sections = _below(value, "spec")
-    contracts = [_below(_below(sections, "dataset"), "contract")]
-    adapters = sections.get("adapters")
-    for adapter in adapters if isinstance(adapters, list) else []:
-        contracts.append(_below(adapter, "output_contract"))
-    paths = [_below(sections, "eval_pack").get("path")]
-    paths += [contract.get("json_schema") for contract in contracts]
-    yield from {path for path in paths if isinstance(path, str)}
-
-
-def _below(value: Any, key: str) -> Mapping[str, Any]:
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}

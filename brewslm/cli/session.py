@@ -31,6 +31,8 @@ class Session(Struct, frozen=True):
     """The project folder, absolute."""
     manifest: str = "brewslm.yaml"
     """The manifest's path relative to it."""
+    origin: Path | None = None
+    """The project folder that `root` is a copy of; None where it is no copy."""
     is_quiet: bool = False
     is_debug: bool = False
     is_offline: bool = False
@@ -42,6 +44,11 @@ class Session(Struct, frozen=True):
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
     """Talk: progress, warnings, errors."""
+
+    @property
+    def repository(self) -> Path:
+        """The folder of the work tree, where commits are looked up."""
+        return self.origin or self.root
 
     @property
     def home(self) -> Path:
@@ -65,13 +72,17 @@ class Session(Struct, frozen=True):
         Raises: ManifestError, StateError, RefusedError, MissingExtraError when the manifest names a
         shared store that cannot be used here.
         """
-        own = SqliteStore(self.home / "state.db")
+        own = self.own_store()
         url = self._shared("state")
         if url is None:
             return own
         if own.exists():
             raise _backend_changed()
         return open_shared_state(url)
+
+    def own_store(self) -> StateStore:
+        """Return the state store beside the manifest, which need not exist."""
+        return SqliteStore(self.home / "state.db")
 
     def artifacts(self) -> ArtifactStore:
         """Return the project's artifact store.

@@ -15,8 +15,10 @@ from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ArtifactError, ExitCode, PlanError
-from brewslm.plan.saved import read_saved
-from brewslm.render.markdown import render_markdown
+from brewslm.plan.plan import Plan
+from brewslm.plan.saved import check_whole, read_saved, unreadable
+from brewslm.render import words
+from brewslm.render.markdown import MAX_SIZE, MIN_SIZE, render_markdown
 from brewslm.render.overview import render_project, render_record, render_rejects
 from brewslm.render.text import TextStyle, render_plan
 from brewslm.state.documents import to_document
@@ -28,7 +30,20 @@ from brewslm.state.store import StateReader
 @click.argument("what", required=False)
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
 @click.option("--markdown", "is_markdown", is_flag=True, help="A saved plan as Markdown.")
-@click.option("--validate", "validates", is_flag=True, help="Only check a saved plan.")
+@click.option(
+    "--max-chars",
+    type=click.IntRange(MIN_SIZE),
+    default=MAX_SIZE,
+    show_default=True,
+    help="Size of the Markdown, in bytes or UTF-16 units, whichever is more.",
+)
+@click.option(
+    "--validate",
+    "validates",
+    is_flag=True,
+    help="Check a saved plan that may come from anybody; beside --markdown or --json, show it "
+    "only then.",
+)
 @click.option("--rejects", "shows_rejects", is_flag=True, help="Rejected rows; local only.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write into a file.")
 @click.pass_obj
@@ -37,6 +52,7 @@ def command(
     what: str | None,
     is_json: bool,
     is_markdown: bool,
+    max_chars: int,
     validates: bool,
     shows_rejects: bool,
     out: Path | None,
@@ -44,7 +60,17 @@ def command(
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
     if what is not None and (what.endswith(".json") or Path(what).is_file()):
-        text, code = _plan(session, Path(what), is_json, is_markdown, validates)
+        path = Path(what)
+        plan = read_saved(path)
+        if validates:
+            check_whole(plan, path)
+        if validates and not (is_json or is_markdown):
+            code = exit_code_of(plan.finding_values)
+            text = f"{path} is a plan of {words.visible(plan.project.name)}, digest {plan.digest}\n"
+        elif is_json:
+            text = plan.to_bytes().decode()
+        else:
+            text = _rendered(session, plan, path, max_chars if is_markdown else None)
     elif shows_rejects:
         text = render_rejects(_rejects(session))
     else:
@@ -59,19 +85,17 @@ def command(
     return code
 
 
-def _plan(
-    session: Session, path: Path, is_json: bool, is_markdown: bool, validates: bool
-) -> tuple[str, ExitCode]:
-    plan = read_saved(path)
-    code = exit_code_of(plan.finding_values) if validates else ExitCode.DONE
-    if validates:
-        return f"{path} is a plan of {plan.project.name}, digest {plan.digest}\n", code
-    if is_json:
-        return plan.to_bytes().decode(), code
-    if is_markdown:
-        return render_markdown(plan, ci_run_of(session.environment)), code
-    style = TextStyle(session.has_color)
-    return render_plan(plan, style, saved_as=str(path)), code
+def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) -> str:
+    """Return a saved plan as Markdown, or as text without a size.
+
+    Raises: PlanError for a plan whose open parts are not what a plan says there.
+    """
+    try:
+        if max_size is not None:
+            return render_markdown(plan, ci_run_of(session.environment), max_size)
+        return render_plan(plan, TextStyle(session.has_color), saved_as=str(path))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise unreadable(path, f"values that cannot be shown ({type(error).__name__})") from error
 
 
 def _from_state(session: Session, state: StateReader, what: str | None, is_json: bool) -> str:

@@ -16,6 +16,7 @@ from brewslm.fingerprint import digest_value
 from brewslm.manifest.project import Manifest
 from brewslm.plan.action import GateChange
 from brewslm.plan.diff import changed_paths, value_at
+from brewslm.plan.eval_rows import eval_row_changes
 from brewslm.plan.evaluation_shape import pack_of
 from brewslm.plan.plan import Plan
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
@@ -40,7 +41,7 @@ class Base(Struct, frozen=True):
     manifest: Manifest | None
     """None where that commit has no manifest, or one with errors."""
     digests: Mapping[str, str]
-    """Digest of each local source by its path, as that commit holds it."""
+    """Digest of each local source of either side by its path, as that commit holds it."""
 
 
 def with_base(plan: Plan, manifest: Manifest, base: Base) -> Plan:
@@ -49,7 +50,11 @@ def with_base(plan: Plan, manifest: Manifest, base: Base) -> Plan:
     Without a state it can't be applied: it says what changes, and not what there is to do.
     """
     before = base.manifest.specs() if base.manifest else {}
-    gates = tuple(_gate_changes(before, manifest.specs())) if before else ()
+    gates: tuple[GateChange, ...] = ()
+    if before:
+        specs, digests = manifest.specs(), _digests_of(plan)
+        rows = eval_row_changes(before, base.digests, specs, digests)
+        gates = (*_gate_changes(before, specs), *rows)
     known = {(change.kind, change.path) for change in plan.gate_changes}
     weakened = [change for change in gates if change.weakened]
     allowed = _allows(before) and (not plan.project.lineage or _is_recorded_leave(plan))

@@ -42,7 +42,8 @@ BUILTIN = Path(__file__).parent.parent / "builtin"
 class BaseModel(Struct, frozen=True):
     """A base model's files and shape."""
 
-    folder: Path
+    folder: Path | None
+    """None where it is known from the record alone."""
     digest: str
     """Of `{file name: digest}` over config, tokenizer, template and weights."""
     size_bytes: int
@@ -61,7 +62,9 @@ class BaseModel(Struct, frozen=True):
     template_digest: str | None
 
     @classmethod
-    def recorded(cls, folder: Path, output: Output, values: Mapping[str, Any]) -> "BaseModel":
+    def recorded(
+        cls, folder: Path | None, output: Output, values: Mapping[str, Any]
+    ) -> "BaseModel":
         """Return the model that `values` were recorded of; no file is opened."""
         known = {item.name for item in fields(cls)} & values.keys()
         return cls(

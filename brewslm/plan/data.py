@@ -275,8 +275,8 @@ def tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
 
 
 def _token_counter(base: BaseModel | None) -> Any:
-    """Return a counter by the base's own tokenizer, None where tokenizers is not installed."""
-    if base is None or "tokenizer.json" not in base.files:
+    """Return a counter by the base's own tokenizer, None without its file or library."""
+    if base is None or base.folder is None or "tokenizer.json" not in base.files:
         return None
     try:
         tokenizers = import_module("tokenizers")

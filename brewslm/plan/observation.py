@@ -102,6 +102,7 @@ class _Observation:
                 "the base model's files are not in the local cache",
                 "fetch them into the Hugging Face cache, then plan again",
                 found=spec.base_model,
+                severity=Severity.WARNING if self._options.is_elsewhere else Severity.ERROR,
             )
             return
         if spec.cache_fingerprint not in (None, base.digest):
@@ -137,12 +138,12 @@ class _Observation:
         folder = locate(
             spec.base_model, spec.revision, self._manifest.root, self._options.environment
         )
-        if folder is None:
-            return None
         recorded = None
-        if self._options.refresh == refresh.NONE:
+        if self._options.refresh == refresh.NONE or (folder is None and self._options.is_elsewhere):
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
-        return recorded or read_base_model(folder, spec.base_model, self._options.digests)
+        if recorded is not None or folder is None:
+            return recorded
+        return read_base_model(folder, spec.base_model, self._options.digests)
 
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)

@@ -24,6 +24,8 @@ class PlanOptions(Struct, frozen=True):
     max_deletes: int = 3
     home: Path | None = None
     """The .brewslm folder whose laid-out files and links are compared; None looks at none."""
+    is_elsewhere: bool = False
+    """Whether another machine applies, so that a base model may be known from the record alone."""
     is_refresh_only: bool = False
     """Whether only drift is looked for; the manifest's wishes are left for another plan."""
     selection: Selection = Selection()

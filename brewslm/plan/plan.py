@@ -1,9 +1,10 @@
 """The plan: one frozen value that text, JSON, Markdown, the saved file and apply all walk."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from brewslm.contracts import Operation
-from brewslm.diagnostics import Finding
+from brewslm.diagnostics import Finding, Severity, sorted_findings
 from brewslm.fingerprint import canonical_json, digest_value
 from brewslm.plan.action import (
     DRIFT_REPAIR,
@@ -65,6 +66,17 @@ class Plan(PlanValue):
             counts[str(action.operation)] += 1
         counted = self.model_copy(update={"summary": counts})
         return counted.model_copy(update={"digest": digest_value(counted.unsigned())})
+
+    def noted(self, findings: Iterable[Finding], *, can_apply: bool = True) -> "Plan":
+        """Return the plan with more findings; can_apply: False says that it can't be applied."""
+        told = sorted_findings([*self.finding_values, *findings])
+        has_errors = any(finding.severity is Severity.ERROR for finding in told)
+        return self.model_copy(
+            update={
+                "findings": tuple(finding.to_json() for finding in told),
+                "is_applyable": self.is_applyable and can_apply and not has_errors,
+            }
+        ).sealed()
 
     def unsigned(self) -> dict[str, Any]:
         """Return the plan as JSON values without its digest."""

@@ -1,5 +1,6 @@
 """The policy of the base commit: what any change may do, decided where the change can't reach."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
@@ -17,8 +18,12 @@ from brewslm.plan.plan import Plan
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.model import ModelSpec
+from brewslm.stages.workflow import WorkflowSpec
 
 POLICY_FILE = "brewslm.policy.yaml"
+APPROVAL = "promotion.require_approval"
+_HUBS = {"hf": "https://huggingface.co", "kaggle": "https://www.kaggle.com"}
+"""Servers behind the locators that name none."""
 _T = TypeVar("_T")
 
 
@@ -77,6 +82,20 @@ class DataRules(Spec):
     """Folders of the project, such as `data`."""
 
 
+class EndpointRules(Spec):
+    """Which servers may be named."""
+
+    allow: Rule[tuple[str, ...]] | None = None
+    """`scheme://host`, with a port where one is written, or `s3://bucket`."""
+
+
+class PromotionRules(Spec):
+    """What has to come before a promotion."""
+
+    require_approval: Rule[Literal[True]] | None = None
+    """true: a person says yes on a terminal, or a reviewed plan is applied by its digest."""
+
+
 class PolicyFile(Spec):
     """`brewslm.policy.yaml`."""
 
@@ -86,6 +105,8 @@ class PolicyFile(Spec):
     price: PriceRules = PriceRules()
     deletes: DeleteRules = DeleteRules()
     data: DataRules = DataRules()
+    endpoints: EndpointRules = EndpointRules()
+    promotion: PromotionRules = PromotionRules()
 
 
 class _Breach(Struct, frozen=True):
@@ -96,6 +117,7 @@ class _Breach(Struct, frozen=True):
     expected: str
     is_certain: bool = True
     """False where the plan can't know, so that nothing is refused for it."""
+    code: FindingCode = FindingCode.POLICY_REFUSED
 
 
 def with_policy(
@@ -179,6 +201,8 @@ def _rules(policy: PolicyFile) -> Iterator[tuple[str, Rule[Any] | None, _Check]]
     yield "price.max_memory", policy.price.max_memory, _memory
     yield "deletes.max", policy.deletes.max, _deletes
     yield "data.allowed_roots", policy.data.allowed_roots, _roots
+    yield "endpoints.allow", policy.endpoints.allow, _endpoints
+    yield APPROVAL, policy.promotion.require_approval, _approval
 
 
 def _model(_: Plan, specs: Mapping[Address, Spec], allowed: tuple[str, ...]) -> _Breach | None:
@@ -251,6 +275,66 @@ def _roots(_: Plan, specs: Mapping[Address, Spec], roots: tuple[str, ...]) -> _B
     return None
 
 
+def _endpoints(_: Plan, specs: Mapping[Address, Spec], allowed: tuple[str, ...]) -> _Breach | None:
+    for address, endpoint in _named_endpoints(specs):
+        if endpoint not in allowed:
+            return _Breach(
+                address=str(address),
+                found=endpoint or "a secret",
+                expected=_one_of(allowed),
+                is_certain=bool(endpoint),
+                code=FindingCode.ENDPOINT_NOT_ALLOWED,
+            )
+    return None
+
+
+def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, str]]:
+    """Return the servers that a manifest names, certain ones first; empty for one that a secret
+    holds.
+    """
+    found: list[tuple[Address, str]] = []
+    for address, spec in sorted(specs.items()):
+        if isinstance(spec, DataSourceSpec):
+            locator = spec.locator or ""
+            url = _HUBS.get(locator.partition(":")[0], locator)
+            found += [(address, _endpoint(url))] if url.startswith("https:") else []
+        if isinstance(spec, WorkflowSpec):
+            urls = [url for url in (spec.backend.state, spec.backend.artifacts) if url]
+            found += [(address, _endpoint(url)) for url in urls]
+    yield from sorted(found, key=lambda item: not item[1])
+
+
+def _endpoint(url: str) -> str:
+    """Return scheme and server of a URL without what stands before and behind; empty for a secret
+    that holds it.
+    """
+    scheme, _, rest = url.partition("://")
+    server = re.split(r"[/?#\\]", rest, maxsplit=1)[0].rpartition("@")[2].lower()
+    return "" if scheme == "secret" else f"{scheme.lower()}://{server}"
+
+
+def _approval(_: Plan, __: Mapping[Address, Spec], ___: bool) -> _Breach | None:
+    """Find nothing: how a plan is approved is known when it is applied."""
+    return None
+
+
+def requires_approval(policy: Mapping[str, Any] | None) -> str:
+    """Return how much a decided policy's wish for an approval weighs, empty without one."""
+    results = (policy or {}).get("results", ())
+    return next((str(item["level"]) for item in results if item["rule"] == APPROVAL), "")
+
+
+def promotes(plan: Plan) -> bool:
+    """Return whether a plan would let a pointer name another candidate."""
+    return any(
+        action.target == "deployment"
+        and action.operation in (Operation.CREATE, Operation.UPDATE)
+        and action.is_work
+        and not action.is_repair
+        for action in plan.actions
+    )
+
+
 def _steps(path: str) -> list[str]:
     return [step for step in path.split("/") if step not in ("", ".")]
 
@@ -261,7 +345,7 @@ def _one_of(values: tuple[str, ...]) -> str:
 
 def _breached(name: str, breach: _Breach, *, is_refused: bool) -> Finding:
     return Finding(
-        code=FindingCode.POLICY_REFUSED,
+        code=breach.code,
         severity=Severity.ERROR if is_refused else Severity.WARNING,
         message=f"the policy's {name} does not allow this",
         actionable_fix=f"change it, or change {POLICY_FILE} in a merge of its own first",

@@ -25,7 +25,9 @@ LOST = frozenset({"missing", "changed"})
 _KINDS: dict[str, DriftKind] = {"artifact_missing": "missing", "artifact_corrupt": "changed"}
 
 
-def recorded_base(record: ResourceRecord | None, spec: Spec, folder: Path) -> BaseModel | None:
+def recorded_base(
+    record: ResourceRecord | None, spec: Spec, folder: Path | None
+) -> BaseModel | None:
     """Return the base model as it was recorded, None where the record is of another one."""
     if record is None or record.facts.get("spec") != counting_values(spec):
         return None

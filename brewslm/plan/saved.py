@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from brewslm.diagnostics import Severity
 from brewslm.errors import PlanError, RefusedError, StalePlanError
+from brewslm.files import PathError, read_named
 from brewslm.fingerprint import digest_value
 from brewslm.plan.diff import changed_paths
 from brewslm.plan.plan import FORMAT_VERSION, Plan
@@ -19,6 +21,7 @@ from brewslm.state.store import StateReader
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 _MAX_BYTES = 64 << 20
+_MAX_DEPTH = 64
 _REMEDY = "brewslm plan --out NAME.plan.json"
 
 
@@ -36,7 +39,7 @@ def read_saved(path: Path, expect_digest: str | None = None) -> Plan:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(path, f"{where}: {first['msg']}") from error
+        raise unreadable(path, f"{where}: {first['msg']}") from error
     own = digest_value({name: value for name, value in document.items() if name != "digest"})
     if own != plan.digest:
         raise StalePlanError(
@@ -55,6 +58,24 @@ def read_saved(path: Path, expect_digest: str | None = None) -> Plan:
             remedy=_REMEDY,
         )
     return plan
+
+
+def check_whole(plan: Plan, path: Path) -> None:
+    """Refuse a plan that says two things at once, as one put together by hand may.
+
+    Raises: PlanError with plan_unreadable.
+    """
+    try:
+        severities = {finding.severity for finding in plan.finding_values}
+        addresses = [str(action.parsed_address) for action in plan.actions]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(path, f"values of other types ({type(error).__name__})") from error
+    if plan.sealed().summary != plan.summary:
+        raise unreadable(path, "a summary that does not count its actions")
+    if len(set(addresses)) != len(addresses):
+        raise unreadable(path, "two actions on one resource")
+    if plan.is_applyable and Severity.ERROR in severities:
+        raise unreadable(path, "errors, and that it can be applied")
 
 
 def check_current(saved: Plan, state: StateReader, fresh: Plan) -> None:
@@ -108,6 +129,13 @@ def _check_meaning(saved: Plan, fresh: Plan) -> None:
         paths = changed_paths(saved.effective_manifest, fresh.effective_manifest)
         shown = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
         raise _stale(f"the manifest means something else now ({shown})")
+    here_policy, there_policy = (_policy_digest(plan) for plan in (fresh, saved))
+    if here_policy != there_policy:
+        raise _stale("the policy changed", here_policy, there_policy)
+
+
+def _policy_digest(plan: Plan) -> str:
+    return str((plan.policy or {}).get("digest") or "no policy")
 
 
 def _check_inputs(saved: Plan, fresh: Plan) -> None:
@@ -127,14 +155,13 @@ def _check_inputs(saved: Plan, fresh: Plan) -> None:
 def _check_errors(saved: Plan) -> None:
     if saved.is_applyable:
         return
-    finding: Mapping[str, Any] = next(
-        (item for item in saved.findings if item.get("severity") == "error"), {}
-    )
+    errors = [item for item in saved.findings if item.get("severity") == "error"]
+    told = [f"{item.get('code', '')}: {item.get('message', '')}" for item in errors]
     raise RefusedError(
-        "the plan carries an error",
+        "the plan carries an error" if told else "the plan was made without a state",
         code="plan_incomplete",
-        found=f"{finding.get('code', '')}: {finding.get('message', '')}",
-        expected="a plan without errors",
+        found=told[0] if told else "what changes, and not what there is to do",
+        expected="a plan without errors" if told else "a plan of this project's state",
         remedy=_REMEDY,
     )
 
@@ -157,29 +184,27 @@ def _check_actions(saved: Plan, fresh: Plan) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise _unreadable(path, str(error.strerror)) from error
-    if len(data) > _MAX_BYTES:
-        raise _unreadable(path, "more than 64 MiB")
-    return data
+        return read_named(path, _MAX_BYTES)
+    except PathError as error:
+        is_large = error.code == "FILE_TOO_LARGE"
+        raise unreadable(path, "more than 64 MiB" if is_large else error.found) from error
 
 
 def _document(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        return dict(parse_strict(data, require_object=True))
+        return dict(parse_strict(data, require_object=True, max_depth=_MAX_DEPTH))
     except StrictJsonError as error:
-        raise _unreadable(path, error.message) from error
+        raise unreadable(path, error.message) from error
 
 
 def _check_format(path: Path, document: Mapping[str, Any]) -> None:
     version = str(document.get("format_version", "none"))
     if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
-        raise _unreadable(path, f"format {version}")
+        raise unreadable(path, f"format {version}")
 
 
-def _unreadable(path: Path, found: str) -> PlanError:
+def unreadable(path: Path, found: str) -> PlanError:
+    """Return the error of a file that holds no plan which this program could have written."""
     return PlanError(
         f"{path}:1:1 is not a plan of format {FORMAT_VERSION.partition('.')[0]}",
         code="plan_unreadable",

@@ -270,7 +270,8 @@ class Walk:
         )
 
     def _judge(self, draft: Draft) -> None:
-        if not self._known.prepared or _MODEL not in self._known.outputs:
+        """Say what the gates will need; without a row that is accepted there may be no task."""
+        if not self._known.prepared.get("task_profile") or _MODEL not in self._known.outputs:
             return
         deployment = self._records.get(str(_DEPLOYMENT))
         pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}

@@ -24,6 +24,8 @@ from brewslm.render.verdict import verdict_line
 
 MAX_SIZE = 60_000
 """Bytes of UTF-8 or UTF-16 units, whichever is more."""
+MIN_SIZE = 4_000
+"""What verdict, summary and footer need at the most."""
 _MAX_TEXT = 200
 _MAX_SECTION = 6_000
 _MAX_DETAIL = 6_000

@@ -26,6 +26,7 @@ def review_blocks(plan: Plan, quoted: Callable[[str], str]) -> Iterator[Block]:
     def outside(value: Any) -> str:
         return quoted(words.visible(words.number(value)))
 
+    arrow = "->" if quoted is str else "→"
     if plan.against is not None:
         ref, commit = plan.against["ref"], plan.against["commit"]
         name = f"{words.visible(str(ref)[:60])} ({commit[:6]})" if quoted is str else "the base"
@@ -33,11 +34,11 @@ def review_blocks(plan: Plan, quoted: Callable[[str], str]) -> Iterator[Block]:
         if gates:
             lines = [
                 f"{outside(item['path'])}: {outside(item['kind'])}, "
-                f"{outside(item['before'])} -> {outside(item['after'])}"
+                f"{outside(item['before'])} {arrow} {outside(item['after'])}"
                 for item in gates
             ]
             yield Block(f"Gates weaker than at {name}", lines)
-        yield Block(f"Changed against {name}", list(_changes(plan.against, outside)))
+        yield Block(f"Changed against {name}", list(_changes(plan.against, outside, arrow)))
     if plan.policy is not None:
         decision = outside(plan.policy["decision"])
         lines = [f"{decision}, by the policy at {outside(plan.policy['ref'])}"]
@@ -53,14 +54,16 @@ def titled(block: Block) -> str:
     return "\n".join([f"  {block.title}", *(f"    {line}" for line in block.lines)])
 
 
-def _changes(against: Mapping[str, Any], outside: Callable[[Any], str]) -> Iterator[str]:
+def _changes(
+    against: Mapping[str, Any], outside: Callable[[Any], str], arrow: str
+) -> Iterator[str]:
     if not against.get("has_manifest"):
         yield "there is no manifest without errors, so everything is new"
     elif not against.get("changes"):
         yield "nothing"
     for item in against.get("changes", ()):
         fields = [
-            f"{outside(field['path'])} {outside(field['before'])} -> {outside(field['after'])}"
+            f"{outside(field['path'])} {outside(field['before'])} {arrow} {outside(field['after'])}"
             for field in item["fields"][:_SHOWN_FIELDS]
         ]
         left = len(item["fields"]) - len(fields)

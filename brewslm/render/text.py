@@ -25,6 +25,8 @@ _MAX_CAUSES = 3
 NO_CHANGES = "No changes. The project is what brewslm.yaml says."
 NO_DRIFT = "No drift. What is really there is what was recorded."
 _NO_CHANGES_HERE = "No changes in what was selected."
+_WITH_ERRORS = "This plan carries errors and can't be applied. Correct them and plan again."
+_WITHOUT_STATE = "This plan was made without a state and can't be applied. It says what changes."
 _HELD = "A rollback holds the deployment. To promote again: brewslm rollback --release"
 
 
@@ -287,7 +289,8 @@ def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
         lines.append(f"{hidden} unchanged {noun} hidden (--show-unchanged lists them)")
     lines += [summary_line(plan), f"Price: {price_line(plan.estimate)}", *held]
     if not plan.is_applyable:
-        lines.append("This plan carries errors and can't be applied. Correct them and plan again.")
+        has_errors = any(item.severity is Severity.ERROR for item in plan.finding_values)
+        lines.append(_WITH_ERRORS if has_errors else _WITHOUT_STATE)
     elif saved_as:
         lines.append(f"Saved. To do exactly this: brewslm apply {saved_as}")
     elif saved_as is not None:

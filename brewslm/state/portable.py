@@ -5,21 +5,26 @@ was applied, how it came about, and what is promoted travel. Lists are oldest fi
 address.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
+from brewslm.address import Address
 from brewslm.errors import StateError
 from brewslm.fingerprint import canonical_json, digest_value
 from brewslm.state import faults
-from brewslm.state.documents import from_document, to_document, to_text
+from brewslm.state.documents import to_document, to_text
 from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord
 from brewslm.state.store import StateReader
 from brewslm.state.stores.memory import Content, MemoryReader
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 FORMAT_VERSION = "1.0"
+_MAX_DEPTH = 64
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAJOR = FORMAT_VERSION.partition(".")[0]
 
 
@@ -51,7 +56,7 @@ def open_pulled(data: bytes) -> StateReader:
     StateVersionError when a newer program wrote it.
     """
     try:
-        document = parse_strict(data, require_object=True)
+        document = parse_strict(data, require_object=True, max_depth=_MAX_DEPTH)
     except StrictJsonError as error:
         raise _damaged(error.message) from error
     body = {name: value for name, value in document.items() if name != "digest"}
@@ -61,22 +66,32 @@ def open_pulled(data: bytes) -> StateReader:
         if digest_value(body) != document["digest"]:
             raise _damaged("another content than its digest says")
         return MemoryReader(_content(body))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise _damaged(f"{type(error).__name__}: {error}") from error
 
 
 def _content(body: Mapping[str, Any]) -> Content:
-    content = Content(Meta(body["schema_version"], body["lineage"], body["serial"], body["fence"]))
-    for document in body["resources"]:
-        record = from_document(ResourceRecord, document)
+    content = Content(convert(body, Meta))
+    for record in convert(body["resources"], list[ResourceRecord]):
+        _check_record(record)
+        if record.address in content.resources:
+            raise _damaged(f"{record.address} is recorded twice")
         content.resources[record.address] = (to_text(replace(record, serial=0)), record.serial)
     content.revisions = [
-        to_text(from_document(RevisionRecord, document)) for document in body["revisions"]
+        to_text(record) for record in convert(body["revisions"], list[RevisionRecord])
     ]
     content.deployments = [
-        to_text(from_document(DeploymentRecord, document)) for document in body["deployments"]
+        to_text(record) for record in convert(body["deployments"], list[DeploymentRecord])
     ]
     return content
+
+
+def _check_record(record: ResourceRecord) -> None:
+    if Address.parse(record.address).kind != record.kind:
+        raise _damaged(f"{record.address} is no {record.kind}")
+    for name, output in record.outputs.items():
+        if _DIGEST.fullmatch(output.digest) is None or output.size_bytes < 0:
+            raise _damaged(f"{record.address} has no digest of {name}")
 
 
 def _check_format(version: str) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from brewslm.files import PathError, StatProof, open_inside, read_inside, swap_folder, write_atomic
+from brewslm.files import (
+    PathError,
+    StatProof,
+    open_inside,
+    read_inside,
+    read_named,
+    swap_folder,
+    write_atomic,
+)
 
 
 def test_write_replaces_content_and_leaves_nothing_beside(tmp_path: Path) -> None:
@@ -98,3 +106,32 @@ def test_stat_proves_nothing_for_a_file_that_was_just_written(tmp_path: Path) ->
     assert not fresh.holds_for(result)
     path.write_bytes(b"22")
     assert not settled.holds_for(path.stat())
+
+
+@pytest.mark.parametrize("path", ["link", "folder/rows", "folder/../rows"])
+def test_no_link_is_followed_where_none_is_wanted(tmp_path: Path, path: str) -> None:
+    (tmp_path / "rows").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("rows")
+    (tmp_path / "folder").symlink_to(".")
+    with pytest.raises(PathError) as error:
+        open_inside(tmp_path, path, follows_links=False)
+    assert error.value.code == "PATH_OUTSIDE_PROJECT"
+    with open_inside(tmp_path, "rows", follows_links=False) as stream:
+        assert stream.read() == b"x"
+
+
+@pytest.mark.case("PLN-08")
+def test_a_named_file_is_read_once_and_never_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("rows")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_named(tmp_path / "link", 5) == b"12345"
+    for name, limit_bytes, code in (
+        ("rows", 4, "FILE_TOO_LARGE"),
+        ("pipe", 5, "PATH_NOT_REGULAR_FILE"),
+        (".", 5, "PATH_NOT_REGULAR_FILE"),
+        ("none", 5, "SOURCE_NOT_FOUND"),
+    ):
+        with pytest.raises(PathError) as error:
+            read_named(tmp_path / name, limit_bytes)
+        assert error.value.code == code

@@ -106,3 +106,10 @@ _JSON = st.recursive(
 @given(_JSON)
 def test_well_formed_values_survive(value: object) -> None:
     assert parse_strict(json.dumps(value), require_object=False) == value
+
+
+def test_documents_of_documents_may_be_deeper() -> None:
+    text = b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}"
+    assert parse_strict(text, require_object=True, max_depth=64)
+    with pytest.raises(StrictJsonError, match="nesting_too_deep"):
+        parse_strict(text, require_object=True)

@@ -41,10 +41,17 @@ class Touched:
 
 
 def planned(root: Path, *arguments: str) -> Touched:
+    scratch = root.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-I", ROOT / "tests/boundaries/audited.py", ROOT, "plan", *arguments],
         cwd=root,
-        env={"PATH": f"{os.environ['PATH']}:{root}", "HOME": str(root), "PYTHONPATH": str(root)},
+        env={
+            "PATH": f"{os.environ['PATH']}:{root}",
+            "HOME": str(root),
+            "PYTHONPATH": str(root),
+            "TMPDIR": str(scratch),
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -63,16 +70,18 @@ def planned(root: Path, *arguments: str) -> Touched:
 
 def assert_inert(root: Path, touched: Touched) -> None:
     inside = f"{root.resolve()}"
+    scratch = f"{root.resolve().parent / 'scratch'}"
+    expected = (f"{inside}/", f"{scratch}/", *_SYSTEM)
     beside = [
         path
         for path in touched.opened
-        if path.startswith("/") and path != inside and not path.startswith((f"{inside}/", *_SYSTEM))
+        if path.startswith("/") and path not in (inside, scratch) and not path.startswith(expected)
     ]
     assert beside == []
     assert touched.sockets == []
     assert [path for path in touched.ran if Path(path).name != "git"] == []
     assert [path for path in touched.ran if Path(path).is_relative_to(root)] == []
-    assert [path for path in touched.executed if path.startswith(inside)] == []
+    assert [path for path in touched.executed if path.startswith((inside, scratch))] == []
     assert not (root / "ran").exists()
     assert _CANARY not in touched.said
     assert "Traceback" not in touched.said
@@ -185,6 +194,30 @@ def git_that_runs(bench: Bench) -> None:
     (bench.root / "ran").unlink(missing_ok=True)
 
 
+def untracked_code(bench: Bench) -> None:
+    """Modules, links and a state that git does not track."""
+    begin(bench.root)
+    modules(bench)
+    (bench.root / ".brewslm").symlink_to("/etc")
+
+
+def stores_of_the_host(bench: Bench) -> None:
+    """A state and artifacts at addresses that only the host can reach."""
+    state = "state: 'postgresql://127.0.0.1:1/x'"
+    backend = f"backend: {{{state}, artifacts: 's3://169.254.169.254/x'}}"
+    bench.edit("spec:\n", f"spec:\n  workflow: {{{backend}}}\n")
+
+
+def tracked_state(bench: Bench) -> None:
+    """A state and a cache that the commit brings along."""
+    (bench.home / "cache").mkdir(parents=True)
+    (bench.home / "state.db").write_bytes(b"SQLite format 3\0 and no more")
+    (bench.home / "cache" / "digests.json").write_text(json.dumps({_CANARY: {"digest": _CANARY}}))
+    git(bench.root, "init", "-q", "-b", "main")
+    git(bench.root, "add", "-A")
+    git(bench.root, "commit", "-q", "-m", "all")
+
+
 _CORPUS: list[tuple[Callable[[Bench], None], int, str]] = [
     (modules, 0, "11 to create"),
     (links_out, 1, "PATH_OUTSIDE_PROJECT"),
@@ -200,6 +233,7 @@ _CORPUS: list[tuple[Callable[[Bench], None], int, str]] = [
 ]
 
 
+@pytest.mark.case("UNT-02", "UNT-09", "PTH-01", "PTH-02")
 @pytest.mark.parametrize(
     ("made", "code", "said"), _CORPUS, ids=[item[0].__name__ for item in _CORPUS]
 )
@@ -210,6 +244,44 @@ def test_a_hostile_repository_plans_inertly(
     touched = planned(bench.root)
     assert (touched.code, said in touched.said) == (code, True), touched.said
     assert_inert(bench.root, touched)
+
+
+_UNTRUSTED: list[tuple[Callable[[Bench], None], int, str]] = [
+    (modules, 0, "11 to create"),
+    (links_out, 1, "PATH_OUTSIDE_PROJECT"),
+    (folder_out, 1, "PATH_OUTSIDE_PROJECT"),
+    (manifest_out, 1, "path_outside_project"),
+    (policy_out, 0, "11 to create"),
+    (huge_aliases, 1, "YAML_ALIAS_LIMIT"),
+    (paths_out, 1, "PATH_OUTSIDE_PROJECT"),
+    (doors, 1, "INVALID_VALUE"),
+    (model_with_code, 1, "MODEL_NOT_SAFETENSORS"),
+    (rows_with_words, 0, "to create"),
+    (git_that_runs, 0, "11 to create"),
+    (untracked_code, 0, "11 to create"),
+    (stores_of_the_host, 0, "11 to create"),
+    (tracked_state, 0, "warning[SYSTEM_CONFIG_INVALID]"),
+]
+
+
+@pytest.mark.case("UNT-02", "UNT-07", "UNT-09", "PTH-02")
+@pytest.mark.parametrize(
+    ("made", "code", "said"), _UNTRUSTED, ids=[item[0].__name__ for item in _UNTRUSTED]
+)
+def test_a_hostile_commit_plans_inertly_and_leaves_nothing(
+    made: Callable[[Bench], None], code: int, said: str, bench: Bench
+) -> None:
+    made(bench)
+    if not (bench.root / ".git").exists():
+        begin(bench.root)
+    before = sorted(bench.root.rglob("*"))
+    touched = planned(bench.root, "--untrusted")
+    assert (touched.code, said in touched.said) == (code, True), touched.said
+    assert_inert(bench.root, touched)
+    assert sorted(bench.root.rglob("*")) == before, "nothing is written into the tree"
+    assert list((bench.root.parent / "scratch").iterdir()) == [], "the copy is gone"
+    state = [path for path in touched.opened if "/.brewslm/" in path and "/scratch/" not in path]
+    assert state == []
 
 
 def test_against_a_hostile_repository_runs_git_alone(bench: Bench) -> None:

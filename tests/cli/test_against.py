@@ -214,3 +214,84 @@ def test_a_pack_file_made_weaker_is_refused(profile: str, bench: Bench, run: Run
     answer = run("plan", "--against", base)
     assert answer.code == 6
     assert "error[GATE_WEAKENED]" in answer.out
+
+
+@pytest.mark.case("PTH-12")
+def test_a_commit_that_a_shallow_clone_lacks_names_the_depth(
+    bench: Bench, base: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.edit("num_epochs: 2", "num_epochs: 3")
+    commit(bench.root)
+    shallow = bench.root.parent / "shallow"
+    git(bench.root.parent, "clone", "-q", "--depth", "1", bench.root.as_uri(), str(shallow))
+    monkeypatch.chdir(shallow)
+    for ref in (base, base[:12], "HEAD~1", "main~1"):
+        answer = run("plan", "--against", ref)
+        answer.says(1, "error[unknown_revision]", ref, "git fetch --depth", "fetch-depth: 0")
+
+
+@pytest.mark.case("PTH-12")
+@pytest.mark.parametrize("ref", ["--output=canary", "HEAD;touch canary", "$(touch canary)", "-x"])
+def test_a_commit_is_a_name_and_no_command(ref: str, bench: Bench, base: str, run: Run) -> None:
+    assert base
+    run("plan", f"--against={ref}").says(1, "error[unknown_revision]")
+    assert not list(bench.root.rglob("canary"))
+
+
+@pytest.mark.case("PLN-01")
+def test_other_gold_rows_than_there_count_as_weaker(bench: Bench, base: str, run: Run) -> None:
+    bench.write_rows("gold", range(100, 129))
+    answer = run("plan", "--against", base, "--json")
+    assert answer.code == 6
+    (change,) = answer.document["against"]["gate_changes"]
+    assert (change["kind"], change["path"]) == ("eval_rows_changed", "rows.gold_test")
+    assert change["before"].startswith("data/gold.jsonl sha256:")
+    assert change["weakened"] is True
+    (refused,) = [item for item in answer.document["findings"] if item["severity"] == "error"]
+    assert refused["code"] == "GATE_WEAKENED"
+    assert "eval rows changed" in refused["message"]
+
+
+def test_gold_rows_that_moved_are_the_same(bench: Bench, base: str, run: Run) -> None:
+    (bench.root / "data" / "gold.jsonl").rename(bench.root / "data" / "good.jsonl")
+    bench.edit("data/gold.jsonl", "data/good.jsonl")
+    answer = run("plan", "--against", base, "--json")
+    assert (answer.code, answer.document["against"]["gate_changes"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("type: gold_test, file_path: data/gold.jsonl", "type: raw, file_path: data/gold.jsonl"),
+        ("data/gold.jsonl}", "data/gold.jsonl, limit: 5}"),
+        ("eval_pack:\n", "eval_pack:\n    datasets: [validation]\n"),
+    ],
+    ids=["retyped", "limited", "swapped"],
+)
+@pytest.mark.case("PLN-01")
+def test_gold_rows_that_decide_no_more_count_as_weaker(
+    before: str, after: str, bench: Bench, base: str, run: Run
+) -> None:
+    bench.edit(before, after)
+    answer = run("plan", "--against", base, "--json")
+    kinds = [item["kind"] for item in answer.document["against"]["gate_changes"]]
+    assert set(kinds) == {"eval_rows_changed"}
+    assert answer.code == 6
+
+
+def test_the_first_gold_rows_are_no_weakening(bench: Bench, run: Run) -> None:
+    bench.edit("    - {name: gold, type: gold_test, file_path: data/gold.jsonl}\n", "")
+    base = begin(bench.root)
+    rows = "    - {name: rows, type: raw, file_path: data/rows.jsonl}\n"
+    gold = "    - {name: gold, type: gold_test, file_path: data/gold.jsonl}\n"
+    bench.edit(rows, rows + gold)
+    answer = run("plan", "--against", base, "--json")
+    weaker = [item for item in answer.document["against"]["gate_changes"] if item["weakened"]]
+    assert (answer.code, weaker) == (0, [])
+
+
+def test_gold_rows_that_no_commit_holds_are_not_compared(bench: Bench, run: Run) -> None:
+    (bench.root / "data" / ".gitignore").write_text("gold.jsonl\n")
+    base = begin(bench.root)
+    bench.write_rows("gold", range(100, 129))
+    assert run("plan", "--against", base, "--json").document["against"]["gate_changes"] == []

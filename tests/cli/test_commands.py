@@ -20,6 +20,7 @@ _SHARED = {
     "approval",
     "backend",
     "git_clone",
+    "elsewhere",
     "git_objects",
     "leasing",
     "main",
@@ -31,6 +32,8 @@ _SHARED = {
     "session",
     "sync_memory",
     "sync_reasons",
+    "snapshot",
+    "tracked",
     "usage",
     "watching",
 }

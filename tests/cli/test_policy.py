@@ -20,7 +20,10 @@ gates: {required: {value: [accuracy]}, weakening: {value: refuse}}
 price: {max_wall: {value: 36000.0}, max_memory: {value: 100000000000}}
 deletes: {max: {value: 0}}
 data: {allowed_roots: {value: [./data/]}}
+endpoints: {allow: {value: []}}
+promotion: {require_approval: {value: true}}
 """
+APPROVAL = "promotion: {require_approval: {value: true}}\n"
 
 
 def write(bench: Bench, text: str) -> None:
@@ -60,7 +63,7 @@ def test_what_keeps_every_rule_is_allowed(bench: Bench, run: Run) -> None:
     answer = run("plan", "--json")
     assert answer.code == 0
     assert answer.document["policy"]["decision"] == "allow"
-    assert len(answer.document["policy"]["results"]) == 7
+    assert len(answer.document["policy"]["results"]) == 9
 
 
 def test_deletes_have_a_budget(applied: Bench, run: Run) -> None:
@@ -108,7 +111,8 @@ def test_a_policy_that_only_the_change_has_decides_nothing(bench: Bench, run: Ru
     "text",
     [
         "models: {alow: {value: []}}\n",
-        "endpoints: {allow: {value: []}}\n",
+        "endpoints: {deny: {value: []}}\n",
+        "promotion: {require_approval: {value: false}}\n",
         "price: {max_wall: {value: soon}}\n",
         "gates: {weakening: {value: allow}}\n",
         "a: [\n",
@@ -131,3 +135,88 @@ def test_the_comment_says_what_the_policy_decides(bench: Bench, run: Run) -> Non
     lines = (bench.root / "plan.md").read_text().splitlines()
     assert lines[1].startswith("**Refused, 1 error")
     assert "- `licenses.allow`: `refuse` (`mandatory`)" in lines
+
+
+@pytest.mark.parametrize(
+    ("backend", "allowed", "found"),
+    [
+        ("s3://bucket/x", "['s3://other']", "s3://bucket"),
+        ("s3://bucket.evil/x", "['s3://bucket']", "s3://bucket.evil"),
+        ("s3://allowed@bucket/x", "['s3://allowed']", "s3://bucket"),
+        ("s3://169.254.169.254/x", "[]", "s3://169.254.169.254"),
+    ],
+)
+def test_only_allowed_endpoints_may_be_named(
+    backend: str, allowed: str, found: str, bench: Bench, run: Run
+) -> None:
+    bench.edit("spec:\n", f"spec:\n  workflow: {{backend: {{artifacts: '{backend}'}}}}\n")
+    write(bench, f"endpoints: {{allow: {{value: {allowed}}}}}\n")
+    begin(bench.root)
+    answer = run("plan", "--untrusted", "--json")
+    refused = [item for item in answer.document["findings"] if item["severity"] == "error"]
+    assert [(item["code"], item["found"]) for item in refused] == [("ENDPOINT_NOT_ALLOWED", found)]
+    assert (answer.code, refused[0]["field"]) == (6, "endpoints.allow")
+
+
+def test_an_allowed_endpoint_may_be_named(bench: Bench, run: Run) -> None:
+    bench.edit("spec:\n", "spec:\n  workflow: {backend: {artifacts: 's3://Bucket:9000/x'}}\n")
+    write(bench, "endpoints: {allow: {value: ['s3://bucket:9000']}}\n")
+    begin(bench.root)
+    assert run("plan", "--untrusted").code == 0
+
+
+def test_an_endpoint_that_a_secret_holds_warns(bench: Bench, run: Run) -> None:
+    bench.edit("spec:\n", "spec:\n  workflow: {backend: {state: 'secret://STATE_URL'}}\n")
+    write(bench, "endpoints: {allow: {value: []}}\n")
+    begin(bench.root)
+    answer = run("plan", "--untrusted")
+    assert (answer.code, "warning[ENDPOINT_NOT_ALLOWED]" in answer.out) == (0, True)
+
+
+def test_promotion_waits_for_a_reviewed_plan(bench: Bench, run: Run) -> None:
+    write(bench, APPROVAL)
+    begin(bench.root)
+    refused = "promotion.require_approval does not allow this"
+    run("apply", "--auto-approve").says(6, "error[policy_refused]", refused)
+    run("plan", "--out", "a.plan.json")
+    run("apply", "a.plan.json").says(6, refused, "--expect-digest DIGEST")
+    run("apply", "a.plan.json", "--auto-approve").says(6, refused)
+    run("apply", "a.plan.json", "--expect-digest", "sha256:0").says(4, "plan_digest_mismatch")
+    run("apply", "--auto-approve", "--expect-digest", "sha256:0").says(1, "usage_error")
+    assert not (bench.home / "state.db").exists(), "nothing was begun"
+
+
+def test_what_promotes_nothing_needs_no_review(applied: Bench, run: Run) -> None:
+    write(applied, APPROVAL)
+    begin(applied.root)
+    assert run("apply", "--auto-approve").code == 0
+    applied.edit("sorts complaints", "sorts letters")
+    assert run("apply", "--auto-approve").code == 0
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    run("apply", "--auto-approve").says(6, "policy_refused")
+
+
+def test_a_reviewed_plan_may_promote(applied: Bench, run: Run) -> None:
+    write(applied, APPROVAL)
+    begin(applied.root)
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    digest = run("plan", "--json", "--out", "a.plan.json").document["digest"]
+    assert run("apply", "a.plan.json", "--expect-digest", digest).code == 0
+
+
+def test_an_advisory_review_is_said(applied: Bench, run: Run) -> None:
+    write(applied, APPROVAL.replace("{value", "{level: advisory, value"))
+    begin(applied.root)
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    answer = run("apply", "--auto-approve")
+    answer.says(0, "warning[policy_refused]", "nobody reviewed")
+
+
+@pytest.mark.case("PLN-02")
+def test_a_saved_plan_of_another_policy_is_stale(applied: Bench, run: Run) -> None:
+    begin(applied.root)
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    run("plan", "--out", "a.plan.json")
+    write(applied, APPROVAL)
+    commit(applied.root)
+    run("apply", "a.plan.json").says(4, "plan_stale", "the policy changed")

@@ -83,3 +83,18 @@ def test_what_is_wrong_with_a_source_stands_at_its_field(
     assert found.field == f"spec.data_sources[0].{field}"
     text = (bench.root / "brewslm.yaml").read_text().splitlines()
     assert text[found.place.line - 1][found.place.column - 1 :].startswith(field)
+
+
+def test_rows_that_no_answer_fits_are_told_where_they_are(bench: Bench) -> None:
+    schema = "{contract: {json_schema: {type: object}}, "
+    bench.edit("dataset: {", f"dataset: {schema}")
+    plan = bench.built().plan
+    told = {item["code"]: item for item in plan.findings}
+    assert told["REJECT_RATE_EXCEEDED"]["found"] == "1.0000 (reference_not_json 90)"
+    assert told["NO_TRAIN_ROWS"]["line"] == 9
+    rejected = told["reference_not_json"]
+    assert (rejected["file"], rejected["line"]) == ("data/gold.jsonl", 1)
+    assert rejected["actionable_fix"] == "write the answer as JSON"
+    assert not plan.is_applyable
+    bench.edit("json_schema: {type: object}", "json_schema: {type: object}, max_reject_rate: 1.0")
+    assert "NO_TRAIN_ROWS" in [item["code"] for item in bench.built().plan.findings]
