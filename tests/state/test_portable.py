@@ -33,7 +33,7 @@ def filled(**changes: Any) -> MemoryStore:
         for number, alias in enumerate(["production", "trial"]):
             begun = operation(f"op-{number}")
             session.begin(begun)
-            record = resource(f"export.{alias}", **changes)
+            record = resource(f"export.{alias}", kind="export", **changes)
             session.end(ended(begun), records=[record], deployment=deployment(alias))
             session.add_revision(revision())
     return store
