@@ -278,16 +278,11 @@ def _token_counter(base: BaseModel | None) -> Any:
     """Return a counter by the base's own tokenizer, None where tokenizers is not installed."""
     if base is None or "tokenizer.json" not in base.files:
         return None
+    counter = import_module("brewslm.rows.tokens").TokenCounter
     try:
-        tokenizers = import_module("tokenizers")
+        return counter(str(base.folder / "tokenizer.json"))
     except ImportError:
         return None
-    tokenizer = tokenizers.Tokenizer.from_file(str(base.folder / "tokenizer.json"))
-
-    def count(texts: list[str]) -> list[int]:
-        return [len(item.ids) for item in tokenizer.encode_batch(texts)]
-
-    return count
 
 
 def _unreadable(address: Address, source: DataSourceSpec, path: str, error: PathError) -> Finding:
