@@ -17,8 +17,8 @@ from brewslm.rows.near import SimilarTexts
 from brewslm.rows.stored import Content, content_of
 
 SHORT_MIN_TOKENS, SHORT_MAX_TOKENS = 5, 12
-_BITS_PER_RUN = 64
-_LEAST_BITS, _MOST_BITS = 1 << 12, 1 << 32
+_BITS_PER_RUN = 512
+_LEAST_BITS, _MOST_BITS = 1 << 12, 1 << 29
 
 
 @dataclass(frozen=True, slots=True)

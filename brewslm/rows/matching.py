@@ -23,7 +23,9 @@ _TOKEN = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
     "|[^\\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-_ASCII_TOKEN = re.compile(r"\w+", re.ASCII)
+_ASCII_SEPARATORS = {
+    code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")
+}
 SHINGLE_CHARACTERS = 5
 
 
@@ -58,7 +60,9 @@ def word_tokens(matching: str) -> list[str]:
     r"""Return the word tokens of a matching form: runs of `\w`; each Han, Hiragana, Katakana or
     Hangul character is one of its own.
     """
-    return (_ASCII_TOKEN if matching.isascii() else _TOKEN).findall(matching)
+    if matching.isascii():
+        return matching.translate(_ASCII_SEPARATORS).split()
+    return _TOKEN.findall(matching)
 
 
 def shingles(matching: str) -> set[str]:
