@@ -16,7 +16,16 @@ def account(
 
     read: source to rows read. Raises: AssertionError when a row has no fate or two.
     """
-    sources = {name: _of_source(name, count, examples, rejects) for name, count in read.items()}
+    own_examples: dict[str, list[StoredExample]] = {name: [] for name in read}
+    own_rejects: dict[str, list[Reject]] = {name: [] for name in read}
+    for example in examples:
+        own_examples[example.source].append(example)
+    for reject in rejects:
+        own_rejects[reject.position.source].append(reject)
+    sources = {
+        name: _of_source(name, count, own_examples[name], own_rejects[name])
+        for name, count in read.items()
+    }
     return {"sources": sources, "total": _total(list(sources.values()))}
 
 
@@ -49,10 +58,8 @@ def check_homes(examples: Sequence[StoredExample]) -> None:
 
 
 def _of_source(
-    name: str, read: int, examples: Sequence[StoredExample], rejects: Sequence[Reject]
+    name: str, read: int, own: Sequence[StoredExample], out: Sequence[Reject]
 ) -> dict[str, Any]:
-    own = [example for example in examples if example.source == name]
-    out = [reject for reject in rejects if reject.position.source == name]
     rejected = Counter(str(reject.code) for reject in out if reject.of_row_id is None)
     counts = {
         "read": read,

@@ -6,18 +6,12 @@ collapsed to one blank, trimmed.
 
 import hashlib
 import re
-import sys
 import unicodedata
 from typing import Any
 
 from brewslm.fingerprint import canonical_json
 
 _KEPT_CONTROLS = "\t\n"
-_DROPPED = {
-    code: None
-    for code in range(sys.maxunicode + 1)
-    if unicodedata.category(chr(code)) in ("Cf", "Cc") and chr(code) not in _KEPT_CONTROLS
-}
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TOKEN = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -29,13 +23,27 @@ _ASCII_SEPARATORS = {
 SHINGLE_CHARACTERS = 5
 
 
+class _Visible(dict[int, int | None]):
+    """What becomes of a character: nothing of controls and formats; filled as they come."""
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        is_dropped = unicodedata.category(character) in ("Cf", "Cc")
+        kept = None if is_dropped and character not in _KEPT_CONTROLS else code
+        self[code] = kept
+        return kept
+
+
+_VISIBLE = _Visible()
+
+
 def matching_text(text: str) -> str:
     """Return the matching form of a text."""
     if text.isascii():
         if not text.isprintable():
             text = _ASCII_CONTROLS.sub("", text)
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_DROPPED)
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_VISIBLE)
     return " ".join(folded.split())
 
 

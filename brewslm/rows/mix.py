@@ -80,8 +80,10 @@ def mix_of(
     """Return the numbers of a finished mix."""
     total = sum(example.weight for example in train)
     mix = Mix(train_rows_effective=total)
-    for source in sorted({example.source for example in train}):
-        own = [example.weight for example in train if example.source == source]
+    weights_of: dict[str, list[float]] = {}
+    for example in train:
+        weights_of.setdefault(example.source, []).append(example.weight)
+    for source, own in sorted(weights_of.items()):
         mix.sources[source] = {
             "rows": len(own),
             "weight": weights[source],
