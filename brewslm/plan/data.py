@@ -111,9 +111,12 @@ def prepare_data(
             "blank_lines": stats.blank_lines,
             "columns": list(stats.columns),
         }
+    bound: dict[str, list[str]] = {}
+    for name in sorted(preparation.bindings):
+        bound.setdefault(_source(specs, name).adapter or "", []).append(name)
     for address, spec in specs.items():
         if isinstance(spec, AdapterSpec):
-            _adapter_outcome(address, specs, preparation, outcome)
+            _adapter_outcome(address, bound.get(address.name, []), preparation, outcome)
     outputs = {name: preparation.files[f"{_FILES.get(name, name)}.jsonl"] for name in _SETS}
     size_bytes = sum(int(item["size_bytes"]) for item in listing_of(folder).values())
     outputs["prepared"] = Output(digest_folder(folder), size_bytes, is_folder=True)
@@ -149,13 +152,8 @@ def _is_same(built: Path, folder: Path) -> bool:
 
 
 def _adapter_outcome(
-    address: Address, specs: Mapping[Address, Spec], preparation: Any, outcome: DataOutcome
+    address: Address, bound: list[str], preparation: Any, outcome: DataOutcome
 ) -> None:
-    bound = [
-        name
-        for name in sorted(preparation.bindings)
-        if _source(specs, name).adapter == address.name
-    ]
     stats = [preparation.bindings[name] for name in bound]
     rejected: dict[str, int] = {}
     for item in stats:
