@@ -42,6 +42,9 @@ class ChunkWork(Protocol[A, R]):
 class WorkerLostError(RuntimeError):
     """A worker process ended before its work."""
 
+    def __init__(self) -> None:
+        super().__init__("a process that prepared rows ended before its work")
+
 
 def worker_count() -> int:
     """Return how many processes are worth starting: one for each core that may be used."""
@@ -103,7 +106,7 @@ class _Pool(Generic[A, R]):
                 answer = _received(connection)
                 idle.append(connection)
             connection = idle.popleft()
-            connection.send_bytes(data)
+            _send(connection, data)
             busy.append(connection)
             if answer is not None:
                 yield self._decoder.decode(answer)
@@ -111,11 +114,18 @@ class _Pool(Generic[A, R]):
             yield self._decoder.decode(_received(busy.popleft()))
 
 
+def _send(connection: "Connection[Any, Any]", data: bytes) -> None:
+    try:
+        connection.send_bytes(data)
+    except OSError as error:
+        raise WorkerLostError from error
+
+
 def _received(connection: "Connection[Any, Any]") -> bytes:
     try:
         answer = connection.recv_bytes()
-    except EOFError as error:
-        raise WorkerLostError("a process that prepared rows ended before its work") from error
+    except (EOFError, OSError) as error:
+        raise WorkerLostError from error
     if not answer:
         raise connection.recv()
     return answer

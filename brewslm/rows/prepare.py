@@ -153,7 +153,6 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     Raises: BrewError where the source as a whole cannot be used.
     """
     request = work.request
-    Contract.of(request.contract, source.contract)
     source, confidence = _with_mapper(work, source, root)
     mapper = MAPPERS.load(source.mapper_id or "")
     profile = source.task_profile

@@ -1,5 +1,6 @@
 """Several processes: the same bytes and findings as one, and none of them left behind."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from brewslm.rows import prepare as preparing
-from brewslm.rows.pool import each
+from brewslm.rows.pool import WorkerLostError, each
 from brewslm.rows.prepare import Preparation
 from brewslm.rows.request import CleaningRequest, LeakRequest, Request
 from tests.rows.composing import compose, rows_of, source, write_rows
@@ -92,6 +93,15 @@ def test_error_of_a_worker_is_raised_where_its_result_is_due() -> None:
     assert [next(results) for _ in range(3)] == [20, 22, 24]
     with pytest.raises(ValueError, match="13 is not doubled"):
         next(results)
+
+
+def test_worker_that_is_killed_is_missed() -> None:
+    results = each(Doubling(), iter(range(20, 10**6)), 2)
+    next(results)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(WorkerLostError):
+        list(results)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
