@@ -1,5 +1,6 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,43 @@ import pytest
 
 from tests.apply.bench import Bench
 from tests.servers import object_server, postgresql_binaries, postgresql_server
+
+_NUMBER = re.compile(r"[A-Z]{3}-[0-9]{2}")
+_CASES = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--cases`."""
+    parser.addoption(
+        "--cases", action="store_true", help="list the numbered cases and the tests of each"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse misspelt numbers, and keep which tests stand for which case."""
+    tests: dict[str, list[str]] = {}
+    for item in items:
+        numbers = [str(number) for mark in item.iter_markers("case") for number in mark.args]
+        if wrong := [number for number in numbers if not _NUMBER.fullmatch(number)]:
+            raise pytest.UsageError(f"{item.nodeid}: no case is called {', '.join(wrong)}")
+        for number in numbers:
+            tests.setdefault(number, []).append(item.nodeid)
+    config.stash[_CASES] = tests
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the cases when asked to."""
+    if not config.getoption("--cases"):
+        return
+    tests = config.stash.get(_CASES, {})
+    terminalreporter.section(f"{len(tests)} cases")
+    for number, names in sorted(tests.items()):
+        terminalreporter.line(
+            f"{number}  {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from brewslm.render.errors import framed, render_error
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("brewslm.cli.init:command", "Write a starter manifest and make the state."),
     "validate": ("brewslm.cli.validate:command", "Check the manifest and report every finding."),
+    "fmt": ("brewslm.cli.fmt:command", "Put the manifest into its canonical layout."),
     "plan": ("brewslm.cli.plan:command", "Show what apply would do, why, and at what price."),
     "apply": ("brewslm.cli.apply:command", "Do what the plan says, after asking."),
     "destroy": ("brewslm.cli.destroy:command", "Delete every record, after asking."),

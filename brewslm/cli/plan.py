@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from brewslm.cli.planning import PlanWishes, make_plan, write_output
+from brewslm.cli.provenance import ci_run_of
+from brewslm.cli.reviewing import Review
 from brewslm.cli.selecting import selecting, selection
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
@@ -37,6 +39,12 @@ from brewslm.render.text import TextStyle, render_plan
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )
 @selecting
+@click.option("--against", metavar="REF", help="Say too what changes beside this commit.")
+@click.option(
+    "--policy-ref",
+    metavar="REF",
+    help="Commit whose brewslm.policy.yaml decides; that of --against, else HEAD.",
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -50,18 +58,27 @@ def command(
     show_unchanged: bool,
     explain: bool,
     max_deletes: int,
+    against: str | None,
+    policy_ref: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
-    wishes = PlanWishes(refresh, max_deletes, refresh_only, selection(targets, excludes, replaces))
+    wishes = PlanWishes(
+        refresh,
+        max_deletes,
+        refresh_only,
+        selection(targets, excludes, replaces),
+        Review(against, policy_ref),
+    )
     plan = make_plan(session, wishes).plan
     for path in (out, json_into):
         if path is not None:
             write_output(path, plan.to_bytes())
     if markdown is not None:
-        write_output(markdown, render_markdown(plan).encode())
+        run = ci_run_of(session.environment)
+        write_output(markdown, render_markdown(plan, run).encode())
     if is_json:
         session.put_data(plan.to_bytes().decode())
     else:

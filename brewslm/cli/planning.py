@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from brewslm.address import Address
 from brewslm.cli.provenance import git_commit
+from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
 from brewslm.cli.session import Session
 from brewslm.contracts import Spec, Work
 from brewslm.errors import ApplyError, MissingExtraError, RefusedError
@@ -55,6 +56,7 @@ class PlanWishes(Struct, frozen=True):
     max_deletes: int = 3
     is_refresh_only: bool = False
     selection: Selection = Selection()
+    review: Review = NO_REVIEW
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanWishes":
@@ -196,6 +198,7 @@ def _built(session: Session, state: StateReader, wishes: PlanWishes) -> Built:
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
     built = build(manifest, state, session.artifacts(), options)
+    built.plan = reviewed(session, manifest, built.plan, wishes.review)
     if digests.is_changed and options.scratch == session.cache:
         try:
             write_atomic(cache_path, orjson.dumps(digests.to_json()))

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec import Struct
+
 _GIT_FILE_BYTES = 4096
 
 
@@ -20,25 +22,62 @@ def actor_of(environment: Mapping[str, str]) -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def git_commit(folder: Path) -> str | None:
-    """Return the commit of the work tree that a folder lies in, read from its files; None outside
-    of one.
-    """
+def ci_run_of(environment: Mapping[str, str]) -> str:
+    """Return the number of the CI run that this is part of, empty outside of one."""
+    return environment.get("GITHUB_RUN_ID") or environment.get("CI_PIPELINE_ID") or ""
+
+
+class GitFolders(Struct, frozen=True):
+    """Where the repository of a work tree keeps things."""
+
+    work_tree: Path
+    own: Path
+    """HEAD of this work tree."""
+    common: Path
+    """Objects and branches."""
+
+
+def git_folders(folder: Path) -> GitFolders | None:
+    """Return the repository of the work tree that a folder lies in, None outside of one."""
     for place in (folder, *folder.parents):
         git = place / ".git"
         if git.is_file():
             pointed = _text(git).removeprefix("gitdir:").strip()
             git = (place / pointed).resolve() if pointed else git
         if git.is_dir():
-            return _head(git)
+            common = _text(git / "commondir")
+            return GitFolders(place, git, (git / common).resolve() if common else git)
     return None
 
 
-def _head(git: Path) -> str | None:
-    head = _text(git / "HEAD")
-    if not head.startswith("ref:"):
-        return head or None
-    name = head.removeprefix("ref:").strip()
+def git_commit(folder: Path) -> str | None:
+    """Return the commit of the work tree that a folder lies in, read from its files; None outside
+    of one.
+    """
+    folders = git_folders(folder)
+    return commit_of(folders.own, "HEAD") if folders else None
+
+
+def commit_of(git: Path, name: str) -> str | None:
+    """Return the commit that HEAD, a branch or a tag names, read from files; None for others."""
+    if name == "HEAD":
+        head = _text(git / "HEAD")
+        if not head.startswith("ref:"):
+            return head or None
+        return _ref(git, head.removeprefix("ref:").strip())
+    if name.startswith(("/", ".")) or ".." in name.split("/"):
+        return None
+    places = (
+        "refs/tags/",
+        "refs/heads/",
+        "refs/remotes/",
+        "" if name.startswith("refs/") else "refs/",
+    )
+    found = (_ref(git, f"{place}{name}") for place in places)
+    return next((commit for commit in found if commit), None)
+
+
+def _ref(git: Path, name: str) -> str | None:
     common = _text(git / "commondir")
     folders = [git, *([(git / common).resolve()] if common else [])]
     for folder in folders:

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from brewslm.cli.addresses import unknown_address
 from brewslm.cli.planning import open_state, write_output
+from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ArtifactError, ExitCode, PlanError
@@ -68,7 +69,7 @@ def _plan(
     if is_json:
         return plan.to_bytes().decode(), code
     if is_markdown:
-        return render_markdown(plan), code
+        return render_markdown(plan, ci_run_of(session.environment)), code
     style = TextStyle(session.has_color)
     return render_plan(plan, style, saved_as=str(path)), code
 

@@ -49,7 +49,7 @@ def load_manifest(
 
     Raises: FindingsError with every finding, ManifestError when there is no such file.
     """
-    source = read_yaml(_read(root, path), path)
+    source = read_yaml(read_manifest(root, path), path)
     manifest, findings = _checked(source, root, path, host)
     if manifest is None:
         unread = _unread_sources(source, root)
@@ -66,7 +66,7 @@ def check_manifest(
 
     Raises: ManifestError when there is no such file.
     """
-    return _checked(read_yaml(_read(root, path), path), root, path, host)
+    return _checked(read_yaml(read_manifest(root, path), path), root, path, host)
 
 
 def _checked(
@@ -133,7 +133,11 @@ def _unread_sources(source: YamlFile, root: Path) -> list[Finding]:
     return still_true(found, shaped.findings)
 
 
-def _read(root: Path, path: str) -> bytes:
+def read_manifest(root: Path, path: str) -> bytes:
+    """Return the bytes of a manifest, at most one more than it may have.
+
+    Raises: ManifestError when there is no such file, or it is none that may be read.
+    """
     try:
         with open_inside(root, path) as stream:
             return stream.read(MAX_BYTES + 1)

@@ -13,6 +13,7 @@ from brewslm.render import words
 from brewslm.render.data_lines import data_lines
 from brewslm.render.errors import render_finding
 from brewslm.render.gates import held_line
+from brewslm.render.review import review_blocks, titled
 
 _WIDTH = 78
 _MARKS = {Operation.CREATE: "+", Operation.UPDATE: "~", Operation.DELETE: "-", Operation.NOOP: " "}
@@ -45,8 +46,9 @@ def render_plan(plan: Plan, style: TextStyle, saved_as: str | None = "") -> str:
     blocks += [_finding_block(plan, style)] if plan.findings else []
     blocks += [_drift_block(plan.drift)] if plan.drift else []
     blocks += [_gate_block(plan.gate_changes, weakened=True)]
+    blocks += [titled(review) for review in review_blocks(plan, str)]
     shown = [item for item in plan.actions if item.is_work or style.shows_unchanged]
-    blocks += [_action_block(action, style) for action in shown]
+    blocks += [action_block(action, style) for action in shown]
     blocks += [_gate_block(plan.gate_changes, weakened=False)]
     blocks += [_closing(plan, len(plan.actions) - len(shown), saved_as)]
     text = "\n\n".join(block for block in blocks if block) + "\n"
@@ -139,7 +141,8 @@ def _gate_block(changes: Iterable[GateChange], *, weakened: bool) -> str:
     return "\n".join([f"  {title}", *lines])
 
 
-def _action_block(action: Action, style: TextStyle) -> str:
+def action_block(action: Action, style: TextStyle) -> str:
+    """Return one action with its fields, reasons and price."""
     mark = _MARKS[action.operation]
     title = f"  # {action.address} {_will_be(action)}"
     category = f"[{action.category}]" if action.category else ""

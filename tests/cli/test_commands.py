@@ -19,10 +19,12 @@ _SHARED = {
     "applying",
     "approval",
     "backend",
+    "git_objects",
     "leasing",
     "main",
     "planning",
     "provenance",
+    "reviewing",
     "selecting",
     "session",
     "usage",
@@ -105,9 +107,11 @@ def test_saving_names_the_command_that_does_exactly_this(run: Run) -> None:
 
 def test_markdown_begins_with_the_verdict(bench: Bench, run: Run) -> None:
     assert run("plan", "--markdown", "plan.md").code == 0
-    text = (bench.root / "plan.md").read_text()
-    assert text.startswith("**Plan: 11 to create")
-    assert "| create | `training_plan` |" in text
+    mark, verdict, *rest = (bench.root / "plan.md").read_text().splitlines()
+    assert mark.startswith("<!-- brewslm-plan v1 project=parcels run=")
+    assert verdict.startswith("**Would train once, ")
+    assert verdict.endswith(" · 0 deletes · no gate weakened**")
+    assert "| 11 | 0 | 0 | 0 |" in rest
 
 
 @pytest.mark.usefixtures("bench")
@@ -172,11 +176,11 @@ def test_show_a_saved_plan_in_every_form(bench: Bench, run: Run) -> None:
     planned = run("plan", "--out", "a.plan.json", "--json").out
     assert run("show", "a.plan.json").out.endswith("brewslm apply a.plan.json\n")
     assert run("show", "a.plan.json", "--json").out == planned
-    assert run("show", "a.plan.json", "--markdown").out.startswith("**Plan: 11 to create")
+    assert run("show", "a.plan.json", "--markdown").out.startswith("<!-- brewslm-plan v1")
     checked = run("show", "a.plan.json", "--validate")
     assert (checked.code, json.loads(planned)["digest"] in checked.out) == (0, True)
     assert run("show", "a.plan.json", "--markdown", "--out", "c.md").out == ""
-    assert (bench.root / "c.md").read_text().startswith("**Plan")
+    assert (bench.root / "c.md").read_text().startswith("<!-- brewslm-plan v1")
 
 
 def test_rejected_rows_are_shown_with_their_place(bench: Bench, run: Run) -> None:

@@ -40,17 +40,16 @@ def test_hostile_text_is_one_span_on_one_line(text: str) -> None:
     span = code_span(text)
     assert span.isprintable()
     assert span.startswith("`")
-    assert text.replace("|", "\\|").replace("\n", "\\u{A}").replace("\r", "\\u{D}") in inner(span)
+    assert text.replace("\n", "\\u{A}").replace("\r", "\\u{D}") in inner(span)
 
 
 @given(st.text(st.sampled_from("`|ab \n\u202e"), max_size=30))
 def test_nothing_ends_the_span_early(text: str) -> None:
     span = code_span(text)
     assert inner(span) != ""
-    assert "|" not in span.replace("\\|", "")
 
 
 def test_long_text_is_cut_and_its_length_told() -> None:
     span = code_span("x" * 1_000_000)
     assert len(span) < 1000
-    assert "(1000000 characters)" in span
+    assert "(1000000 characters, sha256:" in span

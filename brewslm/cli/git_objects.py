@@ -1,0 +1,167 @@
+"""Files of another commit, read as objects: nothing is checked out and nothing is run but git.
+
+git sees an empty folder for its repository and only the object store of the real one, so that no
+configuration, hook, filter, attribute or replacement of it has a say, and no protocol to fetch by.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec import Struct
+
+from brewslm.cli.provenance import commit_of, git_folders
+from brewslm.errors import PlanError
+
+_TIMEOUT_S = 60
+_STEPS = re.compile(r"(?P<base>[^~^]+)(?P<steps>([~^][0-9]*)*)")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_CHUNK_BYTES = 1 << 20
+
+
+class Commit:
+    """One commit's regular files below the project folder, by their paths relative to it."""
+
+    def __init__(self, git: "_Git", object_id: str, prefix: str) -> None:
+        self._git = git
+        self._prefix = prefix
+        self.object_id = object_id
+
+    def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """Return the bytes of a regular file; None when there is none, or it is larger."""
+        blob, size_bytes = self._find(path)
+        return (
+            self._git.run("cat-file", "blob", blob) if blob and size_bytes <= limit_bytes else None
+        )
+
+    def digest(self, path: str) -> str | None:
+        """Return the digest of a regular file's bytes, None when there is none."""
+        blob, _ = self._find(path)
+        return self._git.digest(blob) if blob else None
+
+    def _find(self, path: str) -> tuple[str, int]:
+        """Return the object of a regular file and its size; links are not followed."""
+        if path.startswith("/") or ".." in path.split("/"):
+            return "", 0
+        place = self._prefix + "/".join(part for part in path.split("/") if part not in ("", "."))
+        listing = self._git.run("ls-tree", "-l", "-z", "--full-tree", self.object_id, "--", place)
+        mode, _, blob, size, *_ = [*listing.partition(b"\t")[0].decode().split(), "", "", "", ""]
+        return (blob, int(size)) if mode in ("100644", "100755") else ("", 0)
+
+
+@contextmanager
+def open_commit(
+    root: Path, ref: str, scratch: Path, environment: Mapping[str, str]
+) -> Iterator[Commit]:
+    """Lend a commit of the repository that a project lies in.
+
+    scratch: a folder for git's empty repository. Raises: PlanError with unknown_revision.
+    """
+    folders = git_folders(root)
+    program = _program(root, environment)
+    if folders is None or program is None:
+        what = "git is not installed" if folders else "the project is in no git repository"
+        raise _unknown(ref, what)
+    with tempfile.TemporaryDirectory(prefix="git-", dir=scratch) as empty:
+        bare = Path(empty)
+        (bare / "refs").mkdir()
+        (bare / "HEAD").write_text("ref: refs/heads/none\n")
+        git = _Git(program, bare, folders.common / "objects")
+        object_id = _resolved(git, folders.own, ref)
+        prefix = root.resolve().relative_to(folders.work_tree.resolve()).as_posix()
+        yield Commit(git, object_id, "" if prefix == "." else f"{prefix}/")
+
+
+class _Git(Struct, frozen=True):
+    program: str
+    folder: Path
+    objects: Path
+
+    def run(self, *arguments: str) -> bytes:
+        done = subprocess.run(
+            [self.program, *arguments],
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise PlanError(
+                "git can't read the other commit",
+                code="unknown_revision",
+                found=said[-1] if said else f"exit code {done.returncode}",
+                remedy="git fsck says what is missing",
+            )
+        return done.stdout
+
+    def digest(self, object_id: str) -> str:
+        found = sha256()
+        with subprocess.Popen(
+            [self.program, "cat-file", "blob", object_id],
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as child:
+            while child.stdout is not None and (chunk := child.stdout.read(_CHUNK_BYTES)):
+                found.update(chunk)
+        return f"sha256:{found.hexdigest()}"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            "LC_ALL": "C",
+            "GIT_DIR": str(self.folder),
+            "GIT_OBJECT_DIRECTORY": str(self.objects.absolute()),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_ALLOW_PROTOCOL": "none",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LITERAL_PATHSPECS": "1",
+        }
+
+
+def _resolved(git: _Git, own: Path, ref: str) -> str:
+    """Return the commit that a name, a full or short id, or steps back from one mean."""
+    match = _STEPS.fullmatch(ref)
+    if match is None:
+        raise _unknown(ref, "no name of a commit")
+    start = commit_of(own, match["base"])
+    if start is None and _COMMIT.fullmatch(match["base"]):
+        start = match["base"]
+    if start is None:
+        raise _unknown(ref, "no branch, tag or commit of that name")
+    try:
+        wanted = f"{start}{match['steps']}^{{commit}}"
+        found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+    except PlanError as error:
+        raise _unknown(ref, "its objects are not in this clone") from error
+    return found.decode().strip()
+
+
+def _program(root: Path, environment: Mapping[str, str]) -> str | None:
+    """Return the git of the search path, None when it would be one of the project's files."""
+    found = shutil.which("git", path=environment.get("PATH", ""))
+    is_own = found is not None and Path(found).resolve().is_relative_to(root.resolve())
+    return None if found is None or is_own or not Path(found).is_absolute() else found
+
+
+def _unknown(ref: str, found: str) -> PlanError:
+    return PlanError(
+        f'there is no commit "{ref}" to read',
+        code="unknown_revision",
+        found=found,
+        expected="a branch, a tag, or a commit that this clone holds",
+        remedy="git fetch --depth 1000 origin, or fetch-depth: 0 in a workflow",
+    )

@@ -1,0 +1,115 @@
+"""What a reviewer asks beyond the plan: what changes beside another commit, and what the policy of
+the base says to it.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from brewslm.cli.git_objects import Commit, open_commit
+from brewslm.cli.provenance import git_commit
+from brewslm.cli.session import Session
+from brewslm.errors import ManifestError
+from brewslm.files import PathError, read_inside
+from brewslm.manifest.host import observe_host
+from brewslm.manifest.load import check_manifest
+from brewslm.manifest.project import Manifest
+from brewslm.manifest.yaml_file import MAX_BYTES, read_yaml
+from brewslm.plan.against import Base, with_base
+from brewslm.plan.plan import Plan
+from brewslm.plan.policy import POLICY_FILE, with_policy
+from brewslm.stages.data_source import DataSourceSpec, source_path
+
+
+class Review(Struct, frozen=True):
+    """Which commits a plan is held against."""
+
+    against: str | None = None
+    policy_ref: str | None = None
+    """Where the policy is read; None is `against`, else HEAD."""
+
+
+NO_REVIEW = Review()
+
+
+def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -> Plan:
+    """Return a plan with what it changes beside `against`, and with the verdict of the policy.
+
+    Raises: PlanError with unknown_revision.
+    """
+    if review.against is not None:
+        with _opened(session, review.against) as commit:
+            plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))
+    ref = review.policy_ref or review.against
+    if ref is None and git_commit(session.root) is None:
+        return plan
+    with _opened(session, ref or "HEAD") as commit:
+        written = commit.read(POLICY_FILE, MAX_BYTES)
+    return with_policy(plan, manifest, ref or "HEAD", written, _own_policy(session))
+
+
+def _opened(session: Session, ref: str) -> AbstractContextManager[Commit]:
+    return open_commit(session.root, ref, session.cache, session.environment)
+
+
+def _own_policy(session: Session) -> bytes | None:
+    """Return the policy file of the work tree, which decides nothing."""
+    try:
+        return read_inside(session.root, POLICY_FILE, MAX_BYTES)
+    except PathError:
+        return None
+
+
+def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Base:
+    specs = manifest.specs().values()
+    paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
+    digests = {path: commit.digest(path) for path in sorted(paths)}
+    return Base(
+        ref=ref,
+        commit=commit.object_id,
+        manifest=_manifest_at(session, commit),
+        digests={path: digest for path, digest in digests.items() if digest is not None},
+    )
+
+
+def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
+    """Return the manifest of a commit, None where it has none without errors.
+
+    Only the manifest and the files that it includes are written, below the cache.
+    """
+    data = commit.read(session.manifest, MAX_BYTES)
+    if data is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
+        root = Path(folder)
+        for path in (session.manifest, *_included(read_yaml(data, session.manifest).value)):
+            content = commit.read(path, MAX_BYTES)
+            if content is not None and not Path(path).is_absolute():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_bytes(content)
+        try:
+            manifest, _ = check_manifest(root, session.manifest, observe_host())
+        except ManifestError:
+            return None
+    return manifest
+
+
+def _included(value: Any) -> Iterator[str]:
+    """Return the paths of files whose content is part of a manifest."""
+    sections = _below(value, "spec")
+    contracts = [_below(_below(sections, "dataset"), "contract")]
+    adapters = sections.get("adapters")
+    for adapter in adapters if isinstance(adapters, list) else []:
+        contracts.append(_below(adapter, "output_contract"))
+    paths = [_below(sections, "eval_pack").get("path")]
+    paths += [contract.get("json_schema") for contract in contracts]
+    yield from {path for path in paths if isinstance(path, str)}
+
+
+def _below(value: Any, key: str) -> Mapping[str, Any]:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,216 @@
+"""`plan --against REF`: what a change does, from another commit's objects alone."""
+
+import pytest
+
+from tests.apply.bench import Bench
+from tests.cli.conftest import Run
+from tests.cli.repository import begin, commit, git
+
+
+@pytest.fixture
+def base(bench: Bench) -> str:
+    """Return the first commit of a project that was never applied."""
+    return begin(bench.root)
+
+
+def test_fields_bytes_and_resources_are_told(bench: Bench, base: str, run: Run) -> None:
+    bench.edit("learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
+    bench.edit("formats: [adapter, safetensors]", "formats: [adapter]")
+    bench.write_rows("rows", range(61))
+    commit(bench.root)
+    document = run("plan", "--against", "HEAD~1", "--json").document
+    against = document["against"]
+    assert (against["ref"], against["commit"]) == ("HEAD~1", base)
+    changes = {item["address"]: item for item in against["changes"]}
+    assert set(changes) == {"training_plan", "export.safetensors", "data_source.rows"}
+    assert changes["export.safetensors"]["operation"] == "delete"
+    rate = {"path": "config.learning_rate", "before": 0.002, "after": 0.001}
+    assert changes["training_plan"]["fields"] == [rate]
+    content = changes["data_source.rows"]["content"]
+    digests = {item["path"]: item["digest"] for item in document["inputs"]}
+    assert (content["path"], content["after"]) == ("data/rows.jsonl", digests["data/rows.jsonl"])
+    assert content["before"].startswith("sha256:")
+    assert content["before"] != content["after"]
+    text = run("plan", "--against", "main~1").out
+    assert "update training_plan: config.learning_rate 0.002 -> 0.001\n" in text
+    assert "update data_source.rows: other bytes in data/rows.jsonl\n" in text
+
+
+def test_uncommitted_data_that_is_the_same_is_no_change(bench: Bench, base: str, run: Run) -> None:
+    (bench.root / "data" / "rows.jsonl").touch()
+    assert run("plan", "--against", base, "--json").document["against"]["changes"] == []
+    assert (
+        f"Changed against {base} ({base[:6]})\n    nothing\n" in run("plan", "--against", base).out
+    )
+
+
+def test_without_a_state_it_cannot_be_applied(bench: Bench, base: str, run: Run) -> None:
+    assert run("plan", "--against", base, "--json").document["is_applyable"] is False
+    bench.apply()
+    assert run("plan", "--against", base, "--json").document["is_applyable"] is True
+
+
+def test_a_gate_weaker_than_there_is_refused(bench: Bench, base: str, run: Run) -> None:
+    bench.edit("threshold: 0.8", "threshold: 0.7")
+    answer = run("plan", "--against", base)
+    assert answer.code == 6
+    assert "error[GATE_WEAKENED]" in answer.out
+    assert "Gates weaker than at" in answer.out
+    assert "gates.right.threshold: threshold_lowered, 0.8 -> 0.7\n" in answer.out
+    run("plan", "--against", base, "--markdown", "plan.md")
+    lines = (bench.root / "plan.md").read_text().splitlines()
+    assert lines[1].startswith("**Refused, 1 error · 0 deletes · 1 gate weakened")
+    assert "### Gates weaker than at the base" in lines
+    assert run("plan").code == 0, "nothing was applied yet that it could be weaker than"
+
+
+def test_weakening_that_the_base_allows_is_listed_only(bench: Bench, run: Run) -> None:
+    bench.edit("spec:\n", "spec:\n  workflow: {gate_policy: {allow_weakening: true}}\n")
+    base = begin(bench.root)
+    bench.edit("threshold: 0.8", "threshold: 0.7")
+    answer = run("plan", "--against", base)
+    assert answer.code == 0
+    assert "threshold_lowered" in answer.out
+
+
+def test_the_leave_has_to_be_in_the_base(bench: Bench, base: str, run: Run) -> None:
+    bench.edit("spec:\n", "spec:\n  workflow: {gate_policy: {allow_weakening: true}}\n")
+    bench.edit("threshold: 0.8", "threshold: 0.7")
+    assert run("plan", "--against", base).code == 6
+
+
+def test_an_applied_gate_is_refused_once(applied: Bench, run: Run) -> None:
+    base = begin(applied.root)
+    applied.edit("threshold: 0.8", "threshold: 0.7")
+    findings = run("plan", "--against", base, "--json").document["findings"]
+    assert [item["code"] for item in findings if item["severity"] == "error"] == ["GATE_WEAKENED"]
+
+
+def test_a_schema_file_is_read_where_it_was(bench: Bench, run: Run) -> None:
+    schema = bench.root / "data" / "schema.json"
+    schema.write_text('{"type": "object"}')
+    bench.edit(
+        "dataset: {",
+        "dataset: {task_profile: classification, contract: {json_schema: data/schema.json}, ",
+    )
+    base = begin(bench.root)
+    schema.write_text('{"type": "object", "title": "other"}')
+    answer = run("plan", "--against", base, "--json")
+    assert answer.err == ""
+    changes = answer.document["against"]["changes"]
+    paths = [field["path"] for item in changes for field in item["fields"]]
+    assert paths == ["contract.json_schema.title"]
+
+
+def test_a_commit_without_a_manifest_has_everything_new(bench: Bench, run: Run) -> None:
+    (bench.root / "brewslm.yaml").rename(bench.root / "aside")
+    base = begin(bench.root)
+    (bench.root / "aside").rename(bench.root / "brewslm.yaml")
+    against = run("plan", "--against", base, "--json").document["against"]
+    assert against["has_manifest"] is False
+    assert {item["operation"] for item in against["changes"]} == {"create"}
+
+
+def test_a_project_in_a_folder_of_the_repository(bench: Bench, run: Run) -> None:
+    base = begin(bench.root.parent)
+    bench.edit("num_epochs: 2", "num_epochs: 3")
+    changes = run("plan", "--against", base, "--json").document["against"]["changes"]
+    assert [item["address"] for item in changes] == ["training_plan"]
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize(
+    "ref", ["nothing", "-x", "--help", "../../etc/passwd", "a" * 40, "", "HEAD:x"]
+)
+def test_a_commit_that_is_not_there_is_told(ref: str, run: Run) -> None:
+    run("plan", f"--against={ref}").says(1, "error[unknown_revision]", "fetch-depth: 0")
+
+
+@pytest.mark.usefixtures("bench")
+def test_outside_of_a_repository_it_is_told(run: Run) -> None:
+    run("plan", "--against", "HEAD").says(1, "unknown_revision", "in no git repository")
+
+
+def test_nothing_of_the_repository_runs(bench: Bench, base: str, run: Run) -> None:
+    ran = bench.root / "ran"
+    program = bench.root / "evil.sh"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    program.chmod(0o755)
+    for key in (
+        *("core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "diff.external"),
+        *("filter.x.clean", "filter.x.smudge", "diff.x.textconv", "core.alternateRefsCommand"),
+        *("alias.cat-file", "uploadpack.packObjectsHook", "core.gitProxy"),
+    ):
+        git(bench.root, "config", key, f"!{program}" if key.startswith("alias") else str(program))
+    git(bench.root, "config", "core.hooksPath", str(bench.root))
+    (bench.root / ".gitattributes").write_text("* filter=x diff=x\n")
+    (bench.root / ".git" / "hooks" / "post-checkout").symlink_to(program)
+    (bench.root / "git").symlink_to(program)
+    ran.unlink(missing_ok=True)
+    assert run("plan", "--against", base).code == 0
+    assert not ran.exists()
+
+
+def test_a_replaced_object_is_read_as_it_was(bench: Bench, base: str, run: Run) -> None:
+    bench.edit("threshold: 0.8", "threshold: 0.7")
+    weaker = commit(bench.root)
+    git(bench.root, "replace", base, weaker)
+    assert run("plan", "--against", base).code == 6
+
+
+def test_packed_branches_and_tags_are_found(bench: Bench, base: str, run: Run) -> None:
+    git(bench.root, "tag", "-a", "v1", "-m", "one")
+    git(bench.root, "update-ref", "refs/remotes/origin/main", base)
+    git(bench.root, "pack-refs", "--all")
+    git(bench.root, "gc", "-q")
+    for ref in ("v1", "main", "origin/main", "refs/heads/main", base[:10], "HEAD"):
+        assert run("plan", "--against", ref, "--json").document["against"]["commit"] == base
+
+
+def test_the_link_of_another_commit_is_not_followed(bench: Bench, run: Run) -> None:
+    outside = bench.root.parent / "outside.yaml"
+    outside.write_text((bench.root / "brewslm.yaml").read_text())
+    real = (bench.root / "brewslm.yaml").read_text()
+    (bench.root / "brewslm.yaml").unlink()
+    (bench.root / "brewslm.yaml").symlink_to(outside)
+    base = begin(bench.root)
+    (bench.root / "brewslm.yaml").unlink()
+    (bench.root / "brewslm.yaml").write_text(real)
+    assert not run("plan", "--against", base, "--json").document["against"]["has_manifest"]
+
+
+def test_nothing_is_left_in_the_cache(bench: Bench, base: str, run: Run) -> None:
+    assert run("plan", "--against", base).code == 0
+    left = [path.name for path in (bench.home / "cache").iterdir()]
+    assert not [name for name in left if name.startswith(("git-", "base-"))]
+
+
+def test_large_manifests_of_another_commit_are_not_read(bench: Bench, run: Run) -> None:
+    path = bench.root / "brewslm.yaml"
+    real = path.read_text()
+    path.write_bytes(real.encode() + b"#" * (1 << 20))
+    base = begin(bench.root)
+    path.write_text(real)
+    assert not run("plan", "--against", base, "--json").document["against"]["has_manifest"]
+
+
+PACK = """\
+contract_version: slm.evaluation-pack/v2
+pack_id: own
+task_specs:
+  - task_profile: classification
+    gates: [{gate_id: held, metric_id: accuracy, operator: gte, threshold: 0.9}]
+"""
+
+
+@pytest.mark.parametrize("profile", ["", "task_profile: classification, "], ids=["rows", "said"])
+def test_a_pack_file_made_weaker_is_refused(profile: str, bench: Bench, run: Run) -> None:
+    bench.edit("dataset: {", f"dataset: {{{profile}")
+    bench.edit("eval_pack:\n", "eval_pack:\n    path: own.yaml\n")
+    (bench.root / "own.yaml").write_text(PACK)
+    base = begin(bench.root)
+    assert run("plan", "--against", base).code == 0
+    (bench.root / "own.yaml").write_text(PACK.replace("0.9", "0.8"))
+    answer = run("plan", "--against", base)
+    assert answer.code == 6
+    assert "error[GATE_WEAKENED]" in answer.out
