@@ -6,13 +6,16 @@ project folder, links included, and must end at a regular file inside that folde
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import BinaryIO, NamedTuple, cast
 
 from msgspec import Struct
 
@@ -20,6 +23,7 @@ from brewslm.durability import Step, durable
 from brewslm.errors import ApplyError, BrewError
 
 _MAX_LINKS = 40
+_WRITE_BUFFER_BYTES = 1 << 20
 _SETTLED_NS = 2_000_000_000
 _WRITE_CODES = {
     errno.ENOSPC: "disk_full",
@@ -30,6 +34,14 @@ _WRITE_CODES = {
     errno.EROFS: "permission_denied",
     errno.EIO: "store_suspect",
 }
+
+
+class LinesWritten(NamedTuple):
+    """What a file of lines holds."""
+
+    lines: int
+    size_bytes: int
+    digest: str
 
 
 class PathError(BrewError):
@@ -62,6 +74,39 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_lines_atomic(path: Path, lines: Iterable[bytes], mode: int = 0o600) -> LinesWritten:
+    """Make `path` hold exactly the lines, durably, without ever holding them all in memory.
+
+    On any failure the old content is still there. Raises: OSError of the step that failed.
+    """
+    temporary = temporary_name(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    sha256 = hashlib.sha256()
+    amount = size_bytes = 0
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "wb", _WRITE_BUFFER_BYTES) as stream:
+            for line in lines:
+                data = line + b"\n"
+                amount += 1
+                size_bytes += len(data)
+                sha256.update(data)
+                stream.write(data)
+            with durable(Step.WRITE, path):
+                stream.flush()
+            with durable(Step.SYNC, path):
+                os.fsync(stream.fileno())
+        move(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return LinesWritten(amount, size_bytes, f"sha256:{sha256.hexdigest()}")
+
+
+def open_scratch(folder: Path) -> BinaryIO:
+    """Return a nameless private file on the disk of `folder`, gone once it is closed."""
+    return cast(BinaryIO, TemporaryFile(dir=folder))
 
 
 def unwritable(error: OSError) -> ApplyError:

@@ -24,11 +24,12 @@ def canonical_json(value: Any) -> bytes:
     Raises: ValueError for values without a canonical form (NaN, infinity, lone surrogates, integers
     beyond 2^53 - 1).
     """
-    if _is_simple(value):
-        try:
-            return orjson.dumps(_with_exact_floats(value), option=orjson.OPT_SORT_KEYS)
-        except orjson.JSONEncodeError as error:
-            raise ValueError(f"no canonical JSON: {error}") from error
+    try:
+        if (has_floats := _survey(value)) is not None:
+            simple = _with_exact_floats(value) if has_floats else value
+            return orjson.dumps(simple, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"no canonical JSON: {error}") from error
     try:
         return bytes(rfc8785.dumps(value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -71,21 +72,30 @@ def _with_exact_floats(value: Any) -> Any:
     return value
 
 
-def _is_simple(value: Any) -> bool:
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if kind is float:
-        return math.isfinite(value)
-    if kind is int:
-        return bool(-_MAX_EXACT_INTEGER <= value <= _MAX_EXACT_INTEGER)
-    if kind is dict:
-        return all(
-            type(key) is str and key.isascii() and _is_simple(item) for key, item in value.items()
-        )
-    if kind is list:
-        return all(map(_is_simple, value))
-    return False
+def _survey(value: Any) -> bool | None:
+    """Return whether a value that the fast encoder may take has floats; None where it may not."""
+    has_floats = False
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is str or kind is bool or item is None:
+            continue
+        if kind is dict:
+            for key in item:
+                if type(key) is not str or not key.isascii():
+                    return None
+            pending.extend(item.values())
+        elif kind is list:
+            pending.extend(item)
+        elif kind is int:
+            if not -_MAX_EXACT_INTEGER <= item <= _MAX_EXACT_INTEGER:
+                return None
+        elif kind is float and math.isfinite(item):
+            has_floats = True
+        else:
+            return None
+    return has_floats
 
 
 def listing_of(folder: Path) -> dict[str, dict[str, Any]]:

@@ -111,9 +111,12 @@ def prepare_data(
             "blank_lines": stats.blank_lines,
             "columns": list(stats.columns),
         }
+    bound: dict[str, list[str]] = {}
+    for name in sorted(preparation.bindings):
+        bound.setdefault(_source(specs, name).adapter or "", []).append(name)
     for address, spec in specs.items():
         if isinstance(spec, AdapterSpec):
-            _adapter_outcome(address, specs, preparation, outcome)
+            _adapter_outcome(address, bound.get(address.name, []), preparation, outcome)
     outputs = {name: preparation.files[f"{_FILES.get(name, name)}.jsonl"] for name in _SETS}
     size_bytes = sum(int(item["size_bytes"]) for item in listing_of(folder).values())
     outputs["prepared"] = Output(digest_folder(folder), size_bytes, is_folder=True)
@@ -149,13 +152,8 @@ def _is_same(built: Path, folder: Path) -> bool:
 
 
 def _adapter_outcome(
-    address: Address, specs: Mapping[Address, Spec], preparation: Any, outcome: DataOutcome
+    address: Address, bound: list[str], preparation: Any, outcome: DataOutcome
 ) -> None:
-    bound = [
-        name
-        for name in sorted(preparation.bindings)
-        if _source(specs, name).adapter == address.name
-    ]
     stats = [preparation.bindings[name] for name in bound]
     rejected: dict[str, int] = {}
     for item in stats:
@@ -278,16 +276,11 @@ def _token_counter(base: BaseModel | None) -> Any:
     """Return a counter by the base's own tokenizer, None without its file or library."""
     if base is None or base.folder is None or "tokenizer.json" not in base.files:
         return None
+    counter = import_module("brewslm.rows.tokens").TokenCounter
     try:
-        tokenizers = import_module("tokenizers")
+        return counter(str(base.folder / "tokenizer.json"))
     except ImportError:
         return None
-    tokenizer = tokenizers.Tokenizer.from_file(str(base.folder / "tokenizer.json"))
-
-    def count(texts: list[str]) -> list[int]:
-        return [len(item.ids) for item in tokenizer.encode_batch(texts)]
-
-    return count
 
 
 def _unreadable(address: Address, source: DataSourceSpec, path: str, error: PathError) -> Finding:

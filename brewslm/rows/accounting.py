@@ -4,22 +4,32 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brewslm.rows.record import Example, Reject, Split
+from brewslm.rows.record import Reject, Split
 from brewslm.rows.rejects import HoldCode, RejectCode
+from brewslm.rows.stored import StoredExample
 
 
 def account(
-    read: Mapping[str, int], examples: Sequence[Example], rejects: Sequence[Reject]
+    read: Mapping[str, int], examples: Sequence[StoredExample], rejects: Sequence[Reject]
 ) -> dict[str, Any]:
     """Return what became of every row read, by source and in total.
 
     read: source to rows read. Raises: AssertionError when a row has no fate or two.
     """
-    sources = {name: _of_source(name, count, examples, rejects) for name, count in read.items()}
+    own_examples: dict[str, list[StoredExample]] = {name: [] for name in read}
+    own_rejects: dict[str, list[Reject]] = {name: [] for name in read}
+    for example in examples:
+        own_examples[example.source].append(example)
+    for reject in rejects:
+        own_rejects[reject.position.source].append(reject)
+    sources = {
+        name: _of_source(name, count, own_examples[name], own_rejects[name])
+        for name, count in read.items()
+    }
     return {"sources": sources, "total": _total(list(sources.values()))}
 
 
-def split_counts(examples: Sequence[Example]) -> dict[str, int]:
+def split_counts(examples: Sequence[StoredExample]) -> dict[str, int]:
     """Return how many examples each set has."""
     counts = Counter((example.split or Split.HELD) for example in examples)
     return {split.role: counts[split] for split in Split}
@@ -35,23 +45,21 @@ def check_files(splits: Mapping[str, int], lines: Mapping[str, int], rejects: in
     _claim(lines["rejected.jsonl"] == rejects, "A4", "rejected")
 
 
-def check_homes(examples: Sequence[Example]) -> None:
+def check_homes(examples: Sequence[StoredExample]) -> None:
     """Check that every row_id stands in one set of its side, training or gold.
 
     Raises: AssertionError.
     """
-    homes: dict[tuple[str, bool], Split] = {}
+    homes: dict[bool, dict[bytes, Split]] = {True: {}, False: {}}
     for example in examples:
         split = example.split or Split.HELD
-        side = (example.row_id, example.is_gold)
-        _claim(homes.setdefault(side, split) is split, "A5", example.row_id)
+        home = homes[example.is_gold].setdefault(example.row_digest, split)
+        _claim(home is split, "A5", example.source)
 
 
 def _of_source(
-    name: str, read: int, examples: Sequence[Example], rejects: Sequence[Reject]
+    name: str, read: int, own: Sequence[StoredExample], out: Sequence[Reject]
 ) -> dict[str, Any]:
-    own = [example for example in examples if example.position.source == name]
-    out = [reject for reject in rejects if reject.position.source == name]
     rejected = Counter(str(reject.code) for reject in out if reject.of_row_id is None)
     counts = {
         "read": read,

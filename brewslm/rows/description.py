@@ -10,7 +10,8 @@ from brewslm.rows.contract import Contract
 from brewslm.rows.leaks import LeakReport
 from brewslm.rows.mix import Mix
 from brewslm.rows.prepared import FORMAT_VERSION
-from brewslm.rows.record import Example, Split
+from brewslm.rows.record import Split
+from brewslm.rows.stored import StoredExample
 from brewslm.rows.work import Work
 
 
@@ -73,7 +74,7 @@ def _task_profile(work: Work) -> str | None:
     profiles = Counter(
         example.task_profile
         for example in work.examples
-        if example.position.source != work.request.mix_back_source
+        if example.source != work.request.mix_back_source
     )
     return min(profiles, key=lambda name: (-profiles[name], name)) if profiles else None
 
@@ -115,10 +116,10 @@ def describe_rows(
     }
 
 
-def _label_counts(examples: list[Example]) -> dict[str, dict[str, int]]:
+def _label_counts(examples: list[StoredExample]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {}
     for example in examples:
-        if example.task_profile == "classification":
+        if example.label is not None:
             role = (example.split or Split.HELD).role
-            counts.setdefault(role, Counter())[example.reference["label"]] += 1
+            counts.setdefault(role, Counter())[example.label] += 1
     return {role: dict(sorted(own.items())) for role, own in sorted(counts.items())}

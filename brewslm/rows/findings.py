@@ -11,12 +11,13 @@ from brewslm.rows.clean import has_invisible
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
-from brewslm.rows.record import Example, Position, Reject, Split
+from brewslm.rows.record import Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.request import Request, SourceRequest
 from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed
 from brewslm.rows.split import Placement
+from brewslm.rows.stored import ContentStore, StoredExample
 
 SHOWN_POSITIONS = 5
 SMALL_GOLD_ROWS = 30
@@ -191,7 +192,8 @@ def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
 def dataset_findings(
     request: Request,
     bindings: Sequence[Binding],
-    examples: Sequence[Example],
+    examples: Sequence[StoredExample],
+    contents: ContentStore,
     rejects: Sequence[Reject],
     placement: Placement,
     labels: tuple[str, ...],
@@ -204,7 +206,7 @@ def dataset_findings(
         *_profile_findings(request, bindings),
         *_set_findings(request, bindings, examples, placement),
         *_label_findings(examples, labels),
-        *_conflict_findings(examples),
+        *_conflict_findings(examples, contents),
         *_pii_findings(request, bindings),
     ]
 
@@ -299,7 +301,7 @@ def _profile_findings(request: Request, bindings: Sequence[Binding]) -> list[Fin
 def _set_findings(
     request: Request,
     bindings: Sequence[Binding],
-    examples: Sequence[Example],
+    examples: Sequence[StoredExample],
     placement: Placement,
 ) -> list[Finding]:
     counts = Counter(example.split for example in examples)
@@ -360,7 +362,7 @@ def _set_findings(
     untargeted = [
         example
         for example in examples
-        if example.split in (Split.TRAIN, Split.VALIDATION) and _has_no_target(example)
+        if example.split in (Split.TRAIN, Split.VALIDATION) and not example.has_target
     ]
     if untargeted:
         first = min(example.position for example in untargeted)
@@ -378,11 +380,7 @@ def _set_findings(
     return found
 
 
-def _has_no_target(example: Example) -> bool:
-    return example.reference.get("text") == ""
-
-
-def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> list[Finding]:
+def _label_findings(examples: Sequence[StoredExample], labels: tuple[str, ...]) -> list[Finding]:
     found = []
     forms: dict[str, list[str]] = defaultdict(list)
     for label in labels:
@@ -417,8 +415,8 @@ def _label_findings(examples: Sequence[Example], labels: tuple[str, ...]) -> lis
     ]
     present: dict[Split, set[str]] = defaultdict(set)
     for example in examples:
-        if example.task_profile == "classification" and example.split is not None:
-            present[example.split].add(example.reference["label"])
+        if example.label is not None and example.split is not None:
+            present[example.split].add(example.label)
     for split in (Split.TRAIN, Split.VALIDATION, Split.TEST, Split.GOLD_DEV, Split.GOLD_TEST):
         missing = [label for label in labels if present[split] and label not in present[split]]
         if missing:
@@ -451,27 +449,20 @@ def _shown(labels: Sequence[str]) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
-def _rarest_of(examples: Sequence[Example], labels: Sequence[str]) -> Place:
+def _rarest_of(examples: Sequence[StoredExample], labels: Sequence[str]) -> Place:
     """Return the first place of the label with the fewest rows."""
     places: dict[str, list[Position]] = defaultdict(list)
     for example in examples:
-        if example.reference.get("label") in labels:
-            places[example.reference["label"]].append(example.position)
+        if example.label is not None and example.label in labels:
+            places[example.label].append(example.position)
     if not places:
         return Place()
     rarest = min(places, key=lambda label: (len(places[label]), min(places[label])))
     return _place(min(places[rarest]))
 
 
-def _conflict_findings(examples: Sequence[Example]) -> list[Finding]:
-    by_input: dict[str, dict[str, Example]] = defaultdict(dict)
-    for example in examples:
-        if example.inputs:
-            by_input[example.input_key].setdefault(example.row_id, example)
-    conflicts = [list(own.values()) for own in by_input.values() if len(own) > 1]
-    conflicts = [
-        own for own in conflicts if any(item.reference != own[0].reference for item in own)
-    ]
+def _conflict_findings(examples: Sequence[StoredExample], contents: ContentStore) -> list[Finding]:
+    conflicts = [own for own in _with_equal_inputs(examples) if _differ(own, contents)]
     if not conflicts:
         return []
     places = [example.position for own in conflicts for example in own]
@@ -486,6 +477,25 @@ def _conflict_findings(examples: Sequence[Example]) -> list[Finding]:
             found=_positions(places),
         )
     ]
+
+
+def _differ(examples: Sequence[StoredExample], contents: ContentStore) -> bool:
+    references = [contents.content(example).reference for example in examples]
+    return any(reference != references[0] for reference in references)
+
+
+def _with_equal_inputs(examples: Sequence[StoredExample]) -> list[list[StoredExample]]:
+    """Return the examples that share their inputs with others, each row_id once."""
+    seen: set[bytes] = set()
+    shared: set[bytes] = set()
+    for example in examples:
+        if example.input_names:
+            (shared if example.input_digest in seen else seen).add(example.input_digest)
+    by_input: dict[bytes, dict[bytes, StoredExample]] = defaultdict(dict)
+    for example in examples:
+        if example.input_digest in shared and example.input_names:
+            by_input[example.input_digest].setdefault(example.row_digest, example)
+    return [list(own.values()) for own in by_input.values() if len(own) > 1]
 
 
 def _pii_findings(request: Request, bindings: Sequence[Binding]) -> list[Finding]:

@@ -6,16 +6,25 @@ by the first layer that sees it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import orjson
 
-from brewslm.rows.matching import matching_key, matching_text, texts_of, word_tokens
-from brewslm.rows.near import SimilarTexts
-from brewslm.rows.record import Example
+from brewslm.rows.leak_scan import (
+    SHORT_MAX_TOKENS,
+    SHORT_MIN_TOKENS,
+    LeakScan,
+    RunFilter,
+    Scanned,
+    Texts,
+)
+from brewslm.rows.matching import matching_key, word_tokens
+from brewslm.rows.pool import each
 from brewslm.rows.request import LeakRequest
+from brewslm.rows.stored import ContentStore, StoredExample
 
 CODES = (
     "leak_exact",
@@ -27,7 +36,7 @@ CODES = (
     "leak_short_item",
     "leak_near_duplicate",
 )
-_SHORT_MIN_TOKENS, _SHORT_MAX_TOKENS = 5, 12
+_BATCH_ROWS = 1024
 _NEAR_MIN_TOKENS = 8
 _FEW_VALUES, _FEW_SHARE = 5, 0.01
 _MOST_GROUP_PAIRS = 10_000
@@ -43,8 +52,8 @@ class Leak:
     """
 
     code: str
-    evaluated: Example
-    trained: Example
+    evaluated: StoredExample
+    trained: StoredExample
     score: float = 1.0
     run_tokens: int = 0
     is_only_reported: bool = False
@@ -87,11 +96,13 @@ class LeakReport:
 
 
 def find_leaks(
-    evaluated: Sequence[Example],
-    trained: Sequence[Example],
+    evaluated: Sequence[StoredExample],
+    trained: Sequence[StoredExample],
     settings: LeakRequest,
+    contents: ContentStore,
     *,
     has_declared_groups: bool,
+    workers: int = 1,
 ) -> LeakReport:
     """Return every training row that resembles an evaluation row."""
     report = LeakReport()
@@ -99,17 +110,12 @@ def find_leaks(
         return report
     layers: list[Iterator[Leak]] = []
     if settings.exact:
-        layers += [_exact(evaluated, trained)]
+        layers.append(_exact(evaluated, trained, contents))
     if settings.group and has_declared_groups:
         layers.append(_groups(evaluated, trained))
     layers.append(_derived(evaluated, trained))
     if settings.ngram or settings.near is not None:
-        texts = _Texts([*evaluated, *trained])
-        if settings.ngram:
-            layers.append(_shared_runs(evaluated, trained, texts, settings.ngram, report))
-            layers.append(_short_items(evaluated, trained, texts))
-        if settings.near is not None:
-            layers.append(_near(evaluated, trained, texts, settings.near))
+        layers += _text_layers(evaluated, trained, settings, contents, report, workers)
     seen: set[tuple[int, int]] = set()
     for layer in layers:
         for leak in layer:
@@ -120,62 +126,98 @@ def find_leaks(
     return report
 
 
-class _Texts:
-    """Texts of examples without fields that hardly vary, and their words."""
+def _text_layers(
+    evaluated: Sequence[StoredExample],
+    trained: Sequence[StoredExample],
+    settings: LeakRequest,
+    contents: ContentStore,
+    report: LeakReport,
+    workers: int,
+) -> list[Iterator[Leak]]:
+    """Return the layers that compare texts, after one pass over the training rows."""
+    texts = Texts(_constant_inputs([*evaluated, *trained], contents))
+    runs = _Runs(evaluated, texts, settings.ngram, contents) if settings.ngram else None
+    shorts = _ShortItems(evaluated, texts, contents) if settings.ngram else None
+    near = _near_items(evaluated, texts, contents) if settings.near is not None else []
+    scan = LeakScan(
+        texts,
+        None if runs is None else runs.filter(),
+        None if shorts is None else shorts.filter(),
+        tuple(text for _, text in near),
+        settings.near,
+    )
+    sharing: list[StoredExample] = []
+    holding: list[StoredExample] = []
+    similar: list[tuple[StoredExample, list[tuple[int, float]]]] = []
+    for example, scanned in zip(trained, _scanned(scan, trained, contents, workers), strict=True):
+        if scanned.may_share_run:
+            sharing.append(example)
+        if scanned.may_hold_short:
+            holding.append(example)
+        if scanned.similar:
+            similar.append((example, scanned.similar))
+    layers: list[Iterator[Leak]] = []
+    if runs is not None and shorts is not None:
+        report.boilerplate = runs.boilerplate
+        layers += [runs.leaks(sharing), shorts.leaks(holding)]
+    return [*layers, _near(near, similar)]
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        values: dict[str, set[str]] = defaultdict(set)
-        present: Counter[str] = Counter()
-        limit = max(_FEW_VALUES, _FEW_SHARE * len(examples))
-        for example in examples:
-            for name, value in example.inputs.items():
-                present[name] += 1
-                if len(values[name]) <= limit:
-                    values[name].add(matching_key(value))
-        self._constant = {
-            name for name, own in values.items() if len(own) <= limit and len(own) < present[name]
-        }
 
-    def of_inputs(self, example: Example) -> list[str]:
-        """Return the matching forms of the inputs that vary; system turns are left out.
-
-        Text to learn as it is has no inputs; it stands for them.
-        """
-        texts = (
-            [] if example.inputs else [matching_text(text) for text in texts_of(example.reference)]
-        )
-        for name, value in example.inputs.items():
-            if name == "messages":
-                value = [turn["content"] for turn in value if turn["role"] != "system"]
-            if name != "subtask" and name not in self._constant:
-                texts += [matching_text(text) for text in texts_of(value)]
-        return texts
-
-    def of_example(self, example: Example) -> list[str]:
-        """Return the matching forms of inputs and reference."""
-        references = texts_of(example.reference) if example.inputs else []
-        return self.of_inputs(example) + [matching_text(text) for text in references]
+def _scanned(
+    scan: LeakScan, trained: Sequence[StoredExample], contents: ContentStore, workers: int
+) -> Iterator[Scanned]:
+    batches = (
+        [contents.read(example.at) for example in trained[start : start + _BATCH_ROWS]]
+        for start in range(0, len(trained), _BATCH_ROWS)
+    )
+    return chain.from_iterable(each(scan, batches, workers))
 
 
-def _exact(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
+def _constant_inputs(examples: Sequence[StoredExample], contents: ContentStore) -> frozenset[str]:
+    """Return the names of inputs that have few values in many rows."""
+    values: dict[str, set[str]] = defaultdict(set)
+    present: Counter[str] = Counter()
+    limit = max(_FEW_VALUES, _FEW_SHARE * len(examples))
+    many: set[str] = set()
+    for example in examples:
+        present.update(example.input_names)
+        if many.issuperset(example.input_names):
+            continue
+        for name, value in contents.content(example).inputs.items():
+            if name not in many:
+                values[name].add(matching_key(value))
+                if len(values[name]) > limit:
+                    many.add(name)
+    return frozenset(
+        name for name, own in values.items() if name not in many and len(own) < present[name]
+    )
+
+
+def _exact(
+    evaluated: Sequence[StoredExample], trained: Sequence[StoredExample], contents: ContentStore
+) -> Iterator[Leak]:
     """Yield equal rows, rows equal in matching form, and equal inputs with another reference."""
-    by_row_id: dict[str, list[Example]] = defaultdict(list)
-    by_input: dict[str, list[Example]] = defaultdict(list)
+    by_row_id: dict[bytes, list[StoredExample]] = defaultdict(list)
+    by_input: dict[bytes, list[StoredExample]] = defaultdict(list)
     for example in evaluated:
-        by_row_id[example.row_id].append(example)
-        by_input[example.input_key].append(example)
+        by_row_id[example.row_digest].append(example)
+        by_input[example.input_digest].append(example)
     for example in trained:
-        for other in by_row_id.get(example.row_id, ()):
+        for other in by_row_id.get(example.row_digest, ()):
             yield Leak("leak_exact", other, example)
     for example in trained:
-        for other in by_input.get(example.input_key, ()):
-            is_same = matching_key(other.reference) == matching_key(example.reference)
+        for other in by_input.get(example.input_digest, ()):
+            is_same = _reference_key(other, contents) == _reference_key(example, contents)
             yield Leak("leak_normalized" if is_same else "leak_input", other, example)
 
 
-def _groups(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
+def _reference_key(example: StoredExample, contents: ContentStore) -> str:
+    return matching_key(contents.content(example).reference)
+
+
+def _groups(evaluated: Sequence[StoredExample], trained: Sequence[StoredExample]) -> Iterator[Leak]:
     """Yield pairs of one declared group, of each group as many as a person could look at."""
-    by_group: dict[str, list[Example]] = defaultdict(list)
+    by_group: dict[str, list[StoredExample]] = defaultdict(list)
     for example in evaluated:
         by_group[example.group_key].append(example)
     pairs: Counter[str] = Counter()
@@ -186,8 +228,10 @@ def _groups(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterato
                 yield Leak("leak_group", other, example)
 
 
-def _derived(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterator[Leak]:
-    names: dict[str, Example] = {}
+def _derived(
+    evaluated: Sequence[StoredExample], trained: Sequence[StoredExample]
+) -> Iterator[Leak]:
+    names: dict[str, StoredExample] = {}
     for example in evaluated:
         names[example.row_id] = example
         if example.row_key is not None:
@@ -197,88 +241,111 @@ def _derived(evaluated: Sequence[Example], trained: Sequence[Example]) -> Iterat
             yield Leak("leak_derived", names[example.derived_from], example)
 
 
-def _shared_runs(
-    evaluated: Sequence[Example],
-    trained: Sequence[Example],
-    texts: _Texts,
-    size: int,
-    report: LeakReport,
-) -> Iterator[Leak]:
-    """Yield pairs that share a run of `size` words; frequent runs are template text."""
-    rows_by_gram: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    total_tokens: list[int] = []
-    for index, example in enumerate(evaluated):
-        own = [word_tokens(text) for text in texts.of_example(example)]
-        total_tokens.append(sum(map(len, own)))
-        for tokens in own:
-            for gram in _grams(tokens, size):
-                rows_by_gram[gram].add(index)
-    limit = max(_BOILERPLATE_ROWS, _BOILERPLATE_SHARE * len(evaluated))
-    frequent = [gram for gram, rows in rows_by_gram.items() if len(rows) > limit]
-    for gram in frequent:
-        del rows_by_gram[gram]
-    report.boilerplate = sorted(" ".join(gram) for gram in frequent)
-    if not rows_by_gram:
-        return
-    for example in trained:
-        for index, (longest, covered) in _runs(example, texts, size, rows_by_gram).items():
-            share = min(covered / total_tokens[index], 1.0)
-            yield Leak("leak_ngram", evaluated[index], example, share, longest)
+class _Runs:
+    """Runs of words of the evaluation rows, without the frequent ones, which are template text."""
+
+    def __init__(
+        self, evaluated: Sequence[StoredExample], texts: Texts, size: int, contents: ContentStore
+    ) -> None:
+        self._evaluated = evaluated
+        self._texts = texts
+        self._size = size
+        self._contents = contents
+        self._rows: dict[tuple[str, ...], list[int]] = {}
+        self._total_tokens: list[int] = []
+        for index, example in enumerate(evaluated):
+            own = [word_tokens(text) for text in texts.of_example(contents.content(example))]
+            self._total_tokens.append(sum(map(len, own)))
+            for tokens in own:
+                for gram in _grams(tokens, size):
+                    rows = self._rows.setdefault(gram, [])
+                    if not rows or rows[-1] != index:
+                        rows.append(index)
+        limit = max(_BOILERPLATE_ROWS, _BOILERPLATE_SHARE * len(evaluated))
+        frequent = [gram for gram, rows in self._rows.items() if len(rows) > limit]
+        for gram in frequent:
+            del self._rows[gram]
+        self.boilerplate = sorted(" ".join(gram) for gram in frequent)
+
+    def filter(self) -> RunFilter:
+        """Return what tells most texts without a run from those that may have one."""
+        return RunFilter.of(self._rows, self._size)
+
+    def leaks(self, trained: Iterable[StoredExample]) -> Iterator[Leak]:
+        """Yield pairs that share a run."""
+        for example in trained:
+            for index, (longest, covered) in self._shared(example).items():
+                share = min(covered / self._total_tokens[index], 1.0)
+                yield Leak("leak_ngram", self._evaluated[index], example, share, longest)
+
+    def _shared(self, example: StoredExample) -> dict[int, tuple[int, int]]:
+        """Return for each evaluation row the longest shared run and all words in shared runs."""
+        found: dict[int, tuple[int, int]] = {}
+        size = self._size
+        for text in self._texts.of_example(self._contents.content(example)):
+            last: dict[int, tuple[int, int]] = {}
+            for at, gram in enumerate(_grams(word_tokens(text), size)):
+                for index in self._rows.get(gram, ()):
+                    previous, run = last.get(index, (-2, 0))
+                    run = run + 1 if previous == at - 1 else size
+                    last[index] = at, run
+                    longest, covered = found.get(index, (0, 0))
+                    found[index] = max(longest, run), covered + (1 if run > size else size)
+        return found
 
 
-def _runs(
-    example: Example,
-    texts: _Texts,
-    size: int,
-    rows_by_gram: dict[tuple[str, ...], set[int]],
-) -> dict[int, tuple[int, int]]:
-    """Return for each evaluation row the longest shared run and all words in shared runs."""
-    found: dict[int, tuple[int, int]] = {}
-    for text in texts.of_example(example):
-        last: dict[int, tuple[int, int]] = {}
-        for at, gram in enumerate(_grams(word_tokens(text), size)):
-            for index in rows_by_gram.get(gram, ()):
-                previous, run = last.get(index, (-2, 0))
-                run = run + 1 if previous == at - 1 else size
-                last[index] = at, run
-                longest, covered = found.get(index, (0, 0))
-                found[index] = max(longest, run), covered + (1 if run > size else size)
-    return found
+class _ShortItems:
+    """Evaluation inputs of few words."""
+
+    def __init__(
+        self, evaluated: Sequence[StoredExample], texts: Texts, contents: ContentStore
+    ) -> None:
+        self._texts = texts
+        self._contents = contents
+        self._by_start: dict[tuple[str, ...], list[tuple[list[str], StoredExample]]] = {}
+        for example in evaluated:
+            tokens = word_tokens(" ".join(texts.of_inputs(contents.content(example))))
+            if SHORT_MIN_TOKENS <= len(tokens) <= SHORT_MAX_TOKENS:
+                start = tuple(tokens[:SHORT_MIN_TOKENS])
+                self._by_start.setdefault(start, []).append((tokens, example))
+
+    def filter(self) -> RunFilter | None:
+        """Return what tells most texts without such an input from others; None if there is none."""
+        if not self._by_start:
+            return None
+        return RunFilter.of_starts(self._by_start, SHORT_MIN_TOKENS)
+
+    def leaks(self, trained: Iterable[StoredExample]) -> Iterator[Leak]:
+        """Yield pairs of an input and a training text in which it stands as a whole."""
+        for example in trained:
+            content = self._contents.content(example)
+            joined = " ".join(self._texts.of_inputs(content))
+            for text in (joined, *self._texts.of_example(content)):
+                tokens = word_tokens(text)
+                for at, gram in enumerate(_grams(tokens, SHORT_MIN_TOKENS)):
+                    for item, other in self._by_start.get(gram, ()):
+                        if tokens[at : at + len(item)] == item:
+                            yield Leak("leak_short_item", other, example, 1.0, len(item))
 
 
-def _short_items(
-    evaluated: Sequence[Example], trained: Sequence[Example], texts: _Texts
-) -> Iterator[Leak]:
-    """Yield evaluation inputs of few words that stand as a whole in a training text."""
-    by_start: dict[tuple[str, ...], list[tuple[list[str], Example]]] = defaultdict(list)
-    for example in evaluated:
-        tokens = word_tokens(" ".join(texts.of_inputs(example)))
-        if _SHORT_MIN_TOKENS <= len(tokens) <= _SHORT_MAX_TOKENS:
-            by_start[tuple(tokens[:_SHORT_MIN_TOKENS])].append((tokens, example))
-    if not by_start:
-        return
-    for example in trained:
-        joined = " ".join(texts.of_inputs(example))
-        for text in (joined, *texts.of_example(example)):
-            tokens = word_tokens(text)
-            for at, gram in enumerate(_grams(tokens, _SHORT_MIN_TOKENS)):
-                for item, other in by_start.get(gram, ()):
-                    if tokens[at : at + len(item)] == item:
-                        yield Leak("leak_short_item", other, example, 1.0, len(item))
+def _near_items(
+    evaluated: Sequence[StoredExample], texts: Texts, contents: ContentStore
+) -> list[tuple[StoredExample, str]]:
+    """Return the evaluation rows that have inputs, with their texts."""
+    return [
+        (example, text)
+        for example in evaluated
+        if (text := "\n".join(texts.of_inputs(contents.content(example))))
+    ]
 
 
 def _near(
-    evaluated: Sequence[Example], trained: Sequence[Example], texts: _Texts, threshold: float
+    items: Sequence[tuple[StoredExample, str]],
+    similar: Iterable[tuple[StoredExample, list[tuple[int, float]]]],
 ) -> Iterator[Leak]:
     """Yield pairs whose inputs are similar; inputs under eight words are only reported."""
-    items = [
-        (example, text) for example in evaluated if (text := "\n".join(texts.of_inputs(example)))
-    ]
-    similar = SimilarTexts([text for _, text in items], threshold)
-    for example in trained:
-        if not (text := "\n".join(texts.of_inputs(example))):
-            continue
-        for index, jaccard in similar.similar_to(text):
+    for example, found in similar:
+        for index, jaccard in found:
             other, other_text = items[index]
             is_short = len(word_tokens(other_text)) < _NEAR_MIN_TOKENS
             yield Leak("leak_near_duplicate", other, example, jaccard, is_only_reported=is_short)
@@ -288,6 +355,5 @@ def _grams(tokens: list[str], size: int) -> Iterator[tuple[str, ...]]:
     return zip(*(tokens[start:] for start in range(size)), strict=False)
 
 
-def _place(example: Example) -> dict[str, Any]:
-    position = example.position
-    return {"source": position.source, "file": position.file, "line": position.line}
+def _place(example: StoredExample) -> dict[str, Any]:
+    return {"source": example.source, "file": example.file, "line": example.line}

@@ -6,25 +6,35 @@ collapsed to one blank, trimmed.
 
 import hashlib
 import re
-import sys
 import unicodedata
 from typing import Any
 
 from brewslm.fingerprint import canonical_json
 
 _KEPT_CONTROLS = "\t\n"
-_DROPPED = {
-    code: None
-    for code in range(sys.maxunicode + 1)
-    if unicodedata.category(chr(code)) in ("Cf", "Cc") and chr(code) not in _KEPT_CONTROLS
-}
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TOKEN = re.compile(
     "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
     "|[^\\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
-_ASCII_TOKEN = re.compile(r"\w+", re.ASCII)
+_ASCII_SEPARATORS = {
+    code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")
+}
 SHINGLE_CHARACTERS = 5
+
+
+class _Visible(dict[int, int | None]):
+    """What becomes of a character: nothing of controls and formats; filled as they come."""
+
+    def __missing__(self, code: int) -> int | None:
+        character = chr(code)
+        is_dropped = unicodedata.category(character) in ("Cf", "Cc")
+        kept = None if is_dropped and character not in _KEPT_CONTROLS else code
+        self[code] = kept
+        return kept
+
+
+_VISIBLE = _Visible()
 
 
 def matching_text(text: str) -> str:
@@ -33,7 +43,7 @@ def matching_text(text: str) -> str:
         if not text.isprintable():
             text = _ASCII_CONTROLS.sub("", text)
         return " ".join(text.lower().split())
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_DROPPED)
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_VISIBLE)
     return " ".join(folded.split())
 
 
@@ -58,7 +68,9 @@ def word_tokens(matching: str) -> list[str]:
     r"""Return the word tokens of a matching form: runs of `\w`; each Han, Hiragana, Katakana or
     Hangul character is one of its own.
     """
-    return (_ASCII_TOKEN if matching.isascii() else _TOKEN).findall(matching)
+    if matching.isascii():
+        return matching.translate(_ASCII_SEPARATORS).split()
+    return _TOKEN.findall(matching)
 
 
 def shingles(matching: str) -> set[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from brewslm.rows.identity import order_digest, order_ratio
-from brewslm.rows.record import Example
 from brewslm.rows.rejects import HoldCode
+from brewslm.rows.stored import StoredExample
 
 
 @dataclass(slots=True)
@@ -26,21 +26,21 @@ class Mix:
         return {"sources": self.sources, "mix_back": self.mix_back}
 
 
-def by_order(examples: Sequence[Example], seed: int) -> list[Example]:
+def by_order(examples: Sequence[StoredExample], seed: int) -> list[StoredExample]:
     """Return examples in the order that seed and row_id give."""
     return sorted(
         examples, key=lambda example: (order_digest(seed, example.row_id), example.row_id)
     )
 
 
-def cap(train: Sequence[Example], max_examples: int | None, seed: int) -> None:
+def cap(train: Sequence[StoredExample], max_examples: int | None, seed: int) -> None:
     """Hold the train rows beyond `max_examples`, largest order digest first."""
     if max_examples is not None:
         for example in by_order(train, seed)[max_examples:]:
             example.hold = HoldCode.CAPPED
 
 
-def apply_weights(train: Sequence[Example], seed: int) -> None:
+def apply_weights(train: Sequence[StoredExample], seed: int) -> None:
     """Turn each source's weight into whole copies; the fraction is decided by order digest.
 
     Rows with no copy are held.
@@ -59,8 +59,8 @@ def apply_weights(train: Sequence[Example], seed: int) -> None:
 
 
 def put_back(
-    general: Sequence[Example], train_rows_effective: float, fraction: float, seed: int
-) -> list[Example]:
+    general: Sequence[StoredExample], train_rows_effective: float, fraction: float, seed: int
+) -> list[StoredExample]:
     """Return the general rows that stay, so that they are `fraction` of the epoch within one row;
     the others are held.
     """
@@ -72,7 +72,7 @@ def put_back(
 
 
 def mix_of(
-    train: Sequence[Example],
+    train: Sequence[StoredExample],
     weights: dict[str, float],
     mix_back_source: str | None,
     mix_back_fraction: float,
@@ -80,8 +80,10 @@ def mix_of(
     """Return the numbers of a finished mix."""
     total = sum(example.weight for example in train)
     mix = Mix(train_rows_effective=total)
-    for source in sorted({example.position.source for example in train}):
-        own = [example.weight for example in train if example.position.source == source]
+    weights_of: dict[str, list[float]] = {}
+    for example in train:
+        weights_of.setdefault(example.source, []).append(example.weight)
+    for source, own in sorted(weights_of.items()):
         mix.sources[source] = {
             "rows": len(own),
             "weight": weights[source],

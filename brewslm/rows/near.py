@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from brewslm.rows.matching import matching_text, shingles, texts_of
-from brewslm.rows.record import Example
 from brewslm.rows.rejects import HoldCode
+from brewslm.rows.stored import Content, ContentStore, StoredExample
 
 _ROUNDING = 1e-9
 _SHARED_SHINGLES = 32
@@ -72,12 +72,14 @@ def _jaccard(first: set[str], second: set[str]) -> float:
     return shared / (len(first) + len(second) - shared)
 
 
-def hold_near_duplicates(examples: Iterable[Example], threshold: float) -> None:
+def hold_near_duplicates(
+    examples: Iterable[StoredExample], contents: ContentStore, threshold: float
+) -> None:
     """Hold all but the smallest row_id of each group of examples that similarity connects."""
     ordered = sorted(
-        (example for example in examples if example.hold is None), key=lambda item: item.row_id
+        (example for example in examples if example.hold is None), key=lambda item: item.row_digest
     )
-    texts = [example_text(example) for example in ordered]
+    texts = [example_text(contents.content(example)) for example in ordered]
     roots = list(range(len(ordered)))
 
     def root(index: int) -> int:
@@ -96,7 +98,7 @@ def hold_near_duplicates(examples: Iterable[Example], threshold: float) -> None:
             example.hold = HoldCode.NEAR_DUPLICATE
 
 
-def example_text(example: Example) -> str:
+def example_text(content: Content) -> str:
     """Return inputs and reference in matching form, one text a line."""
-    texts = texts_of(example.inputs) + texts_of(example.reference)
+    texts = texts_of(content.inputs) + texts_of(content.reference)
     return "\n".join(map(matching_text, texts))

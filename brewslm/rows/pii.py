@@ -41,6 +41,7 @@ _SECRETS = (
         re.compile(r"://[^\s/:@]{1,64}+:[^\s/:@]{1,128}+@[A-Za-z0-9.-]"),
     ),
 )
+_MARKS = tuple(mark for _, marks, _ in _SECRETS for mark in marks)
 _CARD_PREFIX = re.compile(r"4|5[1-5]|2[2-7]|3[47]|6(?:011|5|4[4-9])|35|30[0-5]|3[689]")
 
 
@@ -54,6 +55,11 @@ class Span(NamedTuple):
 
 def find_secret(text: str) -> str:
     """Return the type of the first credential in a text, empty where there is none."""
+    for mark in _MARKS:
+        if mark in text:
+            break
+    else:
+        return ""
     for kind, marks, pattern in _SECRETS:
         if any(mark in text for mark in marks) and pattern.search(text):
             return kind

@@ -1,40 +1,51 @@
 """All sources of a dataset into one prepared folder, with findings instead of guesses."""
 
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from brewslm.contracts import Compose, Output, TokenCounter
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
-from brewslm.fingerprint import digest_bytes
+from brewslm.files import make_private_folder
 from brewslm.rows import findings as say
 from brewslm.rows.accounting import account, check_files, check_homes, split_counts
 from brewslm.rows.binding import Binding, Grouping
+from brewslm.rows.composing import Composing
 from brewslm.rows.contract import Contract
 from brewslm.rows.description import describe_rows, describe_settings
 from brewslm.rows.duplicates import drop_duplicates
 from brewslm.rows.introspect import Proposal, propose_feed
 from brewslm.rows.leaks import LeakReport, find_leaks
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS, DefaultOptions, load_defaults
+from brewslm.rows.mapping import MappedChunk, RowMapping, absorb, map_records
 from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
-from brewslm.rows.prepared import (
-    Lines,
-    Writer,
-    file_name,
-    index_lines,
-    lengths_of,
-    rejected_lines,
-)
-from brewslm.rows.record import Example, Flag, Reject, Split
+from brewslm.rows.pool import each, worker_count
+from brewslm.rows.prepared import ExampleLines, Writer, file_name, index_lines, rejected_lines
+from brewslm.rows.record import Flag, Reject, Split
 from brewslm.rows.rejects import HoldCode
-from brewslm.rows.request import POOL_ROLES, Request, SourceRequest
+from brewslm.rows.request import POOL_ROLES, Request, SourceRequest, SplitRequest
 from brewslm.rows.schema import SchemaError
-from brewslm.rows.source import Feed, finding_of, open_source
-from brewslm.rows.split import Placement, place
+from brewslm.rows.source import (
+    SOURCES,
+    Feed,
+    LongLineError,
+    finding_of,
+    open_chunks,
+    open_source,
+    size_of,
+)
+from brewslm.rows.split import Placement, empty_sets, place, set_of
+from brewslm.rows.stored import ContentStore, StoredExample
 from brewslm.rows.work import BindingStats, SourceStats, Work
 
+_POOL_BYTES = 16 << 20
+_POOL_ROWS = 20_000
 _DECLARED = {
     "train": Split.TRAIN,
     "validation": Split.VALIDATION,
@@ -65,13 +76,29 @@ def prepare(
     out: Path,
     compose: Compose,
     count_tokens: TokenCounter | None = None,
+    workers: int | None = None,
 ) -> Preparation:
     """Read all sources once, write the prepared folder to `out`, and tell everything found.
 
     A source whose mapper is found by introspection is read twice. Trouble with rows, files and
     settings becomes findings; the folder then holds what the readable sources gave.
+
+    workers: processes that share the work, which changes no byte of the result; None takes one for
+    each core where there is enough to do. `compose` and `count_tokens` travel to them.
     """
-    work = Work(request)
+    with ContentStore(make_private_folder(out)) as contents:
+        return _prepare(Work(request, contents), root, out, compose, count_tokens, workers)
+
+
+def _prepare(
+    work: Work,
+    root: Path,
+    out: Path,
+    compose: Compose,
+    count_tokens: TokenCounter | None,
+    workers: int | None,
+) -> Preparation:
+    request = work.request
     try:
         Contract.of(request.contract)
     except SchemaError as error:
@@ -80,20 +107,22 @@ def prepare(
         work.request = request = replace(request, contract=contract)
     for source in sorted(request.sources, key=lambda item: item.name):
         try:
-            _read_source(work, source, root)
+            _read_source(work, source, root, workers)
         except BrewError as error:
             work.feeds.pop(source.name, None)
             work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))
     _deduplicate(work)
     placement = _place(work)
-    leaks = _check_leaks(work)
+    pool = _pool_size(work, workers)
+    leaks = _check_leaks(work, pool)
     mix = _mix(work)
     labels = _labels(work)
-    writer, manifest = _write(work, out, compose, count_tokens, labels, leaks, mix)
+    writer, manifest = _write(work, out, compose, count_tokens, labels, leaks, mix, pool)
     found = say.dataset_findings(
         request,
         list(work.bindings.values()),
         work.examples,
+        work.contents,
         work.rejects,
         placement,
         labels,
@@ -111,41 +140,76 @@ def prepare(
     )
 
 
-def _read_source(work: Work, source: SourceRequest, root: Path) -> None:
+def _pool_size(work: Work, workers: int | None) -> int:
+    """Return how many processes compare and compose the rows."""
+    if workers is None:
+        return worker_count() if len(work.examples) >= _POOL_ROWS else 1
+    return workers
+
+
+def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | None) -> None:
     """Read, map, clean and check one source.
 
     Raises: BrewError where the source as a whole cannot be used.
     """
     request = work.request
-    contract = Contract.of(request.contract, source.contract)
     source, confidence = _with_mapper(work, source, root)
     mapper = MAPPERS.load(source.mapper_id or "")
     profile = source.task_profile
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
     feed = open_source(source.locator, root, source.limit)
-    binding = Binding(
+    mapping = RowMapping(
         replace(source, task_profile=profile),
+        feed.locator.scheme,
         feed.locator.path,
-        mapper,
-        contract,
+        mapper.id,
+        (request.contract, source.contract),
         request.cleaning,
         _grouping(request),
         confidence,
     )
-    examples: list[Example] = []
-    rejects: list[Reject] = []
-    for outcome in binding.examples(feed.records):
-        if isinstance(outcome, Example):
-            examples.append(outcome)
-        else:
-            rejects.append(outcome)
+    try:
+        binding, examples, rejects = _mapped(
+            work, mapping, feed, _chunks(mapping, feed, root, workers)
+        )
+    except LongLineError:
+        feed = open_source(source.locator, root, source.limit)
+        records = map_records(mapping, feed.records)
+        binding, examples, rejects = _mapped(work, mapping, feed, records)
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
     work.rejects += rejects
-    work.stats[source.name] = _binding_stats(binding, examples)
+    work.stats[source.name] = _binding_stats(binding, examples, work.contents)
     work.findings += say.source_findings(source, feed, binding)
+
+
+def _mapped(
+    work: Work, mapping: RowMapping, feed: Feed, chunks: Iterable[MappedChunk]
+) -> tuple[Binding, list[StoredExample], list[Reject]]:
+    """Store what became of a source's rows; return its binding with everything counted."""
+    binding = mapping.bind()
+    examples: list[StoredExample] = []
+    rejects: list[Reject] = []
+    for chunk in chunks:
+        absorb(binding, feed, chunk)
+        work.contents.take(chunk.examples, chunk.contents)
+        examples += chunk.examples
+        rejects += chunk.rejects
+    return binding, examples, rejects
+
+
+def _chunks(
+    mapping: RowMapping, feed: Feed, root: Path, workers: int | None
+) -> Iterator[MappedChunk]:
+    """Yield what becomes of a source's rows, by several processes where that pays."""
+    if workers is None:
+        workers = worker_count() if size_of(feed, root) >= _POOL_BYTES else 1
+    has_chunks = SOURCES.load(feed.locator.scheme).read_chunk is not None
+    if workers > 1 and has_chunks and mapping.source.limit is None:
+        return each(mapping, open_chunks(feed, root), workers)
+    return map_records(mapping, feed.records)
 
 
 def _with_mapper(
@@ -178,11 +242,9 @@ def _grouping(request: Request) -> Grouping:
     return Grouping(split.group_by, split.stratify_by, tuple(tags))
 
 
-def _binding_stats(binding: Binding, examples: list[Example]) -> BindingStats:
-    identities = sorted(
-        f"{example.row_id} {example.group_key} {example.stratum} {sorted(example.tags.items())}"
-        for example in examples
-    )
+def _binding_stats(
+    binding: Binding, examples: list[StoredExample], contents: ContentStore
+) -> BindingStats:
     return BindingStats(
         adapter=binding.source.adapter,
         mapper_id=binding.mapper.id,
@@ -191,8 +253,28 @@ def _binding_stats(binding: Binding, examples: list[Example]) -> BindingStats:
         confidence=binding.confidence,
         mapped=len(examples),
         rejected={str(code): count for code, count in sorted(binding.rejected.items())},
-        examples_digest=digest_bytes("\n".join(identities).encode()),
+        examples_digest=_identities_digest(
+            examples, contents, has_tags=bool(binding.grouping.tags)
+        ),
     )
+
+
+def _identities_digest(
+    examples: list[StoredExample], contents: ContentStore, *, has_tags: bool
+) -> str:
+    """Return the digest of the sorted identities of examples."""
+    sha256 = hashlib.sha256()
+    separator = b""
+    ordered = sorted(examples, key=attrgetter("row_digest"))
+    for _, equal in groupby(ordered, key=attrgetter("row_digest")):
+        identities = []
+        for example in equal:
+            tags = sorted(contents.content(example).tags.items()) if has_tags else []
+            identities.append(f"{example.row_id} {example.group_key} {example.stratum} {tags}")
+        for identity in sorted(identities):
+            sha256.update(separator + identity.encode())
+            separator = b"\n"
+    return f"sha256:{sha256.hexdigest()}"
 
 
 def _source_stats(feed: Feed) -> SourceStats:
@@ -215,11 +297,12 @@ def _deduplicate(work: Work) -> None:
     evaluated = frozenset(
         name for name, binding in work.bindings.items() if binding.source.role == "test"
     )
-    pool, pool_duplicates = drop_duplicates(pool, evaluated)
-    gold, gold_duplicates = drop_duplicates(gold)
+    pool, pool_duplicates = drop_duplicates(pool, work.contents, evaluated)
+    gold, gold_duplicates = drop_duplicates(gold, work.contents)
     if cleaning.dedupe == "near":
         hold_near_duplicates(
-            [example for example in pool if example.position.source not in evaluated],
+            [example for example in pool if example.source not in evaluated],
+            work.contents,
             cleaning.near_threshold,
         )
     work.examples = pool + gold
@@ -228,11 +311,11 @@ def _deduplicate(work: Work) -> None:
 
 def _place(work: Work) -> Placement:
     """Give every example its set; held ones are held."""
-    pool: list[Example] = []
+    pool: list[StoredExample] = []
     for example in work.examples:
         if example.hold is None:
             role = work.role(example)
-            if example.position.source == work.request.mix_back_source:
+            if example.source == work.request.mix_back_source:
                 example.split = Split.TRAIN
             elif role in POOL_ROLES:
                 pool.append(example)
@@ -240,20 +323,30 @@ def _place(work: Work) -> Placement:
                 example.split = _DECLARED[role]
         else:
             example.split = Split.HELD
+    return _place_by_group(pool, work.request.split)
+
+
+def _place_by_group(pool: list[StoredExample], settings: SplitRequest) -> Placement:
+    """Give the examples of the pool their sets, those of a group the same one."""
+    if settings.method == "hash":
+        for example in pool:
+            example.split = set_of(example.group_key, settings)
+        if not empty_sets((example.split for example in pool if example.split), settings):
+            return Placement()
     groups: dict[str, str] = {}
     for example in pool:
         groups[example.group_key] = min(
             groups.get(example.group_key, example.stratum), example.stratum
         )
-    placement = place(groups, work.request.split)
+    placement = place(groups, settings)
     for example in pool:
         example.split = placement.sets[example.group_key]
         if example.group_key in placement.forced:
-            example.flags.add(Flag.SPLIT_FORCED)
+            example.flags = tuple(sorted({*example.flags, Flag.SPLIT_FORCED}))
     return placement
 
 
-def _check_leaks(work: Work) -> LeakReport:
+def _check_leaks(work: Work, workers: int) -> LeakReport:
     """Compare training rows with evaluation rows; hold those that resemble the split's own test."""
     evaluated = [item for item in work.examples if item.split and item.split.is_evaluated]
     trained = [item for item in work.examples if item.split and item.split.is_trained]
@@ -262,7 +355,14 @@ def _check_leaks(work: Work) -> LeakReport:
     }
     settings = work.request.leak_check
     declared = bool(work.request.split.group_by)
-    report = find_leaks(evaluated, trained, settings, has_declared_groups=declared)
+    report = find_leaks(
+        evaluated,
+        trained,
+        settings,
+        work.contents,
+        has_declared_groups=declared,
+        workers=workers,
+    )
     for leak in report.leaks:
         if id(leak.evaluated) in own_test and not leak.is_only_reported:
             leak.trained.hold = HoldCode.LEAK_HELD
@@ -281,10 +381,10 @@ def _mix(work: Work) -> Mix:
     request = work.request
     seed = request.split.seed
     train = [example for example in work.examples if example.split is Split.TRAIN]
-    general = [item for item in train if item.position.source == request.mix_back_source]
-    own = [item for item in train if item.position.source != request.mix_back_source]
+    general = [item for item in train if item.source == request.mix_back_source]
+    own = [item for item in train if item.source != request.mix_back_source]
     for example in work.examples:
-        if example.split is not Split.TRAIN or example.position.source == request.mix_back_source:
+        if example.split is not Split.TRAIN or example.source == request.mix_back_source:
             example.weight = 1
     cap(own, request.max_examples, seed)
     own = [example for example in own if example.hold is None]
@@ -305,15 +405,7 @@ def _labels(work: Work) -> tuple[str, ...]:
     allowed = work.request.contract.get("allowed_labels")
     if allowed is not None:
         return tuple(allowed)
-    return tuple(
-        sorted(
-            {
-                example.reference["label"]
-                for example in work.examples
-                if example.task_profile == "classification"
-            }
-        )
-    )
+    return tuple(sorted({example.label for example in work.examples if example.label is not None}))
 
 
 def _write(
@@ -324,6 +416,7 @@ def _write(
     labels: tuple[str, ...],
     leaks: LeakReport,
     mix: Mix,
+    workers: int,
 ) -> tuple[Writer, dict[str, Any]]:
     request = work.request
     writer = Writer(out)
@@ -331,14 +424,17 @@ def _write(
         name: binding.contract.document(labels, binding.scoring_mode)
         for name, binding in work.bindings.items()
     }
-    lines = Lines(compose, contracts, request.system_prompt, request.split.seed)
-    written: dict[str, int] = {}
-    for split in Split:
-        own = [example for example in work.examples if example.split is split]
-        written[file_name(split)] = writer.write(file_name(split), lines.of(split, own))
+    splits = {
+        split: [example for example in work.examples if example.split is split] for split in Split
+    }
+    composing = Composing(compose, contracts, request.system_prompt, count_tokens)
+    lines = ExampleLines(splits, work.contents, composing, request.split.seed, workers)
+    written = {file_name(split): writer.write(file_name(split), lines.of(split)) for split in Split}
     duplicates = [reject for reject in work.rejects if reject.of_row_id is not None]
-    writer.write("index.jsonl", index_lines(work.examples, duplicates))
-    written["rejected.jsonl"] = writer.write("rejected.jsonl", rejected_lines(work.rejects))
+    writer.write("index.jsonl", index_lines(work.examples, duplicates, work.contents))
+    written["rejected.jsonl"] = writer.write(
+        "rejected.jsonl", rejected_lines(work.rejects, work.contents)
+    )
     writer.write("leak_report.jsonl", leaks.lines())
     read = {name: feed.rows_read for name, feed in work.feeds.items()}
     accounting = account(read, work.examples, work.rejects)
@@ -348,7 +444,9 @@ def _write(
     manifest = {
         **describe_settings(work, labels, contracts),
         **describe_rows(work, accounting, mix, leaks),
-        "lengths": lengths_of(lines.texts, count_tokens, request.tokenizer_digest),
+        "lengths": lines.lengths.to_json(
+            request.tokenizer_digest, is_measured=count_tokens is not None
+        ),
         "file_paths": {name: name for name in writer.files},
         "file_hashes": {name: output.digest for name, output in writer.files.items()},
         "file_sizes": {name: output.size_bytes for name, output in writer.files.items()},

@@ -5,23 +5,29 @@ No absolute path and no time stamp enters it. Lines of examples are ordered by s
 reordering a source leaves the example files byte-equal.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from brewslm.contracts import Compose, Output, TokenCounter
-from brewslm.files import make_private_folder, write_atomic
-from brewslm.fingerprint import canonical_json, digest_bytes
+from brewslm.contracts import Output
+from brewslm.files import make_private_folder, write_lines_atomic
+from brewslm.fingerprint import canonical_json
+from brewslm.rows.composing import Composing, stored_of
 from brewslm.rows.identity import order_digest
-from brewslm.rows.record import Example, Reject, Split
+from brewslm.rows.pool import each
+from brewslm.rows.record import Position, Reject, Split
+from brewslm.rows.stored import ContentStore, StoredExample
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = "1.0"
-_CHARACTERS_PER_TOKEN = 4
 _BINS = 16
-_BATCH_TEXTS = 1024
+_BATCH_ROWS = 1024
 
 
 def file_name(split: Split) -> str:
@@ -39,112 +45,153 @@ class Writer:
 
     def write(self, name: str, lines: Iterable[bytes]) -> int:
         """Write a file of lines; return how many there are."""
-        parts = list(lines)
-        data = b"".join(part + b"\n" for part in parts)
-        write_atomic(self._folder / name, data)
-        self.files[name] = Output(digest_bytes(data), len(data))
-        return len(parts)
+        written = write_lines_atomic(self._folder / name, lines)
+        self.files[name] = Output(written.digest, written.size_bytes)
+        return written.lines
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write manifest.json in canonical form, as one line."""
         self.write(MANIFEST_NAME, [canonical_json(manifest)])
 
 
-class Lines:
-    """Examples as lines of JSON, with the lengths of what a model reads."""
+class Lengths:
+    """How many rows of each set have how many characters and tokens."""
+
+    def __init__(self) -> None:
+        self.characters: dict[Split, Counter[int]] = {}
+        self.tokens: dict[Split, Counter[int]] = {}
+
+    def add(self, split: Split, characters: Iterable[int], tokens: Iterable[int]) -> None:
+        """Count some rows of a set."""
+        self.characters.setdefault(split, Counter()).update(characters)
+        self.tokens.setdefault(split, Counter()).update(tokens)
+
+    def to_json(self, tokenizer_digest: str | None, *, is_measured: bool) -> dict[str, Any]:
+        """Return per set how long the examples are."""
+        return {
+            "splits": {
+                split.role: {
+                    "characters": _spread(characters),
+                    "tokens": _spread(self.tokens[split]),
+                }
+                for split, characters in self.characters.items()
+            },
+            "tokenizer_digest": tokenizer_digest if is_measured else None,
+            "provenance": "measured" if is_measured else "estimated",
+        }
+
+
+class ExampleLines:
+    """The lines of all sets, composed in the order in which the sets are asked for."""
 
     def __init__(
-        self, compose: Compose, contracts: dict[str, dict[str, Any]], system_prompt: str, seed: int
+        self,
+        splits: Mapping[Split, Sequence[StoredExample]],
+        contents: ContentStore,
+        composing: Composing,
+        seed: int,
+        workers: int,
     ) -> None:
-        """contracts: source to its effective contract."""
-        self._compose = compose
-        self._contracts = contracts
-        self._system_prompt = system_prompt
-        self._seed = seed
-        self.texts: dict[Split, list[str]] = {}
-
-    def of(self, split: Split, examples: Sequence[Example]) -> list[bytes]:
-        """Return the lines of a set, ordered, and keep the texts for the lengths."""
-        texts = self.texts.setdefault(split, [])
-        keyed = []
-        for example in examples:
-            document = self._document(example)
-            texts.append(_shown_text(document))
-            line = orjson.dumps(document)
-            keyed.append((order_digest(self._seed, example.row_id), line))
-        return [line for _, line in sorted(keyed)]
-
-    def _document(self, example: Example) -> dict[str, Any]:
-        composition = self._compose(
-            example.task_profile,
-            example.inputs,
-            example.reference,
-            self._contracts[example.position.source],
-            self._system_prompt,
+        """splits: every set, in the order in which `of` is going to be called."""
+        self.lengths = Lengths()
+        self._ordered = {split: _ordered(own, seed) for split, own in splits.items()}
+        batches = (
+            [stored_of(example, contents) for example in batch]
+            for own in self._ordered.values()
+            for batch in _batches(own)
         )
-        document: dict[str, Any] = {
-            "row_id": example.row_id,
-            "task_profile": example.task_profile,
-            "group_key": example.group_key,
-            "weight": example.weight,
-            "messages": composition.messages,
-            "completion_from": composition.completion_from,
-            "loss": composition.loss,
-            "inputs": example.inputs,
-            "reference": example.reference,
-            "tags": dict(sorted(example.tags.items())),
-        }
-        if composition.loss == "all_tokens":
-            document["text"] = example.reference["text"]
-        if composition.loss == "preference":
-            pair = (name for name in ("chosen", "rejected") if name in example.reference)
-            document.update((name, example.reference[name]) for name in pair)
-        return document
+        self._composed = each(composing, batches, workers)
+
+    def of(self, split: Split) -> Iterator[bytes]:
+        """Yield the lines of a set; equal rows, which are neighbours, in order of their bytes."""
+        own = self._ordered[split]
+        self.lengths.add(split, (), ())
+        keyed = zip((example.row_digest for example in own), self._lines(split), strict=True)
+        for _, group in groupby(keyed, key=itemgetter(0)):
+            yield from sorted(line for _, line in group)
+
+    def _lines(self, split: Split) -> Iterator[bytes]:
+        missing = len(self._ordered[split])
+        while missing:
+            composed = next(self._composed)
+            self.lengths.add(split, composed.characters, composed.tokens)
+            missing -= len(composed.lines)
+            yield from composed.lines
 
 
-def index_lines(placed: Iterable[Example], duplicates: Iterable[Reject]) -> list[bytes]:
-    """Return one line for every occurrence of an accepted row, in order of source and line.
+def _ordered(examples: Sequence[StoredExample], seed: int) -> list[StoredExample]:
+    return sorted(examples, key=lambda example: order_digest(seed, example.row_id))
+
+
+def _batches(examples: Sequence[StoredExample]) -> Iterator[Sequence[StoredExample]]:
+    for start in range(0, len(examples), _BATCH_ROWS):
+        yield examples[start : start + _BATCH_ROWS]
+
+
+def index_lines(
+    placed: Sequence[StoredExample], duplicates: Sequence[Reject], contents: ContentStore
+) -> Iterator[bytes]:
+    """Yield one line for every occurrence of an accepted row, in order of source and line.
 
     A duplicate names the set of the row that stayed.
     """
-    by_row_id: dict[str, Example] = {}
-    keyed = []
-    for example in placed:
-        by_row_id[example.row_id] = example
-        keyed.append((example.position, _index_entry(example, example, is_duplicate=False)))
-    for reject in duplicates:
-        stayed = by_row_id[reject.of_row_id or ""]
-        keyed.append((reject.position, _index_entry(reject, stayed, is_duplicate=True)))
-    keyed.sort(key=lambda pair: (pair[0].source, pair[0].line))
-    return [orjson.dumps(entry) for _, entry in keyed]
+    stayed = {reject.of_row_id or "" for reject in duplicates}
+    by_row_id = {example.row_id: example for example in placed if example.row_id in stayed}
+    occurrences: list[StoredExample | Reject] = [*placed, *duplicates]
+    occurrences.sort(key=_occurrence_order)
+    for item in occurrences:
+        if isinstance(item, StoredExample):
+            content = contents.content(item)
+            entry = _index_entry(
+                item.position, content.byte_offset, content.raw_digest, item.row_key, item
+            )
+        else:
+            position = item.position
+            example = by_row_id[item.of_row_id or ""]
+            entry = _index_entry(
+                position, position.byte_offset, item.raw_digest, item.row_key, example
+            )
+            entry["is_duplicate"] = True
+        yield orjson.dumps(entry)
+
+
+def _occurrence_order(item: StoredExample | Reject) -> tuple[str, int]:
+    if isinstance(item, StoredExample):
+        return item.source, item.line
+    return item.position.source, item.position.line
 
 
 def _index_entry(
-    occurrence: Example | Reject, example: Example, *, is_duplicate: bool
+    position: Position,
+    byte_offset: int | None,
+    raw_digest: str,
+    row_key: str | None,
+    example: StoredExample,
 ) -> dict[str, Any]:
     return {
         "row_id": example.row_id,
-        "source": occurrence.position.source,
-        "line": occurrence.position.line,
-        "byte_offset": occurrence.position.byte_offset,
-        "raw_digest": occurrence.raw_digest,
-        "row_key": occurrence.row_key,
+        "source": position.source,
+        "line": position.line,
+        "byte_offset": byte_offset,
+        "raw_digest": raw_digest,
+        "row_key": row_key,
         "group_key": example.group_key,
         "split": (example.split or Split.HELD).role,
         "hold": example.hold,
-        "flags": sorted(example.flags),
-        "is_duplicate": is_duplicate,
+        "flags": example.flags,
+        "is_duplicate": False,
     }
 
 
-def rejected_lines(rejects: Iterable[Reject]) -> list[bytes]:
-    """Return one line for every reject and duplicate, in order of source and line."""
+def rejected_lines(rejects: Iterable[Reject], contents: ContentStore) -> Iterator[bytes]:
+    """Yield one line for every reject and duplicate, in order of source and line."""
     ordered = sorted(rejects, key=lambda item: (item.position.source, item.position.line))
-    return [orjson.dumps(_rejected_entry(item)) for item in ordered]
+    for item in ordered:
+        yield orjson.dumps(_rejected_entry(item, contents))
 
 
-def _rejected_entry(item: Reject) -> dict[str, Any]:
-    entry = {
+def _rejected_entry(item: Reject, contents: ContentStore) -> dict[str, Any]:
+    entry: dict[str, Any] = {
         "kind": "reject" if item.of_row_id is None else "duplicate",
         "reason_code": item.code,
         "source": item.position.source,
@@ -157,52 +204,28 @@ def _rejected_entry(item: Reject) -> dict[str, Any]:
         "detail": item.detail,
         "of_row_id": item.of_row_id,
     }
-    return entry if item.row is None else {**entry, "row": item.row}
+    if item.content_at is not None:
+        content = contents.content_at(item.content_at)
+        entry["row"] = {"inputs": content.inputs, "reference": content.reference}
+    elif item.row is not None:
+        entry["row"] = item.row
+    return entry
 
 
-def lengths_of(
-    texts: dict[Split, list[str]], count_tokens: TokenCounter | None, tokenizer_digest: str | None
-) -> dict[str, Any]:
-    """Return per set how long the examples are, in characters and tokens.
-
-    Without a counter tokens are estimated at four characters each.
-    """
-    sets: dict[str, Any] = {}
-    for split, own in texts.items():
-        characters = [len(text) for text in own]
-        if count_tokens is None:
-            tokens = [-(-length // _CHARACTERS_PER_TOKEN) for length in characters]
-        else:
-            tokens = [
-                count
-                for start in range(0, len(own), _BATCH_TEXTS)
-                for count in count_tokens(own[start : start + _BATCH_TEXTS])
-            ]
-        sets[split.role] = {"characters": _spread(characters), "tokens": _spread(tokens)}
-    return {
-        "splits": sets,
-        "tokenizer_digest": tokenizer_digest if count_tokens is not None else None,
-        "provenance": "estimated" if count_tokens is None else "measured",
-    }
-
-
-def _spread(values: list[int]) -> dict[str, Any] | None:
+def _spread(lengths: Counter[int]) -> dict[str, Any] | None:
     """Return min, quantiles (nearest rank), max and a histogram of 16 equal bins up to max."""
-    if not values:
+    if not lengths:
         return None
-    ordered = sorted(values)
+    longest = max(lengths)
     histogram = [0] * _BINS
-    for value in ordered:
-        histogram[min(value * _BINS // (ordered[-1] + 1), _BINS - 1)] += 1
-    ranks = {f"p{percent}": _nearest_rank(ordered, percent) for percent in (50, 95, 99)}
-    return {"min": ordered[0], **ranks, "max": ordered[-1], "histogram": histogram}
+    for length, amount in lengths.items():
+        histogram[min(length * _BINS // (longest + 1), _BINS - 1)] += amount
+    ranks = {f"p{percent}": _nearest_rank(lengths, percent) for percent in (50, 95, 99)}
+    return {"min": min(lengths), **ranks, "max": longest, "histogram": histogram}
 
 
-def _nearest_rank(ordered: list[int], percent: int) -> int:
-    return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]
-
-
-def _shown_text(document: dict[str, Any]) -> str:
-    parts = [message["content"] for message in document["messages"]]
-    parts += [str(document[name]) for name in ("text", "chosen", "rejected") if name in document]
-    return "\n".join(parts)
+def _nearest_rank(lengths: Counter[int], percent: int) -> int:
+    rank = max(-(-lengths.total() * percent // 100), 1)
+    ordered = sorted(lengths)
+    upto = list(accumulate(lengths[length] for length in ordered))
+    return ordered[bisect_left(upto, rank)]

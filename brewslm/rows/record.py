@@ -76,13 +76,16 @@ class Split(StrEnum):
         return self in (Split.TRAIN, Split.VALIDATION)
 
 
-class Position(Struct, frozen=True, order=True):
+class Position(Struct, frozen=True):
     """Where a row stands: source, file and line."""
 
     source: str
     line: int
     file: str = ""
     byte_offset: int | None = None
+
+    def __lt__(self, other: "Position") -> bool:
+        return (self.source, self.line) < (other.source, other.line)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -122,3 +125,5 @@ class Reject(Struct):
     detail: str = ""
     of_row_id: str | None = None
     row: Any = None
+    content_at: int | None = None
+    """Where the content of a duplicate is stored, None for other rows."""

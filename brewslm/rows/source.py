@@ -9,19 +9,23 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+from msgspec import Struct
 
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.files import PathError, open_inside
 from brewslm.registry import Registry, UnknownNameError
-from brewslm.rows.record import Record
+from brewslm.rows.record import MAX_RECORD_BYTES, Record
 
 _BUFFER_BYTES = 1 << 20
+_CHUNK_BYTES = 2 << 20
 MAX_FILE_BYTES = 8 << 30
 UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _SUFFIXES = {"ndjson": "jsonl"}
+T = TypeVar("T")
 
 
 class SourceError(BrewError):
@@ -42,6 +46,10 @@ class SourceError(BrewError):
         self.line = line
 
 
+class LongLineError(Exception):
+    """A file has lines that only a reader of single lines can skip."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What was seen while a source was read."""
@@ -52,7 +60,16 @@ class Tally:
     """Column names in order of first appearance."""
 
 
+class Chunk(Struct, array_like=True):
+    """Whole lines of a file, and what lies before them."""
+
+    data: bytes
+    lines_before: int
+    bytes_before: int
+
+
 Read = Callable[[BinaryIO, Tally], Iterator[Record]]
+ReadChunk = Callable[[Chunk, Tally], Iterator[Record]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,8 @@ class Source:
     read: Read
     is_seekable: bool = False
     """Whether it needs random access; the bytes are digested beforehand then."""
+    read_chunk: ReadChunk | None = None
+    """Reads some lines of a file by themselves; None where that cannot be done."""
     sample: bytes = b""
     """A small file of two rows, read by the conformance tests."""
 
@@ -157,6 +176,23 @@ def finding_of(error: BrewError, locator: str, address: str) -> Finding:
     )
 
 
+def open_chunks(feed: Feed, root: Path) -> Iterator[Chunk]:
+    """Yield the lines of a feed's file, some MiB at a time; digest and size are complete then.
+
+    Raises: SourceError, LongLineError.
+    """
+    return _through(SOURCES.load(feed.locator.scheme), feed, root, _chunks)
+
+
+def size_of(feed: Feed, root: Path) -> int:
+    """Return the size of a feed's file in bytes, 0 where it cannot be opened."""
+    try:
+        with open_inside(root, feed.locator.path) as stream:
+            return os.fstat(stream.fileno()).st_size
+    except PathError:
+        return 0
+
+
 class _DigestingRaw(io.RawIOBase):
     """Raw bytes of a file that pass through SHA-256."""
 
@@ -177,6 +213,15 @@ class _DigestingRaw(io.RawIOBase):
 
 
 def _records(source: Source, feed: Feed, root: Path, limit: int | None) -> Iterator[Record]:
+    return _through(
+        source, feed, root, lambda stream: _limited(source.read(stream, feed.tally), feed, limit)
+    )
+
+
+def _through(
+    source: Source, feed: Feed, root: Path, read: Callable[[BinaryIO], Iterator[T]]
+) -> Iterator[T]:
+    """Yield what `read` makes of a file's bytes, which are digested and must not change."""
     try:
         stream = open_inside(root, feed.locator.path)
     except PathError as error:
@@ -201,10 +246,10 @@ def _records(source: Source, feed: Feed, root: Path, limit: int | None) -> Itera
         if source.is_seekable:
             _drain(digested)
             stream.seek(0)
-            yield from _limited(source.read(stream, feed.tally), feed, limit)
+            yield from read(stream)
         else:
             _check_encoding(digested.peek(4)[:4], feed.locator.path)
-            yield from _limited(source.read(digested, feed.tally), feed, limit)
+            yield from read(digested)
             _drain(digested)
         after = os.fstat(stream.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
@@ -228,6 +273,23 @@ def _limited(records: Iterator[Record], feed: Feed, limit: int | None) -> Iterat
         yield record
         if feed.rows_read == limit:
             return
+
+
+def _chunks(stream: BinaryIO) -> Iterator[Chunk]:
+    """Yield chunks that end with a line.
+
+    Raises: LongLineError.
+    """
+    lines = size_bytes = 0
+    while data := stream.read(_CHUNK_BYTES):
+        if not data.endswith(b"\n"):
+            rest = stream.readline(MAX_RECORD_BYTES + 2)
+            if len(rest) > MAX_RECORD_BYTES and not rest.endswith(b"\n"):
+                raise LongLineError
+            data += rest
+        yield Chunk(data, lines, size_bytes)
+        lines += data.count(b"\n")
+        size_bytes += len(data)
 
 
 def _drain(stream: BinaryIO) -> None:

@@ -5,7 +5,7 @@ Under `hash` a row's place is a property of its group alone, so added rows move 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from brewslm.rows.identity import split_ratio
 from brewslm.rows.record import Split
@@ -19,7 +19,7 @@ _SETS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 class Placement:
     """The set of every group; forced groups were moved to fill an empty set."""
 
-    sets: dict[str, Split]
+    sets: dict[str, Split] = field(default_factory=dict)
     forced: frozenset[str] = frozenset()
     empty: tuple[Split, ...] = ()
     """Sets with a share above 0 that stayed empty."""
@@ -46,6 +46,11 @@ def place(groups: Mapping[str, str], settings: SplitRequest) -> Placement:
     else:
         sets = {key: _set_at(ratio, settings) for key, ratio in ratios.items()}
     return _fill_empty(sets, ratios, settings)
+
+
+def set_of(group_key: str, settings: SplitRequest) -> Split:
+    """Return where a group goes under `hash` if no set stays empty."""
+    return _set_at(split_ratio(settings.seed, group_key), settings)
 
 
 def _set_at(ratio: float, settings: SplitRequest) -> Split:
@@ -89,7 +94,7 @@ def _fill_empty(
 ) -> Placement:
     """Move the group nearest to an empty set's share into it where there are enough groups."""
     forced: set[str] = set()
-    empty = list(_empty_sets(sets.values(), settings))
+    empty = list(empty_sets(sets.values(), settings))
     if len(sets) >= MIN_GROUPS_TO_FORCE:
         for share in _intervals(settings):
             if share.split not in empty:
@@ -103,7 +108,8 @@ def _fill_empty(
     return Placement(sets, frozenset(forced), tuple(empty))
 
 
-def _empty_sets(sets: Iterable[Split], settings: SplitRequest) -> Sequence[Split]:
+def empty_sets(sets: Iterable[Split], settings: SplitRequest) -> Sequence[Split]:
+    """Return the sets with a share above 0 that are not among `sets`."""
     present = set(sets)
     return [
         split

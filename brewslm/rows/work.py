@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from brewslm.diagnostics import Finding
 from brewslm.rows.binding import Binding
 from brewslm.rows.introspect import Proposal
-from brewslm.rows.record import Example, Reject
+from brewslm.rows.record import Reject
 from brewslm.rows.request import Request
 from brewslm.rows.source import Feed
+from brewslm.rows.stored import ContentStore, StoredExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,15 @@ class Work:
     """Everything that is known so far while a request is carried out."""
 
     request: Request
+    contents: ContentStore
     findings: list[Finding] = field(default_factory=list)
     feeds: dict[str, Feed] = field(default_factory=dict)
     bindings: dict[str, Binding] = field(default_factory=dict)
     proposals: dict[str, tuple[Proposal, ...]] = field(default_factory=dict)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[StoredExample] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     stats: dict[str, BindingStats] = field(default_factory=dict)
 
-    def role(self, example: Example) -> str:
+    def role(self, example: StoredExample) -> str:
         """Return the role of the source that an example came from."""
-        return self.bindings[example.position.source].source.role
+        return self.bindings[example.source].source.role

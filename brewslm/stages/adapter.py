@@ -3,6 +3,7 @@ weights.
 """
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -53,13 +54,29 @@ class AdapterSpec(Spec):
     """Contract for these rows only, on top of the data set's; also `scoring_mode`."""
 
 
+class _Served:
+    """Which sources each adapter serves, looked up once for all adapters of the same resources."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Mapping[Address, Spec], dict[str, list[Address]]] = ({}, {})
+
+    def by(self, adapter: str, specs: Mapping[Address, Spec]) -> list[Address]:
+        """Return the sources that an adapter serves, in order."""
+        known, sources = self._known
+        if specs is not known:
+            sources = {}
+            for address, spec in sorted(specs.items(), key=itemgetter(0)):
+                if isinstance(spec, DataSourceSpec) and spec.adapter is not None:
+                    sources.setdefault(spec.adapter, []).append(address)
+            self._known = specs, sources
+        return sources.get(adapter, [])
+
+
+_SERVED = _Served()
+
+
 def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, ...]:
-    served = (
-        other
-        for other, spec in specs.items()
-        if isinstance(spec, DataSourceSpec) and spec.adapter == address.name
-    )
-    return tuple(InputRef(other, "rows") for other in sorted(served))
+    return tuple(InputRef(source, "rows") for source in _SERVED.by(address.name, specs))
 
 
 KIND = Kind("adapter", AdapterSpec, Category.DATA, 1, Work.OBSERVED, _inputs)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import orjson
 from msgspec import Struct, to_builtins
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from brewslm.contracts import Output
 from brewslm.state.faults import corrupt
@@ -36,7 +36,7 @@ def to_text(record: Any) -> str:
 
 def from_document(kind: type[R], document: Mapping[str, Any]) -> R:
     """Return a record from its JSON values."""
-    names = {item.name for item in fields(kind)}
+    names = kind.__struct_fields__
     values = {name: value for name, value in document.items() if name in names}
     if kind is ResourceRecord:
         values["status"] = Status(values["status"])

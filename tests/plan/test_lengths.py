@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brewslm.plan.lengths import max_tokens, mean_tokens
-from brewslm.rows.prepared import lengths_of
+from brewslm.rows.prepared import Lengths
 from brewslm.rows.record import Split
 from tests.apply.bench import Bench
 
 
 def _counted(tokens: list[int]) -> dict[str, Any]:
     """Return the part of a prepared manifest that counts rows of so many words each."""
-    texts = {Split.TRAIN: ["a " * amount for amount in tokens]}
-    lengths = lengths_of(texts, lambda rows: [row.count("a") for row in rows], "sha256:0")
-    return {"lengths": lengths}
+    lengths = Lengths()
+    lengths.add(Split.TRAIN, [2 * amount for amount in tokens], tokens)
+    return {"lengths": lengths.to_json("sha256:0", is_measured=True)}
 
 
 @given(tokens=st.lists(st.integers(1, 600), min_size=1, max_size=60))

@@ -1,20 +1,29 @@
 """One JSON object a line, split at line feeds only; also `.ndjson`."""
 
 import hashlib
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from brewslm.rows.parse import parse_object
 from brewslm.rows.record import MAX_RECORD_BYTES, Fault, Record
 from brewslm.rows.rejects import RejectCode
-from brewslm.rows.source import UTF8_MARK, Source, Tally
+from brewslm.rows.source import UTF8_MARK, Chunk, Source, Tally
 
 _BLANKS = b" \t\r"
 _KEPT_BYTES = 64 << 10
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
-    line, offset = 0, 0
+    return _records(stream, tally, 0, 0)
+
+
+def _read_chunk(chunk: Chunk, tally: Tally) -> Iterator[Record]:
+    return _records(io.BytesIO(chunk.data), tally, chunk.lines_before, chunk.bytes_before)
+
+
+def _records(stream: BinaryIO, tally: Tally, line: int, offset: int) -> Iterator[Record]:
+    """Yield the records of a stream that begins after `line` lines and `offset` bytes."""
     while chunk := stream.readline(MAX_RECORD_BYTES + 2):
         line += 1
         start = offset
@@ -49,4 +58,9 @@ def _skip_line(stream: BinaryIO, start: bytes) -> tuple[int, str]:
     return skipped_bytes, sha256.hexdigest()
 
 
-SOURCE = Source("jsonl", _read, sample=b'{"text": "one", "label": "a"}\n{"text": "two"}\n')
+SOURCE = Source(
+    "jsonl",
+    _read,
+    read_chunk=_read_chunk,
+    sample=b'{"text": "one", "label": "a"}\n{"text": "two"}\n',
+)

@@ -4,7 +4,7 @@ The statements are the common part of the dialects, with `?` for values; a datab
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -101,10 +101,13 @@ class SqlReader:
     def resources(self) -> dict[str, ResourceRecord]:
         """Return all records by address."""
         rows = self._rows("SELECT address, document, serial FROM resources ORDER BY address")
-        return {
-            address: replace(from_text(ResourceRecord, document), serial=serial)
-            for address, document, serial in rows
-        }
+        return {row[0]: _resource(row) for row in rows}
+
+    def _known(self, addresses: Iterable[str]) -> dict[str, ResourceRecord]:
+        """Return the records of some addresses, those that are not remembered left out."""
+        select = "SELECT address, document, serial FROM resources WHERE address = ?"
+        found = (row for address in addresses for row in self._rows(select, (address,)))
+        return {row[0]: _resource(row) for row in found}
 
     def operations(
         self, *, only_open: bool = False, kind: str | None = None, limit: int | None = None
@@ -167,6 +170,11 @@ class SqlReader:
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._database.execute(query, values).fetchall()
+
+
+def _resource(row: Sequence[Any]) -> ResourceRecord:
+    """Return the record of a row of address, document and serial."""
+    return replace(from_text(ResourceRecord, row[1]), serial=row[2])
 
 
 def take_lease(
@@ -309,7 +317,7 @@ class SqlSession(SqlReader):
             )
             if closed.rowcount != 1:
                 raise KeyError(operation.operation_id)
-            stored = self.resources()
+            stored = self._known([*(item.address for item in records), *removed])
             changed = [item for item in records if differs(item, stored.get(item.address))]
             gone = [address for address in removed if address in stored]
             if changed or gone or deployment is not None:
