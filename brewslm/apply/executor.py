@@ -143,7 +143,7 @@ class _Walk:
         if action.is_repair:
             return repair.put_back(desk, action, self._records[action.address], holding)
         for output in self._damaged(action):
-            repair.set_aside_damage(desk.artifacts, output)
+            repair.set_aside_damage(desk.artifacts, output, holding)
         done = carry_out(desk, action, begun, self._looks(begun))
         if action.target == "export":
             if any(item.kind == "changed" for item in self._drift_of(action)):
@@ -253,7 +253,8 @@ class _Walk:
         if begun is not None:
             self._journal.fail(begun.operation, error, is_interrupted=is_interrupted)
         if isinstance(error, ArtifactError) and error.code == "artifact_corrupt":
-            self._desk.artifacts.set_aside(error.expected)
+            with self._session.holding():
+                self._desk.artifacts.set_aside(error.expected)
         if is_interrupted:
             self._leave(action)
             return
