@@ -78,7 +78,7 @@ def test_failing_disk_ends_in_a_code_and_a_repaired_one_in_the_work_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     launcher = launchers.get()
-    ground = made_ground("fresh", folder / error, launcher)
+    ground = made_ground("fresh", launcher, folder / error)
     launchers.put(launcher)
     writes = _writes(ground.points)
     failures = [

@@ -204,7 +204,7 @@ def test_holder_that_is_stopped_and_woken_after_a_takeover_writes_nothing(
     folder: Path, launchers: "SimpleQueue[Launcher]", capsys: pytest.CaptureFixture[str]
 ) -> None:
     launcher = launchers.get()
-    ground = made_ground("fresh", folder / "stopped", launcher)
+    ground = made_ground("fresh", launcher, folder / "stopped")
     launchers.put(launcher)
     commits = [index for index, name in enumerate(ground.points) if name == "after commit: state"]
     under_lease = range(commits[0], commits[-3])
