@@ -15,6 +15,7 @@ from brewslm.apply.desk import Place
 from brewslm.apply.interruption import Stop
 from brewslm.cli.addresses import unknown_address
 from brewslm.cli.approval import standing
+from brewslm.cli.importing import command as import_command
 from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.pushing import command as push_command
@@ -146,3 +147,4 @@ def pull(session: Session, out: Path | None) -> int:
 
 
 command.add_command(push_command)
+command.add_command(import_command)
