@@ -79,7 +79,7 @@ def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
     return Tried([f"{place}: {item}" for item in found], killed)
 
 
-@pytest.mark.case("CRA-01", "CRA-03", "CRA-13")
+@pytest.mark.case("CRA-01", "CRA-13")
 @pytest.mark.parametrize("name", list(APPLIES))
 def test_apply_killed_at_any_point_is_recovered_from(
     name: str,
