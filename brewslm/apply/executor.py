@@ -142,7 +142,7 @@ class _Walk:
         if action.is_repair:
             return repair.put_back(desk, action, self._records[action.address], holding)
         for output in self._damaged(action):
-            repair.set_aside_damage(desk.artifacts, output)
+            repair.set_aside_damage(desk.artifacts, output, holding)
         done = carry_out(desk, action, begun, self._looks(begun))
         if action.target == "export":
             if any(item.kind == "changed" for item in self._drift_of(action)):
@@ -220,10 +220,13 @@ class _Walk:
                 promotion.follow(self._desk.home, deployment, earlier)
             promotion.announce(self._desk, self._history, action, deployment, earlier)
         except OSError as error:
-            refused = unwritable(error)
-            self._outcome.errors.append(refused)
-            self._history.add_error(action.target, refused)
-            self._desk.warn(action.address, f"[{refused.code}] {refused.message}")
+            self._warn_of(action.address, unwritable(error))
+
+    def _warn_of(self, address: str, error: BrewError) -> None:
+        """Tell of trouble that undoes nothing of what is recorded and makes the apply end badly."""
+        self._outcome.errors.append(error)
+        self._history.add_error(Address.parse(address).kind, error)
+        self._desk.warn(address, f"[{error.code}] {error.message}")
 
     def _record(self, action: Action, begun: Begun, done: Done) -> ResourceRecord:
         if action.is_repair:
@@ -251,7 +254,8 @@ class _Walk:
         if begun is not None:
             self._journal.fail(begun.operation, error, is_interrupted=is_interrupted)
         if isinstance(error, ArtifactError) and error.code == "artifact_corrupt":
-            self._desk.artifacts.set_aside(error.expected)
+            with self._session.holding():
+                self._desk.artifacts.set_aside(error.expected)
         if is_interrupted:
             self._leave(action)
             return
@@ -341,7 +345,12 @@ class _Walk:
         is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
         if self._plan.mode == REFRESH_ONLY or not is_asked:
             return
-        promotion.lay_out_promoted(self._desk, self._session)
+        try:
+            promotion.lay_out_promoted(self._desk, self._session)
+        except ArtifactError as error:
+            self._warn_of("deployment", error)
+        except OSError as error:
+            self._warn_of("deployment", unwritable(error))
         with self._session.holding():
             moved = promotion.repair_pointers(self._desk.home, self._session)
         for alias in moved:

@@ -13,7 +13,7 @@ from brewslm.files import move, remove_folder
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8,16}\.(?P<what>tmp|old)(-wal|-shm|-journal)?")
 _OWN_FILES = (".gitignore", "state.db")
-_BUILT_IN = ("exports", "models", "promoted")
+_BUILT_IN = ("backups", "exports", "models", "promoted")
 
 
 def sweep(home: Path, artifacts: ArtifactStore, kept_folders: Collection[str]) -> int:

@@ -150,7 +150,9 @@ def tell_kept(desk: Desk, records: Mapping[str, ResourceRecord], reason: str) ->
 
 
 def repair_pointers(home: Path, state: StateReader) -> list[str]:
-    """Make every link name what the state says is promoted; return the aliases that moved."""
+    """Make every link name what the state says is promoted, and remove those of deployments that
+    were deleted; return the aliases that moved.
+    """
     newest: dict[str, DeploymentRecord] = {}
     for deployment in state.deployments():
         newest.setdefault(deployment.alias, deployment)
@@ -159,6 +161,8 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
         for record in state.resources().values()
         if record.kind == "deployment"
     }
+    for alias in newest.keys() - wanted:
+        unpoint(home, alias)
     return [
         alias
         for alias, deployment in newest.items()

@@ -73,8 +73,11 @@ def set_aside_edited(desk: Desk, format_name: str, holding: Holding) -> None:
             move(folder, temporary_name(folder, "found"))
 
 
-def set_aside_damage(artifacts: ArtifactStore, output: Output) -> None:
-    """Move every kept object of an output that is not what its digest says out of the way."""
+def set_aside_damage(artifacts: ArtifactStore, output: Output, holding: Holding) -> None:
+    """Move every kept object of an output that is not what its digest says out of the way.
+
+    Raises: LeaseLostError.
+    """
     digests = [output.digest]
     if output.is_folder:
         try:
@@ -87,7 +90,8 @@ def set_aside_damage(artifacts: ArtifactStore, output: Output) -> None:
             artifacts.verify(Output(digest, 0))
         except ArtifactError as error:
             if error.code == "artifact_corrupt":
-                artifacts.set_aside(digest)
+                with holding():
+                    artifacts.set_aside(digest)
 
 
 def _is_same(folder: Path, output: Output) -> bool:

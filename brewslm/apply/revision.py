@@ -10,6 +10,7 @@ from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.refresh import is_kept
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord, RevisionRecord
+from brewslm.state.store import StateReader
 
 _KILLED = "journal_recovered"
 
@@ -53,6 +54,27 @@ def revision_of(
         or not plan.is_complete
         or plan.mode == REFRESH_ONLY,
         outputs=outputs_of(records),
+    )
+
+
+def edited_revision(
+    session: StateReader, actor: str, git_commit: str, now: str, action: Mapping[str, str]
+) -> RevisionRecord:
+    """Return the revision of a single edit that no manifest asked for; what was wanted before is
+    wanted still.
+    """
+    newest = next(iter(session.revisions(limit=1)), None)
+    return RevisionRecord(
+        revision=0,
+        serial=0,
+        manifest_digest=newest.manifest_digest if newest else "",
+        git_commit=git_commit,
+        actor=actor,
+        plan_digest="",
+        finished_at=now,
+        actions=(dict(action),),
+        effective_manifest=newest.effective_manifest if newest else {},
+        outputs=outputs_of(session.resources()),
     )
 
 

@@ -3,7 +3,6 @@ first and the link behind it.
 """
 
 import uuid
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -12,7 +11,7 @@ from brewslm.apply.clock import Clock
 from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.history import History
-from brewslm.apply.revision import outputs_of
+from brewslm.apply.revision import edited_revision
 from brewslm.errors import RefusedError
 from brewslm.plan.placed import MODELS, short_name
 from brewslm.plan.rollback import Rollback, held_candidates
@@ -85,11 +84,11 @@ def roll_back(
         summary,
         {"digest": target.digest, "from": rollback.current.digest},
     )
-    made = _revision(session, facts, clock, rollback.plan.digest)
     plan = rollback.plan
     return session.add_revision(
         replace(
-            made,
+            _revision(session, facts, clock),
+            plan_digest=plan.digest,
             manifest_digest=plan.manifest_digest,
             effective_manifest=plan.effective_manifest,
             verdicts={"verdict": "PASS", "evidence": target.evidence_digest},
@@ -107,15 +106,7 @@ def release(session: StateSession, facts: ApplyFacts, clock: Clock) -> RevisionR
     values = {name: value for name, value in record.values.items() if name != "held"}
     freed = replace(record, values=values, revision=_next_revision(session))
     _end(session, _begin(session, freed, facts, clock), freed, None, clock)
-    newest = session.revisions(limit=1)
-    made = _revision(session, facts, clock, "")
-    if newest:
-        made = replace(
-            made,
-            manifest_digest=newest[0].manifest_digest,
-            effective_manifest=newest[0].effective_manifest,
-        )
-    return session.add_revision(made)
+    return session.add_revision(_revision(session, facts, clock))
 
 
 def _begin(
@@ -153,20 +144,6 @@ def _next_revision(session: StateSession) -> int:
     return newest[0].revision + 1 if newest else 1
 
 
-def _revision(
-    session: StateSession, facts: ApplyFacts, clock: Clock, plan_digest: str
-) -> RevisionRecord:
-    actions: tuple[dict[str, Any], ...] = (
-        {"address": _DEPLOYMENT, "operation": "update", "reason": "replace_requested"},
-    )
-    return RevisionRecord(
-        revision=0,
-        serial=0,
-        manifest_digest="",
-        git_commit=facts.git_commit,
-        actor=facts.actor,
-        plan_digest=plan_digest,
-        finished_at=clock.now(),
-        actions=actions,
-        outputs=outputs_of(session.resources()),
-    )
+def _revision(session: StateSession, facts: ApplyFacts, clock: Clock) -> RevisionRecord:
+    action = {"address": _DEPLOYMENT, "operation": "update", "reason": "replace_requested"}
+    return edited_revision(session, facts.actor, facts.git_commit, clock.now(), action)

@@ -1,9 +1,10 @@
-"""Edits of the state by hand: forget a resource, or give it another address. Bytes and the user's
-files stay where they are.
+"""Edits of the state by hand: forget a resource, give it another address, or put a pulled state in
+place of all. Bytes and the user's files stay where they are, and a copy of the state before is
+kept.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -13,9 +14,11 @@ from brewslm.apply.clock import Clock
 from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.history import History
+from brewslm.apply.revision import edited_revision
 from brewslm.errors import PlanError, StateError
 from brewslm.plan.deletes import is_protected, protected_error
 from brewslm.plan.moves import renamed, with_own_name
+from brewslm.state.backups import back_up
 from brewslm.state.records import OperationRecord, OperationStatus, ResourceRecord
 from brewslm.state.store import StateReader, StateSession
 
@@ -42,10 +45,14 @@ def remove(
     record = session.resources().get(address)
     if record is None:
         raise _moved_on(address)
+    back_up(place.home, session)
     _write(session, record, "delete", facts, clock, removed=[address])
     if record.kind == "deployment":
         with session.holding():
             promotion.unpoint(place.home, str(record.values.get("alias", "champion")))
+    _revise(
+        session, {"address": address, "operation": "forget", "reason": "state_rm"}, facts, clock
+    )
     _note(session, f"state rm {address}", facts, clock)
 
 
@@ -77,7 +84,9 @@ def moved(state: StateReader, old: str, new: str) -> list[ResourceRecord]:
     return [record for address, record in result.items() if record != records.get(address)]
 
 
-def move(old: str, new: str, session: StateSession, facts: ApplyFacts, clock: Clock) -> None:
+def move(
+    old: str, new: str, place: Place, session: StateSession, facts: ApplyFacts, clock: Clock
+) -> None:
     """Give a source or an adapter another address; all that names it follows.
 
     Raises: PlanError, StateError when it is not recorded any more.
@@ -85,9 +94,47 @@ def move(old: str, new: str, session: StateSession, facts: ApplyFacts, clock: Cl
     record = session.resources().get(old)
     if record is None:
         raise _moved_on(old)
-    changed = moved(session, old, new)
-    _write(session, record, "update", facts, clock, records=changed, removed=[old])
+    newest = next(iter(session.revisions(limit=1)), None)
+    number = newest.revision + 1 if newest else 1
+    changed = [replace(item, revision=number) for item in moved(session, old, new)]
+    back_up(place.home, session)
+    there = replace(record, address=new)
+    _write(session, there, "update", facts, clock, records=changed, removed=[old])
+    _revise(session, {"address": new, "operation": "move", "reason": "state_mv"}, facts, clock)
     _note(session, f"state mv {old} {new}", facts, clock)
+
+
+def replace_all(
+    pulled: StateReader, place: Place, session: StateSession, facts: ApplyFacts, clock: Clock
+) -> int:
+    """Put a pulled state in place of the one that is here and return its serial, which is higher
+    than before; links follow what is promoted from now on.
+    """
+    back_up(place.home, session)
+    before, wanted = session.meta().serial, pulled.meta().serial
+    aliases = {item.alias for item in session.deployments()}
+    serial = session.restore(pulled, max(wanted, before + 1)).serial
+    if serial != wanted:
+        _revise(
+            session,
+            {"address": "project", "operation": "push", "reason": "state_push"},
+            facts,
+            clock,
+        )
+    with session.holding():
+        for alias in aliases - {item.alias for item in session.deployments()}:
+            promotion.unpoint(place.home, alias)
+        promotion.repair_pointers(place.home, session)
+    _note(session, f"state push, serial {serial}", facts, clock)
+    return serial
+
+
+def _revise(
+    session: StateSession, action: Mapping[str, str], facts: ApplyFacts, clock: Clock
+) -> None:
+    session.add_revision(
+        edited_revision(session, facts.actor, facts.git_commit, clock.now(), action)
+    )
 
 
 def _write(

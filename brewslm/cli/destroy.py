@@ -30,7 +30,9 @@ def command(
     wait_s = seconds(lock_timeout)
     with open_state(session) as state:
         plan = plan_destroy(state, git_commit(session.root))
-    if not plan.actions:
+        newest = next(iter(state.revisions(limit=1)), None)
+        is_revised = state.meta().serial == (newest.serial if newest else 0)
+    if not plan.actions and is_revised:
         session.put("Nothing was done: nothing is recorded.\n")
         return ExitCode.DONE
     flags = ApplyFlags(

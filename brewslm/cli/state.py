@@ -13,23 +13,20 @@ from brewslm.apply import state_edits
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.desk import Place
 from brewslm.apply.interruption import Stop
-from brewslm.apply.promotion import repair_pointers
-from brewslm.artifacts.store import ArtifactReader
 from brewslm.cli.addresses import unknown_address
 from brewslm.cli.approval import standing
+from brewslm.cli.importing import command as import_command
 from brewslm.cli.leasing import hold_lease, seconds, unheard
 from brewslm.cli.planning import open_state, write_output
+from brewslm.cli.pushing import command as push_command
 from brewslm.cli.session import Session
 from brewslm.cli.show import command as show_command
 from brewslm.cli.usage import SuggestingGroup, UsageError
-from brewslm.contracts import Work
-from brewslm.errors import ExitCode, StateError
-from brewslm.files import move
+from brewslm.errors import ExitCode
 from brewslm.render.overview import render_addresses
 from brewslm.stages.kinds import KINDS
 from brewslm.state.documents import to_document
 from brewslm.state.portable import pulled_bytes
-from brewslm.state.rescue import Unwritten, push, read_unwritten
 
 
 @click.group("state", cls=SuggestingGroup)
@@ -111,9 +108,9 @@ def rename(session: Session, old: str, new: str, dry_run: bool, lock_timeout: st
         following = ", ".join(item.address for item in changed if item.address != new) or "nothing"
         session.put(f"Would rename {old} to {new}; following: {following}.\n")
         return ExitCode.DONE
-    facts = standing(session)
+    facts, place = standing(session), Place(session.home, session.artifacts())
     with hold_lease(session, facts, unheard, Stop(), wait_s, "state mv") as held:
-        state_edits.move(old, new, held, facts, SystemClock())
+        state_edits.move(old, new, place, held, facts, SystemClock())
     session.put(f"{old} is {new} now. Rename it in the manifest too.\n")
     return ExitCode.DONE
 
@@ -135,23 +132,6 @@ def _address(text: str) -> str:
         ) from error
 
 
-@command.command("push")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.pass_obj
-def push_record(session: Session, file: Path) -> int:
-    """Put a record into the state that an apply could not write."""
-    unwritten = read_unwritten(_read(file))
-    held = hold_lease(session, standing(session), unheard, Stop(), 0, "state push", is_pushing=True)
-    with held as state:
-        _check_kept(unwritten, session.artifacts())
-        serial = push(unwritten, state)
-        with state.holding():
-            repair_pointers(session.home, state)
-    move(file, file.with_name(f"{file.name}.pushed"))
-    session.put(f"{unwritten.operation.address} is recorded, serial {serial}.\n")
-    return ExitCode.DONE
-
-
 @command.command("pull")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file.")
 @click.pass_obj
@@ -166,25 +146,5 @@ def pull(session: Session, out: Path | None) -> int:
     return 0
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StateError(
-            f"{path} cannot be read",
-            code="unreadable",
-            found=str(error.strerror),
-            expected="the file that an apply left",
-            remedy="name the file that the apply named",
-        ) from error
-
-
-def _check_kept(unwritten: Unwritten, artifacts: ArtifactReader) -> None:
-    """Refuse a record whose bytes are not kept any more.
-
-    Raises: ArtifactError.
-    """
-    for record in unwritten.records:
-        if record.kind in KINDS and KINDS[record.kind].work in (Work.DOOR, Work.POINTER):
-            for output in record.outputs.values():
-                artifacts.verify(output)
+command.add_command(push_command)
+command.add_command(import_command)

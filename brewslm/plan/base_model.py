@@ -35,7 +35,7 @@ _FILES = (
     "chat_template.jinja",
     "chat_template.json",
 )
-_REFUSED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
+REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 BUILTIN = Path(__file__).parent.parent / "builtin"
 
 
@@ -135,7 +135,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
-    refused = [path.name for path in sorted(folder.iterdir()) if path.suffix in _REFUSED]
+    refused = [path.name for path in sorted(folder.iterdir()) if path.suffix in REFUSED_SUFFIXES]
     if any(name.endswith(".py") for name in refused):
         raise PlanError(
             "the base model brings code of its own, which is never run",

@@ -15,7 +15,10 @@ _DENIED_BY_SQLITE = frozenset(
 _GREW = frozenset(
     {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
 )
-_OWN_BACKUP = "put a backup (state.db.v*.bak) in its place, or move the file away and apply again"
+_OWN_BACKUP = (
+    "move the file away, then push a backup or a pulled state: brewslm state push FILE; "
+    "without one: brewslm apply"
+)
 RESTORE = "restore the state from a backup, or name another place in backend.state"
 """The way out of damage in a shared store."""
 _SHARED_REMEDIES = {

@@ -70,6 +70,49 @@ def open_pulled(data: bytes) -> StateReader:
         raise _damaged(f"{type(error).__name__}: {error}") from error
 
 
+def is_pulled(data: bytes) -> bool:
+    """Return whether a document is a pulled state, whole or damaged, and nothing else of ours."""
+    try:
+        return "resources" in parse_strict(data, require_object=True)
+    except StrictJsonError:
+        return False
+
+
+def check_successor(pulled: StateReader, state: StateReader) -> bool:
+    """Return whether a pulled state differs from the one that it is to replace.
+
+    Raises: StateError when it is of another lineage, older, or as old with other content.
+    """
+    theirs, ours = pulled.meta(), state.meta()
+    if theirs.lineage != ours.lineage:
+        raise _no_successor(f"lineage {theirs.lineage}", f"lineage {ours.lineage}")
+    if theirs.serial < ours.serial:
+        raise _no_successor(f"serial {theirs.serial}", f"serial {ours.serial} or higher")
+    is_other = _lasting(pulled) != _lasting(state)
+    if is_other and theirs.serial == ours.serial:
+        raise _no_successor(
+            f"serial {theirs.serial} with other content", f"a serial above {ours.serial}"
+        )
+    return is_other
+
+
+def _lasting(reader: StateReader) -> dict[str, Any]:
+    """Return all but what each lease and each program changes."""
+    passing = ("fence", "schema_version", "digest")
+    return {name: value for name, value in pull(reader).items() if name not in passing}
+
+
+def _no_successor(found: str, expected: str) -> StateError:
+    return StateError(
+        "the pulled state does not follow on the one that is here",
+        code="plan_stale",
+        found=found,
+        expected=expected,
+        remedy="brewslm state pull shows what is here; to replace it all the same: "
+        "brewslm state push --force FILE",
+    )
+
+
 def _content(body: Mapping[str, Any]) -> Content:
     content = Content(convert(body, Meta))
     for record in convert(body["resources"], list[ResourceRecord]):

@@ -129,6 +129,14 @@ class StateSession(StateReader, Protocol):
         """Append to the history; sequence and previous_digest are filled in by the store."""
         ...
 
+    def restore(self, pulled: StateReader, serial: int) -> Meta:
+        """Put the resources, revisions and promotions of another look, and its lineage, in place of
+        this state's own under a serial that is given.
+
+        The journal and the history of runs stay. The fence is not lower than either was.
+        """
+        ...
+
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease; raises LeaseLostError when it was taken over."""
         ...

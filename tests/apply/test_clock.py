@@ -28,6 +28,7 @@ class MovedClock(SystemClock):
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.case("TIM-01", "TIM-02")
 @pytest.mark.parametrize(
     "days",
     [

@@ -1,6 +1,7 @@
 """An apply does exactly what its plan says, reuses what it may, and keeps what it must."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,22 @@ def test_leaked_gold_row_is_named_before_anything_runs(applied: Bench) -> None:
 def _object(bench: Bench, digest: str) -> Path:
     name = digest.removeprefix("sha256:")
     return next((bench.home / "store" / "objects").rglob(f"*{name[2:]}"))
+
+
+def test_champion_that_cannot_be_laid_out_costs_no_other_work(applied: Bench) -> None:
+    promoted = applied.records()["deployment"].outputs["promoted"]
+    (item,) = applied.artifacts().listing(promoted.digest).values()
+    name = item.digest.removeprefix("sha256:")
+    stored = applied.home / "store" / "objects" / name[:2] / name[2:]
+    stored.chmod(0o600)
+    stored.write_bytes(b"x" * item.size_bytes)
+    shutil.rmtree(applied.home / "models")
+    applied.edit("description: sorts complaints", "description: sorts all complaints")
+    outcome = applied.apply()
+    assert outcome.exit_code is ExitCode.ERROR
+    assert "artifact_corrupt" in [error.code for error in outcome.errors]
+    assert outcome.applied == ["project"]
+    assert outcome.revision == 2
+    assert applied.apply().exit_code is ExitCode.DONE, "training yields the same bytes again"
+    assert applied.promoted() is not None
+    assert not applied.built().plan.has_changes

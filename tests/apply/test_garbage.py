@@ -108,6 +108,7 @@ def test_quarantined_candidate_stays_with_its_evidence(applied: Bench) -> None:
     assert (plan.has_changes, plan.drift) == (False, ())
 
 
+@pytest.mark.case("CRA-09")
 def test_killed_collection_is_taken_back_by_the_next_apply(applied: Bench) -> None:
     loose = _store(applied).put_bytes(b"nobody needs this")
     with applied.lease() as session:

@@ -23,6 +23,7 @@ def _events_of(bench: Bench, code: str) -> list[RunEvent]:
         return reader.run_events(reason_code=code)
 
 
+@pytest.mark.case("CRA-04")
 @pytest.mark.parametrize("code", CODES)
 def test_each_fault_has_its_own_code_everywhere(bench: Bench, code: str) -> None:
     bench.deaths = {0: code}

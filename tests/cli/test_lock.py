@@ -1,6 +1,10 @@
 """The lease from outside: ended by its ID, or taken over from the dead; both are remembered."""
 
+import shutil
 from contextlib import closing
+from pathlib import Path
+
+import pytest
 
 from brewslm.state.records import RunEvent
 from tests.apply.bench import Bench
@@ -13,6 +17,7 @@ def _events_of(bench: Bench, code: str) -> list[RunEvent]:
         return reader.run_events(reason_code=code)
 
 
+@pytest.mark.case("CON-06")
 def test_forced_unlock_is_remembered_with_who_did_it(applied: Bench, run: Run) -> None:
     held = lease()
     with closing(applied.store().acquire(held, NOW)):
@@ -25,6 +30,7 @@ def test_forced_unlock_is_remembered_with_who_did_it(applied: Bench, run: Run) -
     assert "@" in event.actor
 
 
+@pytest.mark.case("CON-03")
 def test_apply_takes_over_from_a_dead_holder_and_says_so(applied: Bench, run: Run) -> None:
     dead = dead_lease()
     abandoned = applied.store().acquire(dead, NOW)
@@ -40,3 +46,34 @@ def test_apply_takes_over_from_a_dead_holder_and_says_so(applied: Bench, run: Ru
 def test_apply_under_a_free_lease_takes_over_from_nobody(applied: Bench, run: Run) -> None:
     assert run("apply", "--auto-approve").code == 0
     assert _events_of(applied, "lease_taken_over") == []
+
+
+@pytest.mark.case("CON-11")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("state", "rm", "export.adapter"),
+        ("state", "mv", "data_source.rows", "data_source.parcels"),
+        ("state", "push", "newer.json"),
+        ("gc", "--delete"),
+        ("rollback", "1", "--auto-approve"),
+        ("rollback", "--release"),
+        ("destroy", "--auto-approve"),
+    ],
+    ids=" ".join,
+)
+def test_no_writer_gets_in_while_another_one_works(
+    applied: Bench, run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before = (tmp_path / "before").resolve()
+    shutil.copytree(applied.root, before, symlinks=True)
+    applied.edit("2.0e-3", "1.0e-3")
+    assert applied.apply().exit_code == 0
+    if words[1] == "push":
+        run("state", "pull", "--out", "newer.json").says(0)
+        shutil.copyfile(before / ".brewslm" / "state.db", applied.home / "state.db")
+    records, link = applied.records(), applied.promoted()
+    with applied.lease():
+        run(*words).says(5, "state_locked", "brewslm force-unlock")
+    assert (applied.records(), applied.promoted()) == (records, link)
+    assert not (applied.home / "backups").exists()

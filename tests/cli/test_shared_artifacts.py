@@ -1,11 +1,13 @@
 """Clones that share artifacts: the second reuses what the first trained, after reading it."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brewslm.artifacts.opening import open_shared_artifacts
+from brewslm.fingerprint import digest_folder
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
@@ -107,6 +109,77 @@ def test_second_clone_with_both_shared_has_nothing_to_make(
     assert second.doors() == []
     assert second.promoted() == first.promoted()
     assert max(item.serial for item in second.records().values()) == serial
+
+
+@pytest.fixture
+def clones(
+    bench: Bench, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Bench, Bench]:
+    """Return two clones of one project that share state and artifacts; the first was applied."""
+    monkeypatch.setenv("STORE_URL", f"{bucket_url}/state")
+    stores = {"state": "secret://STORE_URL", "artifacts": f"{bucket_url}/artifacts"}
+    first = name_stores(bench, **stores)
+    second = name_stores(Bench.make(tmp_path / "second"), **stores)
+    assert first.apply().exit_code == 0
+    return first, second
+
+
+@pytest.mark.case("CON-13")
+def test_second_clone_is_told_what_it_lacks_and_lays_it_out_verified(
+    clones: tuple[Bench, Bench], run: Run
+) -> None:
+    first, second = clones
+    records = first.records()
+    adapter = records["training_plan"].outputs["lora_adapter"].digest
+    planned = run("--chdir", second.root, "plan", "--detailed-exitcode")
+    assert planned.code == 2
+    assert "No changes wanted, 4 drifted. apply would repair them." in planned.out
+    assert planned.out.count("missing; apply lays it out again") == 3
+    assert "promoted/champion" in planned.out
+    done = run("--chdir", second.root, "apply", "--auto-approve")
+    assert done.code == 0
+    assert "Apply: 0 applied, 3 reused" in done.out
+    assert second.records() == records, "nothing was recorded anew"
+    link = second.home / "promoted" / "champion"
+    assert digest_folder(link.resolve()) == adapter
+    for name in ("adapter", "safetensors"):
+        files = records[f"export.{name}"].outputs["files"].digest
+        assert digest_folder(second.home / "exports" / name) == files
+    with closing(second.store().read()) as state:
+        assert state.deployments()[0].digest == adapter
+        assert len(state.deployments()) == 1
+    assert run("--chdir", second.root, "plan", "--detailed-exitcode").code == 0
+
+
+def test_second_clone_lays_out_nothing_that_is_damaged(
+    clones: tuple[Bench, Bench], run: Run
+) -> None:
+    first, second = clones
+    adapter = first.records()["training_plan"].outputs["lora_adapter"]
+    (item,) = first.artifacts().listing(adapter.digest).values()
+    name = item.digest.removeprefix("sha256:")
+    shared: Any = first.artifacts()
+    shared._folder.put(f"objects/{name[:2]}/{name[2:]}", b"x" * item.size_bytes)
+    run("--chdir", second.root, "apply", "--auto-approve").says(1, "artifact_corrupt")
+    assert second.promoted() is None
+
+
+@pytest.mark.case("CON-13")
+def test_plan_of_a_clone_is_stale_once_another_clone_applied(
+    clones: tuple[Bench, Bench], run: Run
+) -> None:
+    first, second = clones
+    second.edit("2.0e-3", "1.0e-3")
+    saved = second.root / "mine.plan.json"
+    run("--chdir", second.root, "plan", "--out", saved).says(0)
+    first.edit("2.0e-3", "5.0e-4")
+    assert first.apply().exit_code == 0
+    promoted = first.promoted()
+    run("--chdir", second.root, "apply", saved).says(4, "plan_stale")
+    with closing(first.store().read()) as state:
+        assert len(state.revisions()) == 2
+    assert first.promoted() == promoted
+    assert second.promoted() is None
 
 
 def test_whole_apply_leaves_a_second_clone_nothing_to_train(

@@ -45,6 +45,7 @@ def _kept(applied: Bench, unwritten: Unwritten) -> Path:
     return applied.home / f"errored-{unwritten.serial}.json"
 
 
+@pytest.mark.case("CRA-11")
 def test_apply_is_refused_and_plan_goes_on(applied: Bench, run: Run, unwritten: Unwritten) -> None:
     path = _kept(applied, unwritten)
     run("apply", "--auto-approve").says(
@@ -53,6 +54,7 @@ def test_apply_is_refused_and_plan_goes_on(applied: Bench, run: Run, unwritten: 
     run("plan").says(0, f"note[errored_state_present]: apply waits for brewslm state push {path}")
 
 
+@pytest.mark.case("CRA-11")
 def test_pushed_record_is_in_the_state_and_the_next_apply_is_let_in(
     applied: Bench, run: Run, unwritten: Unwritten
 ) -> None:

@@ -3,6 +3,7 @@ what it comes to in the end.
 """
 
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -25,7 +26,10 @@ from tests.apply.bench import Bench
 _KEPT = ("training_plan", "eval_pack", "export", "deployment")
 """Kinds whose every output is bytes in the artifact store."""
 
-_VARYING = ("cache/", "store/objects/", "store/produced/", "state.db-")
+_FOUND = re.compile(r"\.[0-9a-f]{16}\.found")
+"""Behind the name of what was set aside."""
+
+_VARYING = ("cache/", "backups/state-", "store/objects/", "store/produced/", "state.db-")
 
 
 def violations(project: Path) -> list[str]:
@@ -59,7 +63,7 @@ def final(project: Path) -> dict[str, Any]:
             "link": bench.promoted(),
             "files": sorted(_files(bench.home)),
             "exports": {
-                folder.name: digest_folder(folder)
+                _FOUND.sub(".found", folder.name): digest_folder(folder)
                 for folder in sorted((bench.home / "exports").iterdir())
             },
         }
@@ -75,7 +79,7 @@ def _files(home: Path) -> Iterator[str]:
     for path in home.rglob("*"):
         name = path.relative_to(home).as_posix()
         if path.is_file() and not name.startswith(_VARYING) and path.suffix != ".pushed":
-            yield name
+            yield _FOUND.sub(".found", name)
 
 
 def _integrity(path: Path) -> Iterator[str]:
@@ -145,7 +149,7 @@ def _references(state: StateReader, artifacts: LocalStore) -> Iterator[str]:
 def _champion(state: StateReader, bench: Bench) -> Iterator[str]:
     deployments = state.deployments()
     artifacts = LocalStore(bench.home / "store")
-    for deployment in deployments:
+    for deployment in deployments[:2]:  # gc keeps the evidence of no more
         verdict = json.loads(artifacts.read_bytes(deployment.evidence_digest))
         if (verdict["verdict"], verdict["candidate_digest"]) != ("PASS", deployment.digest):
             yield f"promotion {deployment.sequence} without passed gates"

@@ -29,7 +29,9 @@ _CODES = {
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
 _STRIDE = {"ENOSPC": 9, "EIO": 17, "EROFS": 17}
-"""One in so many writes fails, beside every commit."""
+"""Of an apply one in so many writes fails, beside every commit."""
+_MOST = 10
+"""Writes that are taken of a shorter command."""
 
 
 @dataclass(frozen=True)
@@ -46,45 +48,46 @@ def _trial(ground: Ground, failure: Failure, launcher: Launcher) -> list[str]:
     copy = ground.project.with_name(f"{failure.error}.{failure.at}.{failure.is_once}")
     shutil.copytree(ground.project, copy, symlinks=True)
     trouble = {"kind": failure.error, "at": failure.at, "is_once": failure.is_once}
-    ending = launcher.apply(copy, trouble=trouble)
+    ending = launcher.call(copy, *ground.command, trouble=trouble)
     found = [] if ending.is_clean() else [f"traceback: {ending.said[-500:]}"]
     told = set(re.findall(r"\[([a-z_]+)\]", ending.said))
     if not told & (_CODES[failure.error] | _ANYWHERE):
         found.append(f"exit {ending.code} without a code: {ending.said[-500:]}")
     found += [f"failed: {item}" for item in violations(copy)]
     for record in copy.glob(".brewslm/errored-*.json"):
-        refused = launcher.apply(copy)
+        refused = launcher.call(copy, *ground.command)
         if (refused.code, "errored_state_present" in refused.err) != (6, True):
             found.append(f"let in while a record waits: {refused.said[-300:]}")
         pushed = launcher.call(copy, "state", "push", str(record))
         if pushed.code != 0:
             found.append(f"not pushed: {pushed.said[-300:]}")
-    ending = launcher.apply(copy)
-    if ending.code != ground.wanted["code"] or not ending.is_clean():
+    ending, come_to = ground.finished(copy, launcher)
+    if come_to["code"] != ground.wanted["code"] or not ending.is_clean():
         found.append(f"not repaired: {ending.said[-500:]}")
     found += [f"repaired: {item}" for item in violations(copy)]
     if not found:
-        come_to = {"code": ending.code, **final(copy)}
         found += [name for name, wanted in ground.wanted.items() if come_to[name] != wanted]
     shutil.rmtree(copy)
     return [f"{failure}: {item}" for item in found]
 
 
+@pytest.mark.case("DSK-01", "DSK-04", "CRA-11")
+@pytest.mark.parametrize("name", ["fresh", "rollback", "gc", "state push"])
 @pytest.mark.parametrize("error", list(_CODES))
 def test_failing_disk_ends_in_a_code_and_a_repaired_one_in_the_work_done(
     error: str,
+    name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    launcher = launchers.get()
-    ground = made_ground("fresh", folder / error, launcher)
-    launchers.put(launcher)
+    ground = swept(partial(made_ground, folder=folder / error), [name], launchers)[0]
     writes = _writes(ground.points)
+    stride = _STRIDE[error] if name == "fresh" else 1 + len(writes) // _MOST
     failures = [
         Failure(error, at, is_once)
         for is_once in (False, True)
-        for at in range(int(is_once), len(writes), _STRIDE[error])
+        for at in range(int(is_once and name == "fresh"), len(writes), stride)
     ]
     commits = [
         Failure(error, at, is_once=True)
@@ -97,7 +100,8 @@ def test_failing_disk_ends_in_a_code_and_a_repaired_one_in_the_work_done(
     ]
     with capsys.disabled():
         print(  # noqa: T201  the count is the result
-            f"\n{error}: {len(writes)} writes, {len(failures)} failures, {len(found)} violations"
+            f"\n{name}, {error}: {len(writes)} writes, {len(failures)} failures, "
+            f"{len(found)} violations"
         )
     assert not found, "\n".join(found)
 
@@ -125,6 +129,7 @@ def _read_only(place: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
+@pytest.mark.case("DSK-02")
 @pytest.mark.parametrize("place", ["", "store", "runs", "exports", "models", "state.db"])
 def test_read_only_place_is_named_and_an_apply_finishes_when_it_is_writable(
     place: str,
@@ -151,6 +156,7 @@ def test_read_only_place_is_named_and_an_apply_finishes_when_it_is_writable(
     assert final(bench.root)["link"] != before["link"]
 
 
+@pytest.mark.case("DSK-05")
 def test_plan_is_made_where_nothing_can_be_written(
     folder: Path, launchers: "SimpleQueue[Launcher]"
 ) -> None:

@@ -16,8 +16,8 @@ from queue import SimpleQueue
 import pytest
 
 from tests.faults.calls import Launcher
-from tests.faults.grounds import GROUNDS, Ground, made_ground
-from tests.faults.invariants import final, violations
+from tests.faults.grounds import APPLIES, COMMANDS, Ground, made_ground
+from tests.faults.invariants import violations
 from tests.faults.sweeping import swept
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,10 @@ _STRIDE = 5
 _RECOVERY = 20
 """Points that every recovery has at least."""
 _LEAST = 150
+_MOST = 40
+"""Points that are taken of a command that has more."""
+_FEW = 24
+"""The same where a whole apply follows each."""
 _TAKES_ALL = os.environ.get("BREWSLM_SWEEP_POINTS") == "all"
 _SYNCS = ("before sync", "after sync")
 
@@ -50,22 +54,21 @@ class Tried:
 
 
 def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
-    """Kill as told in a fresh copy, then apply to the end."""
+    """Kill as told in a fresh copy, then let the command go through."""
     copy = ground.project.with_name(f"{kill.point}.{kill.again}")
     shutil.copytree(ground.project, copy, symlinks=True)
     found: list[str] = []
     killed = 0
     for point in (kill.point, kill.again):
         if point is not None:
-            ending = launcher.apply(copy, trouble={"kind": "kill", "at": point})
+            ending = launcher.call(copy, *ground.command, trouble={"kind": "kill", "at": point})
             killed += ending.code == -signal.SIGKILL
             found += [f"killed: {item}" for item in violations(copy)]
-    ending = launcher.apply(copy)
+    ending, come_to = ground.finished(copy, launcher)
     if not ending.is_clean():
         found.append(ending.said[-500:])
     found += [f"recovered: {item}" for item in violations(copy)]
     if not found:
-        come_to = {"code": ending.code, **final(copy)}
         found += [
             f"{name}: {str(come_to[name])[:300]} instead of {str(wanted)[:300]}"
             for name, wanted in ground.wanted.items()
@@ -76,17 +79,43 @@ def _trial(ground: Ground, kill: Kill, launcher: Launcher) -> Tried:
     return Tried([f"{place}: {item}" for item in found], killed)
 
 
-@pytest.mark.parametrize("name", list(GROUNDS))
-def test_kill_at_any_point_is_recovered_from(
+@pytest.mark.case("CRA-01", "CRA-13")
+@pytest.mark.parametrize("name", list(APPLIES))
+def test_apply_killed_at_any_point_is_recovered_from(
     name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    launcher = launchers.get()
-    ground = made_ground(name, folder, launcher)
-    launchers.put(launcher)
-    kills = _kills(ground, random.Random(_SEED))  # noqa: S311  an order, no secret
+    once, again = _sweep(name, folder, launchers, capsys, _LEAST)
+    assert once + again > _LEAST
+
+
+@pytest.mark.case("CRA-01", "CRA-09")
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_any_writer_killed_at_any_point_is_recovered_from(
+    name: str,
+    folder: Path,
+    launchers: "SimpleQueue[Launcher]",
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    once, _ = _sweep(name, folder, launchers, capsys, _FEW if name == "plan" else _MOST)
+    assert once >= 2
+
+
+def _sweep(
+    name: str,
+    folder: Path,
+    launchers: "SimpleQueue[Launcher]",
+    capsys: pytest.CaptureFixture[str],
+    sample: int,
+) -> tuple[int, int]:
+    """Return how many trials killed a process, and how many of them killed the recovery too.
+
+    sample: the number of points that are taken where there are more.
+    """
+    ground = swept(partial(made_ground, folder=folder), [name], launchers)[0]
+    kills = _kills(ground, sample, random.Random(_SEED))  # noqa: S311  an order, no secret
     tried = swept(partial(_trial, ground), kills, launchers)
     found = [item for trial in tried for item in trial.found]
     once = sum(trial.killed > 0 for trial in tried)
@@ -98,13 +127,13 @@ def test_kill_at_any_point_is_recovered_from(
         )
     assert not found, "\n".join(found)
     assert once == len(tried)
-    assert once + again > _LEAST
+    return once, again
 
 
-def _kills(ground: Ground, chance: random.Random) -> list[Kill]:
+def _kills(ground: Ground, sample: int, chance: random.Random) -> list[Kill]:
     """Return a kill at each point taken and, at a sample of them, one more during the recovery."""
     points = _once(ground)
-    taken = len(points) if _TAKES_ALL else min(len(points), _LEAST)
+    taken = len(points) if _TAKES_ALL else min(len(points), sample)
     once = chance.sample(points, taken)
     again = [
         Kill(point, chance.randrange(max(_RECOVERY, len(ground.points) - point)))

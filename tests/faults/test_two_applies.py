@@ -66,6 +66,7 @@ def _serials(bench: Bench) -> list[tuple[int, int]]:
         return [(item.revision, item.serial) for item in reversed(state.revisions())]
 
 
+@pytest.mark.case("CON-01")
 def test_second_apply_is_told_who_holds_the_lease_and_how_to_get_out(
     folder: Path, launcher: Launcher
 ) -> None:
@@ -86,6 +87,7 @@ def test_second_apply_is_told_who_holds_the_lease_and_how_to_get_out(
     assert violations(bench.root) == []
 
 
+@pytest.mark.case("CON-04")
 def test_fifty_applies_at_once_do_the_work_once(
     folder: Path, launcher: Launcher, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +112,7 @@ def test_fifty_applies_at_once_do_the_work_once(
         print(f"\n{_AT_ONCE} applies at once: exit codes {dict(codes)}")  # noqa: T201
 
 
+@pytest.mark.case("CON-01")
 def test_no_update_of_concurrent_applies_is_lost(
     folder: Path, launchers: "SimpleQueue[Launcher]"
 ) -> None:
@@ -200,11 +203,12 @@ def _everything(bench: Bench) -> dict[str, Any]:
     return {**come_to, "files": counting, **whole}
 
 
+@pytest.mark.case("CON-02")
 def test_holder_that_is_stopped_and_woken_after_a_takeover_writes_nothing(
     folder: Path, launchers: "SimpleQueue[Launcher]", capsys: pytest.CaptureFixture[str]
 ) -> None:
     launcher = launchers.get()
-    ground = made_ground("fresh", folder / "stopped", launcher)
+    ground = made_ground("fresh", launcher, folder / "stopped")
     launchers.put(launcher)
     commits = [index for index, name in enumerate(ground.points) if name == "after commit: state"]
     under_lease = range(commits[0], commits[-3])

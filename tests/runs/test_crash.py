@@ -50,6 +50,7 @@ def test_killed_training_goes_on_from_its_checkpoint(project: Path) -> None:
     assert called(project, "plan", "--detailed-exitcode").returncode == 0
 
 
+@pytest.mark.case("CRA-05")
 def test_interrupt_saves_a_checkpoint_and_exits_130(project: Path) -> None:
     process = begun(project, "apply", "--auto-approve")
     _await_checkpoint(project)
@@ -66,6 +67,7 @@ def test_interrupt_saves_a_checkpoint_and_exits_130(project: Path) -> None:
     assert called(project, "lock", "show").stdout == "The lease is free.\n"
 
 
+@pytest.mark.case("CRA-05")
 def test_second_interrupt_ends_at_once(project: Path) -> None:
     process = begun(project, "apply", "--auto-approve")
     _await_checkpoint(project)

@@ -513,3 +513,68 @@ def _step(session: StateSession, step: str, value: int, number: int) -> None:
             session.end(closed, records=[resource(values={"loss": value})])
     except LeaseLostError:
         return
+
+
+def pulled_state() -> MemoryStore:
+    """A state of serial 2 with a revision and a promotion."""
+    other = MemoryStore()
+    other.create(LINEAGE.replace("0b9f", "1c8e"))
+    with closing(other.acquire(lease(), NOW)) as session:
+        for number in (1, 2):
+            session.begin(operation(f"op-{number}"))
+            session.end(
+                ended(operation(f"op-{number}")),
+                records=[resource(values={"loss": number / 2})],
+                deployment=deployment(digest=DIGEST.replace("0", str(number))),
+            )
+        session.add_revision(revision())
+    return other
+
+
+def test_restored_state_is_the_pulled_one(store: StateStore) -> None:
+    pulled = pulled_state().read()
+    with closing(store.acquire(lease(), NOW)) as session:
+        session.begin(operation("own"))
+        session.end(ended(operation("own")), records=[resource("export.adapter")])
+        session.add_run_event(run_event())
+        meta = session.restore(pulled, 7)
+        assert (meta.lineage, meta.serial) == (pulled.meta().lineage, 7)
+        session.begin(operation("after"))
+        session.end(
+            ended(operation("after")), records=[resource("dataset")], deployment=deployment()
+        )
+        assert session.add_revision(revision()).revision == 2
+    with closing(store.read()) as reader:
+        assert reader.meta().serial == 8
+        assert list(reader.resources()) == ["dataset", "training_plan"]
+        assert reader.resources()["training_plan"] == pulled.resources()["training_plan"]
+        assert reader.revisions()[1:] == pulled.revisions()
+        assert reader.deployments()[1:] == pulled.deployments()
+        assert reader.deployments()[0].sequence == 3
+        assert [item.operation_id for item in reader.operations()] == ["after", "own"]
+        assert len(reader.run_events()) == 1
+        assert reader.lease() is None
+
+
+def test_restored_state_never_lowers_a_fence(store: StateStore) -> None:
+    other = pulled_state()
+    for _ in range(5):
+        other.acquire(lease(), NOW).close()
+    with closing(store.acquire(lease(), NOW)) as session:
+        session.restore(other.read(), 2)
+        assert session.fence == other.read().meta().fence == 6
+        session.renew(SOON, EXPIRY)
+        session.restore(pulled_state().read(), 3)
+        assert session.meta().fence == 6
+    with closing(store.acquire(lease(), NOW)) as session:
+        assert session.fence == 7
+
+
+@pytest.mark.case("CON-02")
+def test_holder_that_was_taken_over_restores_nothing(store: StateStore) -> None:
+    first = store.acquire(lease(), NOW)
+    with closing(store.acquire(lease(), AFTER_EXPIRY)) as second:
+        with pytest.raises(LeaseLostError):
+            first.restore(pulled_state().read(), 5)
+        assert second.meta().lineage == LINEAGE
+    first.release()

@@ -24,6 +24,7 @@ def test_living_holder_is_left_alone_until_expiry() -> None:
     assert may_take_over(lease(), lease(), AFTER_EXPIRY)
 
 
+@pytest.mark.case("TIM-01")
 def test_wall_clock_that_jumps_moves_no_expiry_within_a_boot() -> None:
     held, asking = lease(renewed_boot_s=1000.0), lease(renewed_boot_s=1059.0)
     assert not may_take_over(held, asking, "2026-03-02T10:00:00Z")

@@ -68,6 +68,7 @@ def go(children: list[Any]) -> list[tuple[str, str]]:
 # Processes
 
 
+@pytest.mark.case("CON-04")
 @pytest.mark.parametrize("children", [6, 50])
 def test_processes_that_start_together_get_fences_in_order(
     store: StateStore, bucket_url: str, children: int
@@ -117,6 +118,7 @@ def test_state_is_made_once_by_threads_that_start_together(bucket_url: str) -> N
     assert sorted(outcomes) == ["made"] + ["there is a state already"] * 3
 
 
+@pytest.mark.case("CON-03")
 def test_killed_holder_is_taken_over_and_its_journal_is_there(
     store: StateStore, bucket_url: str
 ) -> None:
@@ -132,6 +134,7 @@ input()
         assert session.operations(only_open=True) == [operation()]
 
 
+@pytest.mark.case("CON-02", "CON-09")
 @pytest.mark.parametrize("moment", ["between writes", "before the commit"])
 def test_stopped_holder_that_wakes_up_writes_nothing(
     store: StateStore, bucket_url: str, moment: str
@@ -186,6 +189,7 @@ def test_holder_that_died_between_lease_and_head_is_taken_over(
             third.begin(operation())
 
 
+@pytest.mark.case("CON-09")
 def test_write_that_meets_a_takeover_is_kept_before_it(store: StateStore, bucket_url: str) -> None:
     other: Any = open_shared_state(bucket_url)
     session: Any = store.acquire(lease(), NOW)
@@ -250,6 +254,7 @@ def life(url: str) -> bytes:
         return pulled_bytes(reader)
 
 
+@pytest.mark.case("CON-07")
 @pytest.mark.parametrize("trouble", ["lose", "fail"])
 def test_no_lost_answer_changes_what_is_written(
     bucket_url: str, object_address: str, trouble: str
@@ -303,6 +308,7 @@ def test_service_that_goes_away_at_any_write_leaves_a_state_that_goes_on(
     assert set(codes) == {"state_write_failed"}
 
 
+@pytest.mark.case("CON-08")
 def test_service_that_ignores_conditions_keeps_no_state(
     bucket_url: str, object_address: str
 ) -> None:
@@ -353,6 +359,7 @@ def test_last_snapshot_of_every_serial_stays(store: StateStore, objects: Any) ->
     assert objects.keys("clock") == objects.keys("probe") == []
 
 
+@pytest.mark.case("CRA-06")
 def test_newer_version_is_refused_and_stays_untouched(store: StateStore, objects: Any) -> None:
     document = json.loads(objects.find("head.json").data)
     objects.put(

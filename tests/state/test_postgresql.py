@@ -67,6 +67,7 @@ def end_connections(admin: Any) -> None:
 # Processes
 
 
+@pytest.mark.case("CON-04")
 @pytest.mark.parametrize("children", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_processes_that_start_together_get_fences_in_order(
     store: StateStore, postgresql_url: str, children: int
@@ -124,6 +125,7 @@ except StateError as error:
     assert sorted(answers) == [("made\n", "")] + [("there is a state already\n", "")] * 3
 
 
+@pytest.mark.case("CON-03")
 def test_killed_holder_is_taken_over_and_its_journal_is_there(
     store: StateStore, postgresql_url: str
 ) -> None:
@@ -139,6 +141,7 @@ input()
         assert session.operations(only_open=True) == [operation()]
 
 
+@pytest.mark.case("CON-02")
 @pytest.mark.parametrize("moment", ["between writes", "inside a write"])
 def test_stopped_holder_that_wakes_up_writes_nothing(
     store: StateStore, postgresql_url: str, moment: str
@@ -236,6 +239,7 @@ class DeafConnection:
         raise psycopg.OperationalError("the connection was lost")
 
 
+@pytest.mark.case("CON-10")
 @pytest.mark.parametrize("is_carried_out", [True, False])
 def test_lost_answer_to_commit_is_asked_for(store: StateStore, is_carried_out: bool) -> None:
     session: Any = store.acquire(lease(), NOW)
@@ -285,6 +289,7 @@ def test_clock_that_is_behind_keeps_the_server_s_time(store: StateStore) -> None
 # Versions and strangers
 
 
+@pytest.mark.case("CRA-06")
 def test_newer_version_is_refused_and_stays_untouched(store: StateStore, admin: Any) -> None:
     admin.execute("UPDATE meta SET schema_version = %s", (SCHEMA_VERSION + 1,))
     for call in (store.read, lambda: store.acquire(lease(), NOW), lambda: store.force_unlock("x")):

@@ -43,6 +43,7 @@ def store() -> MemoryStore:
     return made
 
 
+@pytest.mark.case("CRA-11")
 def test_record_lands_in_the_first_folder_that_takes_it(tmp_path: Path) -> None:
     error = rescued(_unwritten(7), [tmp_path / "gone", tmp_path], _CAUSE)
     path = tmp_path / "errored-7.json"
@@ -53,6 +54,7 @@ def test_record_lands_in_the_first_folder_that_takes_it(tmp_path: Path) -> None:
     assert error.remedy == f"free disk space, then: brewslm state push {path}"
 
 
+@pytest.mark.case("CRA-11")
 def test_without_such_a_folder_it_lands_in_a_private_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +66,7 @@ def test_without_such_a_folder_it_lands_in_a_private_temporary_one(
     assert read_unwritten(path.read_bytes()) == _unwritten()
 
 
+@pytest.mark.case("CRA-11")
 def test_where_nothing_can_be_written_the_error_carries_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

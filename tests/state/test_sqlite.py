@@ -1,5 +1,6 @@
 """The SQLite file: other processes, crashes, damage, full disks, folders without rights."""
 
+import itertools
 import os
 import resource as limits
 import signal
@@ -19,6 +20,7 @@ from brewslm.state.schema import APPLICATION_ID, STEPS
 from brewslm.state.stores import sqlite
 from brewslm.state.stores.sqlite import SqliteStore
 from tests.state.states import (
+    AFTER_EXPIRY,
     LINEAGE,
     NOW,
     SOON,
@@ -174,6 +176,7 @@ session.release()
         assert session.fence == 2
 
 
+@pytest.mark.case("CON-04")
 def test_processes_that_start_together_get_fences_in_order(path: Path) -> None:
     program = (
         HEAD
@@ -206,6 +209,7 @@ session.release()
     assert [item.fence for item in found["operations"]] == [4, 3, 2, 1]
 
 
+@pytest.mark.case("CON-03")
 def test_killed_holder_is_taken_over_and_its_journal_is_there(path: Path) -> None:
     kill_when_ready(
         start(
@@ -281,6 +285,7 @@ store.create("lineage")
     fill(path)
 
 
+@pytest.mark.case("CON-02")
 def test_stopped_holder_that_wakes_up_writes_nothing(path: Path) -> None:
     child = start(
         HEAD
@@ -310,6 +315,7 @@ session.release()
 # Versions
 
 
+@pytest.mark.case("CRA-06")
 def test_newer_version_is_refused_and_stays_untouched(path: Path) -> None:
     fill(path)
     change(path, "UPDATE meta SET schema_version = ?", SCHEMA_VERSION + 1)
@@ -352,6 +358,7 @@ def test_older_version_is_migrated_and_a_copy_kept(
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.case("CRA-08")
 def test_failed_migration_leaves_the_state_as_it_was(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +373,63 @@ def test_failed_migration_leaves_the_state_as_it_was(
         SqliteStore(path).acquire(lease(), NOW)
     assert backup.name in caught.value.remedy
     assert content(path) == before == content(backup)
+
+
+@pytest.mark.slow
+@pytest.mark.case("CRA-08")
+def test_kill_at_any_step_of_a_migration_leaves_the_old_or_the_new_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        HEAD
+        + """
+import os, signal
+from brewslm import durability
+from brewslm.state.records import SCHEMA_VERSION
+from brewslm.state.schema import STEPS
+
+seen = 0
+
+def watch(step, what, is_taken):
+    global seen
+    if seen == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    seen += 1
+
+STEPS[SCHEMA_VERSION - 1] = lambda connection: connection.execute("CREATE TABLE added (one)")
+durability.watcher = watch
+store.acquire(lease(), NOW).release()
+"""
+    )
+    monkeypatch.setitem(
+        STEPS,
+        SCHEMA_VERSION - 1,
+        lambda connection: connection.execute("CREATE TABLE added (one)"),
+    )
+    versions = []
+    for point in itertools.count():
+        path = tmp_path / str(point) / ".brewslm" / "state.db"
+        SqliteStore(path).create(LINEAGE)
+        backup = older(path)
+        before = content(path)["resources"]
+        child = start(program, path, str(point))
+        _, errors = child.communicate()
+        assert errors == ""
+        found = content(path)
+        assert found["resources"] == before
+        versions.append(found["meta"].schema_version)
+        if versions[-1] == SCHEMA_VERSION:
+            assert content(backup)["resources"] == before
+            assert content(backup)["meta"].schema_version == SCHEMA_VERSION - 1
+        with closing(SqliteStore(path).acquire(lease(), AFTER_EXPIRY)) as session:
+            assert session.meta().schema_version == SCHEMA_VERSION
+        assert content(path)["resources"] == before
+        assert content(backup)["resources"] == before
+        if child.returncode == 0:
+            break
+    assert versions == sorted(versions)
+    assert set(versions) == {SCHEMA_VERSION - 1, SCHEMA_VERSION}
+    assert len(versions) > 8
 
 
 # Damage
@@ -383,6 +447,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.case("CRA-06")
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
 def test_damaged_file_is_refused_and_never_overwritten(path: Path, damage: str) -> None:
     fill(path)
@@ -406,6 +471,7 @@ def test_reading_a_damaged_file_ends_in_a_coded_error(path: Path, damage: str) -
     assert caught.value.code == "state_corrupt"
 
 
+@pytest.mark.case("CRA-06")
 def test_flipped_bits_give_the_content_or_a_coded_error(path: Path) -> None:
     fill(path)
     data, addresses = path.read_bytes(), set(content(path)["resources"])
@@ -437,6 +503,7 @@ def test_missing_meta_row_is_damage(path: Path) -> None:
         assert caught.value.code == "state_corrupt"
 
 
+@pytest.mark.case("CRA-02")
 def test_log_cut_at_any_page_gives_an_older_state(path: Path, tmp_path: Path) -> None:
     store = SqliteStore(path)
     with closing(store.acquire(lease(expires_at=NOW), NOW)) as session:
@@ -466,6 +533,7 @@ def test_the_file_is_marked_as_ours(path: Path) -> None:
 # Disk and permissions
 
 
+@pytest.mark.case("DSK-03")
 def test_full_disk_keeps_the_state_and_a_retry_works(path: Path) -> None:
     fill(path)
     before = content(path)

@@ -25,6 +25,7 @@ from brewslm.state.records import (
     RunEvent,
 )
 from brewslm.state.run_events import chained, check_event
+from brewslm.state.store import StateReader
 
 R = TypeVar("R", bound=Struct)
 
@@ -349,6 +350,32 @@ class SqlSession(SqlReader):
         with self._writing() as database:
             return append_event(database, event)
 
+    def restore(self, pulled: StateReader, serial: int) -> Meta:
+        """Put what another look shows in place of this state's own."""
+        with self._writing() as database:
+            for table in ("resources", "revisions", "deployments"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608  own words
+            for record in pulled.resources().values():
+                database.execute(
+                    "INSERT INTO resources VALUES (?, ?, ?)",
+                    (record.address, to_text(record), record.serial),
+                )
+            for revision in reversed(pulled.revisions()):
+                database.execute(
+                    "INSERT INTO revisions VALUES (?, ?)", (revision.revision, to_text(revision))
+                )
+            for deployment in reversed(pulled.deployments()):
+                _insert_deployment(database, deployment)
+            meta = pulled.meta()
+            lease = replace(self._held, fence=max(self.fence, meta.fence))
+            database.execute(
+                "UPDATE meta SET lineage = ?, serial = ?, fence = ?",
+                (meta.lineage, serial, lease.fence),
+            )
+            database.execute("UPDATE lease SET document = ?", (to_text(lease),))
+            self._held = lease
+            return self.meta()
+
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         with self._writing() as database:
@@ -381,11 +408,7 @@ class SqlSession(SqlReader):
             "SELECT COALESCE(MAX(sequence), 0) FROM deployments WHERE alias = ?",
             (deployment.alias,),
         ).fetchone()
-        filled = replace(deployment, sequence=int(row[0]) + 1)
-        database.execute(
-            "INSERT INTO deployments (alias, sequence, document) VALUES (?, ?, ?)",
-            (filled.alias, filled.sequence, to_text(filled)),
-        )
+        _insert_deployment(database, replace(deployment, sequence=int(row[0]) + 1))
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._lock:
@@ -402,3 +425,10 @@ class SqlSession(SqlReader):
                 if held is None or held.fence != self.fence or current != self.fence:
                     raise faults.lease_lost(current, self.fence)
                 yield self._database
+
+
+def _insert_deployment(database: Database, deployment: DeploymentRecord) -> None:
+    database.execute(
+        "INSERT INTO deployments (alias, sequence, document) VALUES (?, ?, ?)",
+        (deployment.alias, deployment.sequence, to_text(deployment)),
+    )

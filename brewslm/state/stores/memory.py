@@ -28,6 +28,7 @@ from brewslm.state.records import (
     RunEvent,
 )
 from brewslm.state.run_events import chained, check_event
+from brewslm.state.store import StateReader
 
 R = TypeVar("R", bound=Struct)
 
@@ -317,6 +318,24 @@ class MemorySession(MemoryReader):
         """Append to the history."""
         with self._writing() as content:
             return append_event(content, event)
+
+    def restore(self, pulled: StateReader, serial: int) -> Meta:
+        """Put what another look shows in place of this state's own."""
+        with self._writing() as content:
+            meta = pulled.meta()
+            lease = replace(self._held, fence=max(self.fence, meta.fence))
+            content.meta = replace(
+                content.meta, lineage=meta.lineage, serial=serial, fence=lease.fence
+            )
+            content.lease = to_text(lease)
+            content.resources = {
+                record.address: (to_text(record), record.serial)
+                for record in pulled.resources().values()
+            }
+            content.revisions = [to_text(item) for item in reversed(pulled.revisions())]
+            content.deployments = [to_text(item) for item in reversed(pulled.deployments())]
+            self._held = lease
+            return content.meta
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
