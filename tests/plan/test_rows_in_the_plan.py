@@ -83,3 +83,18 @@ def test_what_is_wrong_with_a_source_stands_at_its_field(
     assert found.field == f"spec.data_sources[0].{field}"
     text = (bench.root / "brewslm.yaml").read_text().splitlines()
     assert text[found.place.line - 1][found.place.column - 1 :].startswith(field)
+
+
+def test_no_row_left_is_told_and_nothing_is_judged(applied: Bench) -> None:
+    applied.edit("dataset: {", "dataset: {cleaning: {max_chars: 1}, ")
+    plan = applied.built().plan
+    codes = {item["code"] for item in plan.findings if item["severity"] == "error"}
+    assert codes == {"NO_TRAIN_ROWS", "REJECT_RATE_EXCEEDED", "SPLIT_EMPTY"}
+    assert not plan.is_applyable
+
+
+def test_task_that_found_columns_cannot_serve_is_told(bench: Bench) -> None:
+    bench.edit("  dataset:", "  adapters: [{name: any, task_profile: qa}]\n  dataset:")
+    findings = [item for item in bench.built().plan.findings if item["severity"] == "error"]
+    assert [item["code"] for item in findings] == ["MAPPER_OPTION"]
+    assert findings[0]["expected"] == "classification"
