@@ -238,6 +238,8 @@ def test_any_part_of_the_valid_fields_loads_and_comes_back(
     manifest = load_manifest(tmp_path)
     effective = manifest.effective
     assert effective["eval_pack"].pop("pack") is None
+    policy = effective["workflow"]["gate_policy"]
+    assert effective["eval_pack"].pop("on_inconclusive") == policy["on_inconclusive"]
     typed = ManifestFile.model_validate(document, strict=False)
     for section in set(sections) - {"training_plan", "domain", "export"}:
         assert effective[section] == spec_values(getattr(typed.spec, section))
