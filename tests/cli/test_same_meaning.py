@@ -55,7 +55,9 @@ _FORMS: dict[str, Callable[[str], str]] = {
     "no last line end": lambda text: text.removesuffix("\n"),
     "byte order mark": lambda text: "\ufeff" + text,
     "comments": _commented,
-    "other blanks": lambda text: text.replace(": {", ":    {").replace("{", "{ ").replace("}", " }"),
+    "other blanks": lambda text: (
+        text.replace(": {", ":    {").replace("{", "{ ").replace("}", " }")
+    ),
     "flow": lambda text: json.dumps(_read(text)),
     "flow over many lines": lambda text: json.dumps(_read(text), indent=3),
     "block": lambda text: _dumped(_read(text), default_flow_style=False),
@@ -109,7 +111,9 @@ def test_an_alias_says_what_the_word_says(applied: Bench, run: Run, doubles: Dou
     ("written", "turned"),
     [
         ("gates: [{metric_id: accuracy, threshold: 0.5}, {metric_id: macro_f1, threshold: 0.5}]",)
-        + ("gates: [{metric_id: macro_f1, threshold: 0.5}, {metric_id: accuracy, threshold: 0.5}]",),
+        + (
+            "gates: [{metric_id: macro_f1, threshold: 0.5}, {metric_id: accuracy, threshold: 0.5}]",
+        ),
         ("eval_types: [accuracy, macro_f1]", "eval_types: [macro_f1, accuracy]"),
         ("datasets: [gold_test, gold_dev]", "datasets: [gold_dev, gold_test]"),
     ],
