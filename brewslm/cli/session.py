@@ -14,6 +14,7 @@ from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.opening import open_shared_artifacts
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.cli.backend import backend_url
+from brewslm.cli.redaction import Redact, redaction
 from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
@@ -58,6 +59,11 @@ class Session(Struct, frozen=True):
         """Where records are put that the state could not take, the first one first."""
         named = self.environment.get("BREWSLM_RESCUE_DIR")
         return [self.home, *([Path(named).absolute()] if named else [])]
+
+    @property
+    def redact(self) -> Redact:
+        """What takes the values of secrets out of a text."""
+        return redaction(self.root, self.manifest, self.environment)
 
     def store(self) -> StateStore:
         """Return the project's state store, which need not exist yet.

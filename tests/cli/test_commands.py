@@ -24,6 +24,7 @@ _SHARED = {
     "main",
     "planning",
     "provenance",
+    "redaction",
     "reviewing",
     "selecting",
     "session",

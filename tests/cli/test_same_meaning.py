@@ -107,13 +107,14 @@ def test_an_alias_says_what_the_word_says(applied: Bench, run: Run, doubles: Dou
     assert doubles.doors == []
 
 
+_ACCURACY = "{metric_id: accuracy, threshold: 0.5}"
+_MACRO_F1 = "{metric_id: macro_f1, threshold: 0.5}"
+
+
 @pytest.mark.parametrize(
     ("written", "turned"),
     [
-        ("gates: [{metric_id: accuracy, threshold: 0.5}, {metric_id: macro_f1, threshold: 0.5}]",)
-        + (
-            "gates: [{metric_id: macro_f1, threshold: 0.5}, {metric_id: accuracy, threshold: 0.5}]",
-        ),
+        (f"gates: [{_ACCURACY}, {_MACRO_F1}]", f"gates: [{_MACRO_F1}, {_ACCURACY}]"),
         ("eval_types: [accuracy, macro_f1]", "eval_types: [macro_f1, accuracy]"),
         ("datasets: [gold_test, gold_dev]", "datasets: [gold_dev, gold_test]"),
     ],
