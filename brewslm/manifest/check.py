@@ -113,6 +113,7 @@ def _names(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 gate.name,
             )
         seen_gates.add(folded)
+        yield from _odd_characters(gate.name, path, say)
     yield from _odd_characters(file.metadata.name, ("metadata", "name"), say)
 
 
