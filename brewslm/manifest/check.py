@@ -164,6 +164,9 @@ def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Ite
                 "add sha256: DIGEST",
             )
         return
+    if scheme == "file" and (outside := list(_relative(rest, path, say))):
+        yield from outside
+        return
     if not colon or scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)
         yield say(
