@@ -71,6 +71,7 @@ class Session(Struct, frozen=True):
         Raises: ManifestError, StateError, RefusedError, MissingExtraError when the manifest names a
         shared store that cannot be used here.
         """
+        self._refuse_links()
         own = SqliteStore(self.home / "state.db")
         url = self._shared("state")
         if url is None:
@@ -109,12 +110,21 @@ class Session(Struct, frozen=True):
         return url
 
     def make_home(self) -> Path:
-        """Make sure that .brewslm exists, private and ignored by git; return it."""
+        """Make sure that .brewslm exists, private and ignored by git; return it.
+
+        Raises: StateError when it, or what is kept in it, is a link to somewhere else.
+        """
+        self._refuse_links()
         make_private_folder(self.home)
         ignore = self.home / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, _IGNORE_ALL, mode=0o644)
         return self.home
+
+    def _refuse_links(self) -> None:
+        for place in (self.home, self.home / "state.db", self.home / "store"):
+            if place.is_symlink():
+                raise _linked(place.relative_to(self.root))
 
     def say(self, text: str) -> None:
         """Write a line of talk."""
@@ -143,4 +153,14 @@ def _backend_changed() -> StateError:
             "delete the line backend.state; or, to leave the project's own state behind: "
             "mv .brewslm/state.db .brewslm/state.db.left"
         ),
+    )
+
+
+def _linked(place: Path) -> StateError:
+    return StateError(
+        f"{place} is a link, and nothing is written through it",
+        code="system_config_invalid",
+        found="a link",
+        expected="a folder or file of the project's own",
+        remedy=f"put what it names in its place: rm {place}, then move the real one there",
     )
