@@ -26,7 +26,6 @@ from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action, Drift
 from brewslm.plan.identity import resource_facts
 from brewslm.plan.moves import renamed
-from brewslm.plan.placed import EXPORTS
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
@@ -147,8 +146,7 @@ class _Walk:
         done = carry_out(desk, action, begun, self._looks(begun))
         if action.target == "export":
             if any(item.kind == "changed" for item in self._drift_of(action)):
-                kept = self._records[action.address].outputs["files"]
-                repair.set_aside_other(desk.home / EXPORTS / action.name, kept, holding)
+                repair.set_aside_edited(desk, action.name, holding)
             promotion.place_export(desk, action.name, done.outputs["files"], holding)
         return done
 

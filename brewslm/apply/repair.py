@@ -29,7 +29,7 @@ def put_back(desk: Desk, action: Action, record: ResourceRecord, holding: Holdin
     Raises: ArtifactError when the kept bytes are gone or damaged, LeaseLostError.
     """
     if record.kind == "export":
-        set_aside_other(desk.home / EXPORTS / action.name, record.outputs["files"], holding)
+        set_aside_edited(desk, action.name, holding)
         promotion.place_export(desk, action.name, record.outputs["files"], holding)
     else:
         promoted = record.outputs["promoted"]
@@ -58,6 +58,21 @@ def set_aside_other(folder: Path, output: Output, holding: Holding) -> None:
         move(folder, temporary_name(folder, "found"))
 
 
+def set_aside_edited(desk: Desk, format_name: str, holding: Holding) -> None:
+    """Move an export's folder out of the way if it holds what is kept nowhere else, such as an
+    edit; what an apply laid out before it was killed is kept, and simply replaced.
+
+    Raises: LeaseLostError.
+    """
+    folder = desk.home / EXPORTS / format_name
+    digest = _digest(folder)
+    if digest is not None and desk.artifacts.is_present(Output(digest, 0, is_folder=True)):
+        return
+    if folder.exists() or folder.is_symlink():
+        with holding():
+            move(folder, temporary_name(folder, "found"))
+
+
 def set_aside_damage(artifacts: ArtifactStore, output: Output) -> None:
     """Move every kept object of an output that is not what its digest says out of the way."""
     digests = [output.digest]
@@ -76,7 +91,12 @@ def set_aside_damage(artifacts: ArtifactStore, output: Output) -> None:
 
 
 def _is_same(folder: Path, output: Output) -> bool:
+    return _digest(folder) == output.digest
+
+
+def _digest(folder: Path) -> str | None:
+    """Return the digest of a folder, None where there is none or it cannot be read."""
     try:
-        return not folder.is_symlink() and digest_folder(folder) == output.digest
+        return None if folder.is_symlink() else digest_folder(folder)
     except (OSError, ValueError):
-        return False
+        return None

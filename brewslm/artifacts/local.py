@@ -6,7 +6,6 @@ are not complete yet. Nothing is ever written in place, and no link is followed 
 """
 
 import errno
-import hashlib
 import os
 import secrets
 import stat
@@ -15,29 +14,17 @@ from io import BufferedReader
 from pathlib import Path
 
 from brewslm.artifacts import faults
-from brewslm.artifacts.documents import (
-    hex_of,
-    listing_from,
-    produced_bytes,
-    produced_from,
-)
-from brewslm.artifacts.laying import lay
+from brewslm.artifacts.content import ContentStore
+from brewslm.artifacts.copying import copy_pieces, opened_regular, pieces_of
+from brewslm.artifacts.documents import hex_of, produced_bytes
 from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.durability import Step, durable
-from brewslm.errors import ArtifactError
-from brewslm.files import (
-    make_private_folder,
-    move,
-    sync_folder,
-    write_atomic,
-)
-from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
-
-_CHUNK_BYTES = 1 << 20
+from brewslm.files import make_private_folder, move, sync_folder, write_atomic
+from brewslm.fingerprint import digest_bytes
 
 
-class LocalStore:
+class LocalStore(ContentStore):
     """Artifacts below one folder, which is made when something is first kept."""
 
     def __init__(self, root: Path) -> None:
@@ -45,55 +32,6 @@ class LocalStore:
         self._root = root
 
     # Reading
-
-    def is_present(self, output: Output) -> bool:
-        """Return whether everything is there with the right size; reads listings only."""
-        if not output.is_folder:
-            return self._has_size(output.digest, output.size_bytes)
-        try:
-            files = self.listing(output.digest)
-        except ArtifactError:
-            return False
-        return all(self._has_size(item.digest, item.size_bytes) for item in files.values())
-
-    def verify(self, output: Output) -> None:
-        """Read everything and compare digests.
-
-        Raises: ArtifactError.
-        """
-        if not output.is_folder:
-            self._check_object(output.digest)
-            return
-        for item in self.listing(output.digest).values():
-            self._check_object(item.digest)
-
-    def read_bytes(self, digest: str) -> bytes:
-        """Return the verified bytes of a file object.
-
-        Raises: ArtifactError.
-        """
-        with self._opened(digest) as stream:
-            data = stream.read()
-        if digest_bytes(data) != digest:
-            raise faults.corrupt(digest, digest_bytes(data))
-        return data
-
-    def listing(self, digest: str) -> dict[str, Output]:
-        """Return the files of a folder object by relative path.
-
-        Raises: ArtifactError.
-        """
-        return listing_from(digest, self.read_bytes(digest))
-
-    def find_produced(self, fingerprint: str) -> Produced | None:
-        """Return what the fingerprint yielded before; a damaged memory is none."""
-        return self._remembered(f"{hex_of(fingerprint)}.json")
-
-    def all_produced(self, kind: str) -> list[Produced]:
-        """Return everything remembered about a kind, sorted by fingerprint."""
-        names = sorted(path.name for path in (self._root / "produced").glob("*.json"))
-        found = map(self._remembered, names)
-        return [item for item in found if item is not None and item.kind == kind]
 
     def stored(self) -> list[Stored]:
         """Return every object that is kept, sorted by digest."""
@@ -137,27 +75,6 @@ class LocalStore:
         finally:
             temporary.unlink(missing_ok=True)
         return Output(digest, size_bytes)
-
-    def put_folder(self, folder: Path) -> Output:
-        """Keep copies of all regular files below a folder and their listing.
-
-        Raises: ValueError for links, ArtifactError when a file changes while it is kept.
-        """
-        listing = listing_of(folder)
-        for name, entry in listing.items():
-            kept = self.put_file(folder / name)
-            if kept.digest != entry["digest"]:
-                raise faults.corrupt(str(entry["digest"]), f"{name} changed while it was kept")
-        data = canonical_json(listing)
-        size_bytes = sum(int(entry["size_bytes"]) for entry in listing.values())
-        return Output(self.put_bytes(data).digest, size_bytes, is_folder=True)
-
-    def materialise(self, output: Output, target: Path) -> Path:
-        """Lay verified bytes at `target`, which is whole or absent at any time.
-
-        Raises: ArtifactError, FileExistsError when the target is there already.
-        """
-        return lay(output, target, self.listing, self._lay)
 
     def set_aside(self, digest: str) -> None:
         """Move a corrupt object out of the way."""
@@ -232,26 +149,26 @@ class LocalStore:
                 raise faults.linked(part.name)
         return make_private_folder(folder)
 
-    def _has_size(self, digest: str, size_bytes: int) -> bool:
+    def _has_size(self, output: Output) -> bool:
         try:
-            found = self._object(digest).lstat()
+            found = self._object(output.digest).lstat()
         except OSError:
             return False
-        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
+        return stat.S_ISREG(found.st_mode) and found.st_size == output.size_bytes
 
-    def _is_whole(self, digest: str) -> bool:
-        """Whether the object is there and is what its digest says."""
-        try:
-            self._check_object(digest)
-        except ArtifactError:
-            return False
-        return True
-
-    def _check_object(self, digest: str) -> None:
+    def _pieces(self, digest: str) -> Iterator[bytes]:
         with self._opened(digest) as stream:
-            found = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-        if found != digest:
-            raise faults.corrupt(digest, found)
+            yield from pieces_of(stream)
+
+    def _memory_names(self) -> Iterable[str]:
+        return [path.name for path in (self._root / "produced").glob("*.json")]
+
+    def _memory(self, name: str) -> bytes | None:
+        try:
+            with opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
+                return stream.read()
+        except (OSError, ValueError):
+            return None
 
     def _opened(self, digest: str) -> BufferedReader:
         """Open an object for reading; what is no regular file counts as corrupt."""
@@ -266,51 +183,3 @@ class LocalStore:
             if error.errno == errno.ELOOP:
                 raise faults.corrupt(digest, "a link") from error
             raise faults.unreadable(digest, error) from error
-
-    def _lay(self, digest: str, target: Path) -> None:
-        with self._opened(digest) as stream:
-            found, _ = copy_pieces(pieces_of(stream), target)
-        if found != digest:
-            raise faults.corrupt(digest, found)
-
-    def _remembered(self, name: str) -> Produced | None:
-        try:
-            with opened_regular(self._root / "produced" / name, os.O_NOFOLLOW) as stream:
-                produced = produced_from(stream.read())
-        except (OSError, ValueError):
-            return None
-        return produced if name == f"{hex_of(produced.fingerprint)}.json" else None
-
-
-def opened_regular(path: Path, flags: int = 0) -> BufferedReader:
-    """Open a regular file without ever waiting for a pipe or a device.
-
-    Raises: ValueError for anything else, OSError.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path.name} is no regular file")
-    return os.fdopen(descriptor, "rb")
-
-
-def pieces_of(stream: BufferedReader) -> Iterator[bytes]:
-    """Yield the bytes of a stream."""
-    while chunk := stream.read(_CHUNK_BYTES):
-        yield chunk
-
-
-def copy_pieces(pieces: Iterable[bytes], target: Path) -> tuple[str, int]:
-    """Write bytes durably into a new file and return their digest and number."""
-    sha256, size_bytes = hashlib.sha256(), 0
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
-        with durable(Step.WRITE, target):
-            for piece in pieces:
-                sha256.update(piece)
-                size_bytes += len(piece)
-                copy.write(piece)
-            copy.flush()
-        with durable(Step.SYNC, target):
-            os.fsync(copy.fileno())
-    return f"sha256:{sha256.hexdigest()}", size_bytes

@@ -5,31 +5,32 @@ upload is whole or absent by itself; one that finds the object there reads it an
 a corrupt one.
 """
 
-import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from typing import TypeVar
 
 from brewslm.artifacts import faults
-from brewslm.artifacts.documents import hex_of, listing_from, produced_bytes, produced_from
-from brewslm.artifacts.laying import lay
-from brewslm.artifacts.local import copy_pieces, opened_regular, pieces_of
+from brewslm.artifacts.content import ContentStore
+from brewslm.artifacts.copying import copy_pieces, opened_regular, pieces_of
+from brewslm.artifacts.documents import hex_of, produced_bytes
 from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
-from brewslm.errors import ArtifactError
-from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
+from brewslm.fingerprint import digest_bytes
 from brewslm.objects import ObjectFolder
 
 _OBJECT = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{62}")
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 _AT_ONCE = 16
 """Requests under way at a time where many small objects are looked at."""
 
 
-class ObjectArtifacts:
+class ObjectArtifacts(ContentStore):
     """Artifacts below one URL; every call raises UnreachableError when nobody answers there."""
 
     def __init__(self, url: str) -> None:
@@ -37,55 +38,6 @@ class ObjectArtifacts:
         self._folder = ObjectFolder(url)
 
     # Reading
-
-    def is_present(self, output: Output) -> bool:
-        """Return whether everything is there with the right size; reads listings only."""
-        if not output.is_folder:
-            return self._has_size(output)
-        try:
-            files = self.listing(output.digest)
-        except ArtifactError:
-            return False
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return all(pool.map(self._has_size, files.values()))
-
-    def verify(self, output: Output) -> None:
-        """Read everything and compare digests.
-
-        Raises: ArtifactError.
-        """
-        if not output.is_folder:
-            self._check_object(output.digest)
-            return
-        for item in self.listing(output.digest).values():
-            self._check_object(item.digest)
-
-    def read_bytes(self, digest: str) -> bytes:
-        """Return the verified bytes of a file object.
-
-        Raises: ArtifactError.
-        """
-        data = b"".join(self._pieces(digest))
-        if digest_bytes(data) != digest:
-            raise faults.corrupt(digest, digest_bytes(data))
-        return data
-
-    def listing(self, digest: str) -> dict[str, Output]:
-        """Return the files of a folder object by relative path.
-
-        Raises: ArtifactError.
-        """
-        return listing_from(digest, self.read_bytes(digest))
-
-    def find_produced(self, fingerprint: str) -> Produced | None:
-        """Return what the fingerprint yielded before; a damaged memory is none."""
-        return self._remembered(f"produced/{hex_of(fingerprint)}.json")
-
-    def all_produced(self, kind: str) -> list[Produced]:
-        """Return everything remembered about a kind, sorted by fingerprint."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = list(pool.map(self._remembered, self._folder.keys("produced")))
-        return [item for item in found if item is not None and item.kind == kind]
 
     def stored(self) -> list[Stored]:
         """Return every object that is kept, sorted by digest."""
@@ -121,25 +73,6 @@ class ObjectArtifacts:
                 raise faults.corrupt(output.digest, "another size than what was sent")
         return output
 
-    def put_folder(self, folder: Path) -> Output:
-        """Keep copies of all regular files below a folder and their listing.
-
-        Raises: ValueError for links, ArtifactError when a file changes while it is kept.
-        """
-        listing = listing_of(folder)
-        for name, entry in listing.items():
-            if self.put_file(folder / name).digest != entry["digest"]:
-                raise faults.corrupt(str(entry["digest"]), f"{name} changed while it was kept")
-        size_bytes = sum(int(entry["size_bytes"]) for entry in listing.values())
-        return Output(self.put_bytes(canonical_json(listing)).digest, size_bytes, is_folder=True)
-
-    def materialise(self, output: Output, target: Path) -> Path:
-        """Lay verified bytes at `target`, which is whole or absent at any time.
-
-        Raises: ArtifactError, FileExistsError when the target is there already.
-        """
-        return lay(output, target, self.listing, self._lay)
-
     def set_aside(self, digest: str) -> None:
         """Move a corrupt object out of the way."""
         self._folder.move(_key(digest), f"aside/{hex_of(digest)}.{token_hex(4)}")
@@ -173,42 +106,22 @@ class ObjectArtifacts:
     def _has_size(self, output: Output) -> bool:
         return self._folder.find_size(_key(output.digest)) == output.size_bytes
 
-    def _is_whole(self, digest: str) -> bool:
-        """Whether the object is there and is what its digest says."""
-        try:
-            self._check_object(digest)
-        except ArtifactError:
-            return False
-        return True
-
-    def _check_object(self, digest: str) -> None:
-        sha256 = hashlib.sha256()
-        for piece in self._pieces(digest):
-            sha256.update(piece)
-        found = f"sha256:{sha256.hexdigest()}"
-        if found != digest:
-            raise faults.corrupt(digest, found)
-
     def _pieces(self, digest: str) -> Iterator[bytes]:
         pieces = self._folder.chunks(_key(digest))
         if pieces is None:
             raise faults.missing(digest)
         return pieces
 
-    def _lay(self, digest: str, target: Path) -> None:
-        found, _ = copy_pieces(self._pieces(digest), target)
-        if found != digest:
-            raise faults.corrupt(digest, found)
+    def _memory_names(self) -> Iterable[str]:
+        return [key.partition("/")[2] for key in self._folder.keys("produced")]
 
-    def _remembered(self, key: str) -> Produced | None:
-        found = self._folder.find(key)
-        try:
-            produced = produced_from(found.data) if found is not None else None
-        except ValueError:
-            return None
-        if produced is None or key != f"produced/{hex_of(produced.fingerprint)}.json":
-            return None
-        return produced
+    def _memory(self, name: str) -> bytes | None:
+        found = self._folder.find(f"produced/{name}")
+        return None if found is None else found.data
+
+    def _mapped(self, look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterable[_Found]:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(look, items))
 
 
 def _key(digest: str) -> str:
