@@ -140,9 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("\nInterrupted. Nothing was done.\n")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.DONE)
+    except (BrokenPipeError, SystemExit):  # click exits by itself where a pipe is closed
+        return _ended_by_reader()
     except OSError as error:
         if not is_refused_write(error):
             return _internal_error(error, call)
@@ -171,6 +170,12 @@ def _globals_first(arguments: list[str]) -> list[str]:
             rest.append(item)
         index += 1
     return front + rest
+
+
+def _ended_by_reader() -> int:
+    """Write the rest nowhere, since nobody reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return int(ExitCode.DONE)
 
 
 def _internal_error(error: Exception, call: _Call) -> int:

@@ -200,6 +200,7 @@ _CORPUS: list[tuple[Callable[[Bench], None], int, str]] = [
 ]
 
 
+@pytest.mark.case("UNT-02", "UNT-09")
 @pytest.mark.parametrize(
     ("made", "code", "said"), _CORPUS, ids=[item[0].__name__ for item in _CORPUS]
 )

@@ -1,6 +1,7 @@
 """Words from outside are shown as what they are: on one line, as escapes, never obeyed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -195,3 +196,37 @@ def test_any_terminal_gets_all_words(environment: dict[str, str], applied: Bench
     text = made.stdout.decode(environment.get("PYTHONIOENCODING", "utf-8"))
     assert "complaints" in text
     assert "宽" in text or "\\u5bbd" in text
+
+
+@pytest.mark.case("RND-08")
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize("flag", ["--out", "--markdown", "--json-into"])
+def test_a_file_that_cannot_be_written_is_told(flag: str, run: Run) -> None:
+    answer = run("plan", flag, "nowhere/a.json")
+    answer.says(1, "output_unwritable", "nowhere/a.json cannot be written")
+
+
+@pytest.mark.case("RND-08")
+@pytest.mark.parametrize(
+    ("sink", "code", "said"), [("closed", 0, ""), ("/dev/full", 1, "disk_full")]
+)
+def test_an_end_that_takes_nothing_ends_the_call(
+    sink: str, code: int, said: str, bench: Bench
+) -> None:
+    if sink == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(sink, os.O_WRONLY)
+    made = subprocess.run(
+        [sys.executable, "-m", "brewslm", "plan", "--explain"],
+        cwd=bench.root,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert made.returncode == code, made.stderr
+    assert said in made.stderr
+    assert "Traceback" not in made.stderr

@@ -191,6 +191,7 @@ def test_a_mode_that_names_distillation_in_the_config_is_kd(tmp_path: Path) -> N
     assert load_manifest(tmp_path).effective["training_plan"]["training_mode"] == "kd"
 
 
+@pytest.mark.case("UNT-04")
 def test_reading_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     monkeypatch.setattr(socket, "socket", lambda *args, **_: opened.append(args))
