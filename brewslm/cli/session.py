@@ -3,6 +3,7 @@ talk.
 """
 
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,6 +117,12 @@ class Session(Struct, frozen=True):
         """
         self._refuse_links()
         make_private_folder(self.home)
+        mode = stat.S_IMODE(self.home.stat().st_mode)
+        if mode & stat.S_IWOTH:
+            self.home.chmod(mode & stat.S_IRWXU)
+            self.say(
+                f"note[permission]: {self.home.name} was open to every user; it is private now"
+            )
         ignore = self.home / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, _IGNORE_ALL, mode=0o644)

@@ -215,6 +215,15 @@ def test_what_is_made_is_private_under_any_umask(
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir(), path
 
 
+@pytest.mark.case("SEC-04")
+def test_a_folder_that_anybody_may_write_to_is_made_private(bench: Bench, run: Run) -> None:
+    bench.home.mkdir()
+    bench.home.chmod(0o777)
+    assert "note[permission]: .brewslm was open to every user" in run("plan").err
+    assert stat.S_IMODE(bench.home.stat().st_mode) == 0o700
+    assert run("plan").err == ""
+
+
 LITERALS = {
     "hub": "hf_" + "aBcDeFgHiJ" * 4,
     "model": "sk-" + "aBcDeFgHiJ" * 5,
