@@ -12,6 +12,7 @@ from brewslm import __version__
 from brewslm.address import Address
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.desk import Desk
+from brewslm.apply.discreet import DiscreetWorker
 from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.outcome import Outcome
@@ -155,7 +156,8 @@ def _apply(
     clock = SystemClock()
     started_s = clock.steady_s()
     session.make_home()
-    worker = ProcessWorker(session.home / "runs" / "worker.log", session.environment)
+    log_path = session.home / "runs" / "worker.log"
+    worker = DiscreetWorker(ProcessWorker(log_path, session.environment), session.redact)
     with (
         stopping_on_signals(stop, worker.kill),
         hold_lease(session, facts, tell, stop, wait_s, _operation(planned.plan)) as state,

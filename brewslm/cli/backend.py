@@ -10,6 +10,7 @@ from pathlib import Path
 
 from brewslm.errors import StateError
 from brewslm.files import PathError, open_inside
+from brewslm.registry import closest
 
 _HINT = re.compile(rb"(?<![A-Za-z0-9_])backend(?![A-Za-z0-9_])|\\")
 """What a manifest that writes the key contains; a backslash may spell it in another way."""
@@ -18,6 +19,8 @@ _PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|[?&](ssl)?password=")
 """Credentials inside a URL."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_BYTES = 1 << 20
+_SHORTEST = 8
+"""Characters; a shorter value could not be told from ordinary words and kept out of messages."""
 
 
 def backend_url(
@@ -61,12 +64,28 @@ def _check_public(url: str, store: str) -> None:
 
 def _secret(name: str, store: str, environment: Mapping[str, str]) -> str:
     value = environment.get(name) if _VARIABLE.fullmatch(name) else None
-    if not value:
-        raise StateError(
-            f"backend.{store} names a secret that is not set",
-            code="SECRET_MISSING",
-            found=f"no environment variable {name!r}",
-            expected="the URL of a store in it",
-            remedy=f"export {name}=URL, then run the command again",
-        )
-    return value
+    if value is not None and value == value.strip() and len(value) >= _SHORTEST:
+        return value
+    near = closest(name, environment) if value is None else ()
+    raise StateError(
+        f"backend.{store} names a secret that "
+        + ("is not set" if value is None else "cannot be used"),
+        code="SECRET_MISSING",
+        found=_without_value(name, value),
+        expected="the URL of a store in it",
+        remedy=f"write secret://{near[0]}"
+        if near
+        else f"export {name}=URL, then run the command again",
+    )
+
+
+def _without_value(name: str, value: str | None) -> str:
+    """Return what is wrong with a secret, without a word of it."""
+    if value is None:
+        return f"no environment variable {name!r}"
+    if not value.strip():
+        return f"{name} is empty"
+    if value != value.strip():
+        what = "line end" if value.endswith(("\n", "\r")) else "blank"
+        return f"{name} begins or ends with a {what}"
+    return f"{name} has fewer than {_SHORTEST} characters"

@@ -13,6 +13,7 @@ from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup
 from brewslm.errors import ExitCode
+from brewslm.render.words import visible
 from brewslm.state.records import RunEvent
 
 
@@ -36,7 +37,7 @@ def show(session: Session, is_json: bool, uses_exit_code: bool) -> int:
         session.put("The lease is free.\n")
     else:
         session.put(
-            f"{held.operation} {held.lease_id} by {held.holder} (pid {held.pid})\n"
+            f"{held.operation} {held.lease_id} by {visible(held.holder)} (pid {held.pid})\n"
             f"  since    {held.acquired_at}, renewed {held.renewed_at}\n"
             f"  until    {held.expires_at}\n"
             f"  fence    {held.fence}\n"
@@ -73,5 +74,5 @@ def force_unlock(session: Session, lease_id: str, is_approved: bool) -> int:
         at=SystemClock().now(),
     )
     ended = session.store().force_unlock(lease_id, event)
-    session.put(f"Ended {ended.operation} {ended.lease_id} of {ended.holder}.\n")
+    session.put(f"Ended {ended.operation} {ended.lease_id} of {visible(ended.holder)}.\n")
     return ExitCode.DONE

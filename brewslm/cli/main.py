@@ -6,6 +6,7 @@ A command's module is imported when the command runs, so that help and quick com
 import gc
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from brewslm.cli.usage import SuggestingGroup, usage_error
 from brewslm.errors import BrewError, ExitCode, UnwrittenStateError
 from brewslm.files import is_refused_write, unwritable
 from brewslm.render.errors import framed, render_error
+from brewslm.render.words import visible
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("brewslm.cli.init:command", "Write a starter manifest and make the state."),
@@ -85,6 +87,7 @@ def root(
     offline: bool,
 ) -> None:
     """Plan, train, gate and promote fine-tuned small language models from brewslm.yaml."""
+    call = ctx.find_object(_Call)
     environment = dict(os.environ)
     encoding = (sys.stdout.encoding or "ascii").lower()
     ctx.obj = Session(
@@ -97,19 +100,35 @@ def root(
         has_color=not no_color and "NO_COLOR" not in environment and sys.stdout.isatty(),
         environment=environment,
     )
+    if call is not None:
+        call.session = ctx.obj
+
+
+class _Call:
+    """One call of the program, and what is known of it when it ends in an error."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """arguments: with the global flags first."""
+        self.is_debug = "--debug" in arguments
+        self.session: Session | None = None
+
+    def tell(self, text: str) -> None:
+        """Write talk about an error without the values of secrets."""
+        sys.stderr.write(self.session.redact(text) if self.session else text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors are told in words, never as tracebacks."""
     gc.disable()  # a call is short, and collecting while models are built takes a tenth of it
     given = _globals_first(list(sys.argv[1:] if arguments is None else arguments))
+    call = _Call(given)
     try:
-        code = root.main(args=given, prog_name="brewslm", standalone_mode=False)
+        code = root.main(args=given, prog_name="brewslm", standalone_mode=False, obj=call)
         return int(code or ExitCode.DONE)
     except BrewError as error:
         if isinstance(error, UnwrittenStateError) and error.document:
-            sys.stderr.write(framed(error.document))
-        sys.stderr.write(render_error(error))
+            call.tell(framed(error.document))
+        call.tell(render_error(error))
         return int(error.exit_code)
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -117,21 +136,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show(sys.stderr)
         return int(ExitCode.ERROR)
     except click.ClickException as error:
-        sys.stderr.write(render_error(usage_error(error)))
+        call.tell(render_error(usage_error(error)))
         return int(ExitCode.ERROR)
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("\nInterrupted. Nothing was done.\n")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.DONE)
+    except (BrokenPipeError, SystemExit):  # click exits by itself where a pipe is closed
+        return _ended_by_reader()
     except OSError as error:
         if not is_refused_write(error):
-            return _internal_error(error, is_debug="--debug" in given)
-        sys.stderr.write(render_error(unwritable(error)))
+            return _internal_error(error, call)
+        call.tell(render_error(unwritable(error)))
         return int(ExitCode.ERROR)
     except Exception as error:  # noqa: BLE001  the process ends here
-        return _internal_error(error, is_debug="--debug" in given)
+        return _internal_error(error, call)
 
 
 def _globals_first(arguments: list[str]) -> list[str]:
@@ -155,12 +173,18 @@ def _globals_first(arguments: list[str]) -> list[str]:
     return front + rest
 
 
-def _internal_error(error: Exception, *, is_debug: bool) -> int:
-    sys.stderr.write(f"internal error: {type(error).__name__}: {error}\n")
-    if is_debug:
-        sys.__excepthook__(type(error), error, error.__traceback__)
+def _ended_by_reader() -> int:
+    """Write the rest nowhere, since nobody reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return int(ExitCode.DONE)
+
+
+def _internal_error(error: Exception, call: _Call) -> int:
+    call.tell(f"internal error: {type(error).__name__}: {visible(str(error))}\n")
+    if call.is_debug:
+        call.tell("".join(traceback.format_exception(error)))
     else:
-        sys.stderr.write("This is a defect of brewslm. --debug shows where it happened.\n")
+        call.tell("This is a defect of brewslm. --debug shows where it happened.\n")
     return int(ExitCode.ERROR)
 
 

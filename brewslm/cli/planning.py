@@ -41,6 +41,11 @@ from brewslm.state.rescue import waiting
 from brewslm.state.store import StateReader
 
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
+_UNWRITABLE = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "permission_denied"),
+}
 
 
 class Planned(Struct, frozen=True):
@@ -175,7 +180,7 @@ def check_room(session: Session, planned: Planned) -> None:
 def write_output(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file that the user asked for.
 
-    Raises: ApplyError with permission_denied or disk_full.
+    Raises: ApplyError with permission_denied, disk_full or output_unwritable.
     """
     try:
         write_atomic(path.absolute(), data, mode=mode)
@@ -187,7 +192,7 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
     """Return the error of a file that the user asked for and that can't be written."""
     return ApplyError(
         f"{path} cannot be written",
-        code="disk_full" if error.errno == errno.ENOSPC else "permission_denied",
+        code=_UNWRITABLE.get(error.errno or 0, "output_unwritable"),
         found=str(error.strerror),
         expected="a folder that exists and can be written",
         remedy="name another path",

@@ -3,6 +3,7 @@ talk.
 """
 
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.opening import open_shared_artifacts
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.cli.backend import backend_url
+from brewslm.cli.redaction import Redact, redaction
 from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
@@ -66,12 +68,18 @@ class Session(Struct, frozen=True):
         named = self.environment.get("BREWSLM_RESCUE_DIR")
         return [self.home, *([Path(named).absolute()] if named else [])]
 
+    @property
+    def redact(self) -> Redact:
+        """What takes the values of secrets out of a text."""
+        return redaction(self.root, self.manifest, self.environment)
+
     def store(self) -> StateStore:
         """Return the project's state store, which need not exist yet.
 
         Raises: ManifestError, StateError, RefusedError, MissingExtraError when the manifest names a
         shared store that cannot be used here.
         """
+        self._refuse_links()
         own = self.own_store()
         url = self._shared("state")
         if url is None:
@@ -114,12 +122,27 @@ class Session(Struct, frozen=True):
         return url
 
     def make_home(self) -> Path:
-        """Make sure that .brewslm exists, private and ignored by git; return it."""
+        """Make sure that .brewslm exists, private and ignored by git; return it.
+
+        Raises: StateError when it, or what is kept in it, is a link to somewhere else.
+        """
+        self._refuse_links()
         make_private_folder(self.home)
+        mode = stat.S_IMODE(self.home.stat().st_mode)
+        if mode & stat.S_IWOTH:
+            self.home.chmod(mode & stat.S_IRWXU)
+            self.say(
+                f"note[permission]: {self.home.name} was open to every user; it is private now"
+            )
         ignore = self.home / ".gitignore"
         if not ignore.exists():
             write_atomic(ignore, _IGNORE_ALL, mode=0o644)
         return self.home
+
+    def _refuse_links(self) -> None:
+        for place in (self.home, self.home / "state.db", self.home / "store"):
+            if place.is_symlink():
+                raise _linked(place.relative_to(self.root))
 
     def say(self, text: str) -> None:
         """Write a line of talk."""
@@ -148,4 +171,14 @@ def _backend_changed() -> StateError:
             "delete the line backend.state; or, to leave the project's own state behind: "
             "mv .brewslm/state.db .brewslm/state.db.left"
         ),
+    )
+
+
+def _linked(place: Path) -> StateError:
+    return StateError(
+        f"{place} is a link, and nothing is written through it",
+        code="system_config_invalid",
+        found="a link",
+        expected="a folder or file of the project's own",
+        remedy=f"put what it names in its place: rm {place}, then move the real one there",
     )

@@ -158,5 +158,5 @@ def _rejects(session: Session) -> list[dict[str, Any]]:
     )
     if not folders:
         return []
-    lines = folders[-1].read_text(encoding="utf-8").splitlines()
+    lines = folders[-1].read_bytes().splitlines()
     return [json.loads(line) for line in lines if line.strip()]

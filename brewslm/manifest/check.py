@@ -113,6 +113,7 @@ def _names(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 gate.name,
             )
         seen_gates.add(folded)
+        yield from _odd_characters(gate.name, path, say)
     yield from _odd_characters(file.metadata.name, ("metadata", "name"), say)
 
 
@@ -162,6 +163,9 @@ def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Ite
                 "a source over https needs the digest of its bytes",
                 "add sha256: DIGEST",
             )
+        return
+    if scheme == "file" and (outside := list(_relative(rest, path, say))):
+        yield from outside
         return
     if not colon or scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)

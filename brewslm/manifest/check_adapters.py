@@ -16,6 +16,7 @@ from brewslm.rows.mapper import (
     MAPPERS,
     DefaultOptions,
     MapperOptionError,
+    check_profile,
     load_defaults,
     load_options,
 )
@@ -44,7 +45,15 @@ def check_adapters(file: ManifestFile, say: Say) -> Iterator[Finding]:
         yield from _output_contract(adapter.output_contract, (*path, "output_contract"), say)
         yield from _options(adapter, (*path, "adapter_config"), say)
         if adapter.base_adapter_id != DEFAULT_MAPPER_ID:
+            yield from _task_profile(adapter, (*path, "task_profile"), say)
             yield from _field_mapping(adapter, (*path, "field_mapping"), say)
+
+
+def _task_profile(adapter: AdapterSpec, path: YamlPath, say: Say) -> Iterator[Finding]:
+    try:
+        check_profile(MAPPERS.load(adapter.base_adapter_id), adapter.task_profile)
+    except MapperOptionError as error:
+        yield _of_mapper(error, path, say)
 
 
 def _field_mapping(adapter: AdapterSpec, path: YamlPath, say: Say) -> Iterator[Finding]:
@@ -97,14 +106,13 @@ def _options(adapter: AdapterSpec, path: YamlPath, say: Say) -> Iterator[Finding
         else:
             load_options(mapper, adapter.adapter_config)
     except MapperOptionError as error:
-        yield say(
-            FindingCode.MAPPER_OPTION,
-            path,
-            error.message,
-            error.remedy,
-            error.found,
-            error.expected,
-        )
+        yield _of_mapper(error, path, say)
+
+
+def _of_mapper(error: MapperOptionError, path: YamlPath, say: Say) -> Finding:
+    return say(
+        FindingCode.MAPPER_OPTION, path, error.message, error.remedy, error.found, error.expected
+    )
 
 
 def _output_contract(contract: Mapping[str, Any], path: YamlPath, say: Say) -> Iterator[Finding]:

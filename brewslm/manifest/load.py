@@ -27,6 +27,8 @@ from brewslm.stages.data_source import source_path
 from brewslm.stages.export import ExportFormatSpec
 from brewslm.stages.model import ModelSpec
 
+_POLICY = "spec.workflow.gate_policy"
+
 
 class FindingsError(ManifestError):
     """The manifest has error findings."""
@@ -211,8 +213,11 @@ def _resources(
             resolved.origins,
             resolved.host,
         )
-        pack = with_content(sections.eval_pack, root)
-        builder.add(Address("eval_pack"), pack, "spec.eval_pack")
+        policy = sections.workflow.gate_policy
+        pack = with_content(sections.eval_pack, root, policy.on_inconclusive)
+        is_said = f"{_POLICY}.on_inconclusive" in shaped.written
+        said = {"on_inconclusive": "manifest"} if is_said else {}
+        builder.add(Address("eval_pack"), pack, "spec.eval_pack", said)
         for name in sections.export.formats:
             export = ExportFormatSpec(
                 format=name,

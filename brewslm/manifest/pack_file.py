@@ -11,6 +11,7 @@ from brewslm.manifest.speaker import Say, speaker
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.stages.eval_pack import EvalPackContentSpec, EvalPackSpec
+from brewslm.stages.workflow import Inconclusive
 from brewslm.tasks.packs import Pack, pack_from
 
 _PATH: YamlPath = ("spec", "eval_pack", "path")
@@ -52,13 +53,17 @@ def read_pack(
     return None if findings else loaded.pack, findings
 
 
-def with_content(spec: EvalPackSpec, root: Path) -> EvalPackContentSpec:
-    """Return the eval_pack with what its pack file says; a file with findings says nothing."""
+def with_content(
+    spec: EvalPackSpec, root: Path, on_inconclusive: Inconclusive
+) -> EvalPackContentSpec:
+    """Return the eval_pack with what its pack file says and with the workflow's policy; a file with
+    findings says nothing.
+    """
     content: dict[str, Any] | None = None
     if spec.path is not None:
         pack, _ = read_pack(root, spec.path, spec.pack_id, speaker(YamlFile()))
         content = pack.model_dump(mode="json", exclude_unset=True) if pack else None
-    return EvalPackContentSpec(**dict(spec), pack=content)
+    return EvalPackContentSpec(**dict(spec), pack=content, on_inconclusive=on_inconclusive)
 
 
 def _as_of_pack(finding: Finding) -> Finding:

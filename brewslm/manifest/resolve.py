@@ -55,7 +55,7 @@ def resolve_training(
     spec.
     """
     names = {path.removeprefix(f"{_CONFIG}.") for path in written if path.startswith(f"{_CONFIG}.")}
-    names = {name.partition(".")[0].partition("[")[0] for name in names}
+    names = {_field_of(name) for name in names}
     values = spec_values(TrainingConfig())
     origins: dict[str, str] = {}
     for name, value in _MODE_DEFAULTS.get(mode, {}).items():
@@ -87,6 +87,12 @@ def resolve_training(
         if f"spec.training_plan.{name}" in written:
             origins_in_spec[name] = "manifest"
     return Resolved(spec, origins_in_spec, swapped, tuple(findings))
+
+
+def _field_of(path: str) -> str:
+    """Return the field of the recipe that a written path belongs to."""
+    name = path.partition(".")[0].partition("[")[0]
+    return "observability" if name.startswith("observability_") else name
 
 
 def _put(

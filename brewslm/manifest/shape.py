@@ -82,6 +82,7 @@ class _Shaper:
             inner = (*path, key)
             if dotted(path) == _CONFIG and key.startswith("observability_"):
                 observed[key] = item
+                self._result.written.add(dotted(inner))
                 continue
             if key not in model.model_fields or inner == _OBSERVED:
                 self._unknown_key(model, key, item, path, kept)

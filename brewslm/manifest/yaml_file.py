@@ -260,6 +260,7 @@ class _Reader:
     def _scalar(self, event: ScalarEvent) -> None:
         self._count(1, event)
         self._check_tag(event)
+        self._check_characters(event)
         if self._awaits_key():
             self._take_key(event)
             return
@@ -273,6 +274,18 @@ class _Reader:
         if self._stack:
             self._stack[-1].nodes += 1
         self._put(value)
+
+    def _check_characters(self, event: ScalarEvent) -> None:
+        """Refuse escapes of half a character, which no file can hold."""
+        if event.value.isascii() or not any("\ud800" <= char <= "\udfff" for char in event.value):
+            return
+        self.report(
+            FindingCode.YAML_ENCODING,
+            self._place(event),
+            "an escape in this text stands for half a character",
+            "write the character itself",
+        )
+        raise _StopReadingError
 
     def _take_key(self, event: ScalarEvent) -> None:
         top = self._stack[-1]

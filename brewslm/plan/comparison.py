@@ -171,10 +171,14 @@ def _own_categories(draft: Draft) -> list[Category]:
         below = [
             category
             for name, category in by_path.items()
-            if name == path or name.startswith((f"{path}.", f"{path}["))
+            if name == path or _is_below(name, path) or _is_below(path, name)
         ]
         own += below or [draft.kind.category]
     return own
+
+
+def _is_below(path: str, section: str) -> bool:
+    return path.startswith((f"{section}.", f"{section}["))
 
 
 def _heaviest(categories: Sequence[Category]) -> Category | None:

@@ -271,13 +271,14 @@ class Walk:
 
     def _judge(self, draft: Draft) -> None:
         """Say what the gates will need; without a row that is accepted there may be no task."""
-        if not self._known.prepared.get("task_profile") or _MODEL not in self._known.outputs:
+        prepared = self._known.prepared
+        if prepared.get("task_profile") is None or _MODEL not in self._known.outputs:
             return
         deployment = self._records.get(str(_DEPLOYMENT))
         pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}
         self.judgement = judge(
             self._known.specs,
-            self._known.prepared,
+            prepared,
             self._known.outputs | pointer,
             draft.record,
             self._records.get("workflow"),

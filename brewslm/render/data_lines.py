@@ -20,7 +20,9 @@ def data_lines(action: Action) -> Iterator[tuple[str, str]]:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         parts = [
-            f"{key} {_text(item)}" for key, item in value.items() if item not in (None, {}, [])
+            f"{words.visible(str(key))} {_text(item)}"
+            for key, item in value.items()
+            if item not in (None, {}, [])
         ]
         more = f" and {len(parts) - _MAX_CODES} more" if len(parts) > _MAX_CODES else ""
         return " · ".join(parts[:_MAX_CODES]) + more

@@ -49,7 +49,7 @@ def _cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
     optional = "" if gate.get("required", True) else " (optional)"
     return (
         str(gate.get("verdict") or "-"),
-        f"{gate['gate_id']}{optional}",
+        f"{words.visible(str(gate['gate_id']))}{optional}",
         _comparison(gate),
         _counts(gate),
         _interval(gate),
@@ -66,7 +66,7 @@ def _comparison(gate: Mapping[str, Any]) -> str:
     bar = "" if threshold is None else f" {_SIGNS[gate['operator']]} {threshold:g}"
     reason = gate.get("reason")
     why = f" ({reason})" if reason not in (None, "ok") else ""
-    return f"{gate['metric_id']}{where} {value}{bar}{why}"
+    return f"{words.visible(str(gate['metric_id']))}{where} {value}{bar}{why}"
 
 
 def _counts(gate: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ def render_project(
     newest = next(iter(revisions), None)
     lines = [f"{words.visible(name)}    lineage {meta.lineage[:6]} · serial {meta.serial}"]
     if newest is not None:
-        lines.append(f"  revision  {newest.revision} by {newest.actor}, {newest.finished_at}")
+        actor = words.visible(newest.actor)
+        lines.append(f"  revision  {newest.revision} by {actor}, {newest.finished_at}")
     promoted: dict[str, DeploymentRecord] = {}
     for deployment in deployments:
         promoted.setdefault(deployment.alias, deployment)
@@ -70,7 +71,7 @@ def render_record(record: ResourceRecord, note: str = "") -> str:
     if gates:
         lines += ["", *(f"  {line}" for line in gate_table(gates).splitlines())]
     if note:
-        lines += ["", note.rstrip()]
+        lines += ["", *map(words.visible, note.rstrip().split("\n"))]
     if record.former:
         names = ", ".join(words.visible(name) for name in record.former)
         lines += ["", f"  formerly     {names}"]
@@ -87,7 +88,7 @@ def render_record(record: ResourceRecord, note: str = "") -> str:
 def render_revisions(revisions: Iterable[RevisionRecord]) -> str:
     """Return one line a revision, newest first."""
     lines = [
-        f"{item.revision:>4}  {item.finished_at}  {item.actor}  "
+        f"{item.revision:>4}  {item.finished_at}  {words.visible(item.actor)}  "
         f"{item.verdicts.get('verdict') or '-'}  "
         f"{'partial  ' if item.is_partial else ''}"
         + ", ".join(f"{action['operation']} {action['address']}" for action in item.actions)
@@ -122,12 +123,9 @@ def render_rejects(rows: Iterable[Mapping[str, Any]]) -> str:
 def _section(title: str, values: Mapping[str, Any]) -> list[str]:
     if not values:
         return []
-    width = max(map(len, values))
-    return [
-        "",
-        f"  {title}",
-        *(f"    {name:<{width}}  {_short(value)}" for name, value in values.items()),
-    ]
+    shown = [(words.visible(name), _short(value)) for name, value in values.items()]
+    width = max(len(name) for name, _ in shown)
+    return ["", f"  {title}", *(f"    {name:<{width}}  {text}" for name, text in shown)]
 
 
 def _short(value: Any) -> str:

@@ -5,6 +5,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from brewslm.events import (
     ActionCheckpointEvent,
@@ -98,17 +99,17 @@ class ProgressTalk:
         if self._bar is None or self._phase != event.phase:
             self._end_bar()
             self._bar = Progress(
-                TextColumn("  {task.description}"),
+                TextColumn("  {task.description}", markup=False),
                 BarColumn(bar_width=30),
-                TextColumn("{task.completed}/{task.total}"),
-                TextColumn("{task.fields[metrics]}"),
-                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.completed}/{task.total}", markup=False),
+                TextColumn("{task.fields[metrics]}", markup=False),
+                TextColumn("{task.fields[left]}", markup=False),
                 console=self._console,
                 transient=True,
             )
             self._phase = event.phase
             self._task = self._bar.add_task(
-                event.phase or event.unit, total=event.total, metrics="", left=""
+                words.visible(event.phase or event.unit), total=event.total, metrics="", left=""
             )
             self._bar.start()
         if self._task is not None:
@@ -124,7 +125,7 @@ class ProgressTalk:
         self._last_line_s = 0.0
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(Text(words.visible(text)), soft_wrap=True)
 
 
 def _completed(event: ActionCompleteEvent) -> str:

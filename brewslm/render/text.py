@@ -137,7 +137,8 @@ def _gate_block(changes: Iterable[GateChange], *, weakened: bool) -> str:
     title = "Weakened gates" if weakened else "Changed gates"
     mark = "!" if weakened else "~"
     lines = [
-        f"  {mark} {change.path}: {change.kind} ({_value(change.before)} -> {_value(change.after)})"
+        f"  {mark} {words.visible(change.path)}: {change.kind} "
+        f"({_value(change.before)} -> {_value(change.after)})"
         for change in chosen
     ]
     return "\n".join([f"  {title}", *lines])
@@ -146,10 +147,11 @@ def _gate_block(changes: Iterable[GateChange], *, weakened: bool) -> str:
 def action_block(action: Action, style: TextStyle) -> str:
     """Return one action with its fields, reasons and price."""
     mark = _MARKS[action.operation]
-    title = f"  # {action.address} {_will_be(action)}"
+    address = words.visible(action.address)
+    title = f"  # {address} {_will_be(action)}"
     category = f"[{action.category}]" if action.category else ""
     head = f"{title:<{_WIDTH}}{category}".rstrip()
-    lines = [head, f"  {mark} {action.address}", *_field_lines(action, style)]
+    lines = [head, f"  {mark} {address}", *_field_lines(action, style)]
     lines += [f"      {label:<9} {text}" for label, text in data_lines(action)]
     lines += [f"      {label:<9} {text}" for label, text in _reason_lines(action)]
     return "\n".join(lines)
@@ -194,6 +196,7 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
         for path, value in sorted(action.host.items())
         if style.explains
     ]
+    rows = [(mark, words.visible(path), text) for mark, path, text in rows]
     width = max((len(path) for _, path, _ in rows), default=0)
     lines = [f"      {mark} {path:<{width}}   {text}" for mark, path, text in rows]
     if hidden:
@@ -254,7 +257,7 @@ def _reason_lines(action: Action) -> Iterator[tuple[str, str]]:
         names = ", ".join(str(item["name"]) for item in action.reuse.outputs)
         yield "reuse", f"{names or 'all outputs'}{origin}; nothing is computed"
     elif action.nearest is not None:
-        differs = ", ".join(action.nearest.get("differs", ()))
+        differs = words.visible(", ".join(action.nearest.get("differs", ())))
         revision = action.nearest.get("revision")
         which = f"revision {revision}" if revision else "an earlier run"
         yield "reuse", f"none; nearest earlier run is {which}, which differs in {differs}"
@@ -292,7 +295,7 @@ def _closing(plan: Plan, hidden: int, saved_as: str | None) -> str:
         has_errors = any(item.severity is Severity.ERROR for item in plan.finding_values)
         lines.append(_WITH_ERRORS if has_errors else _WITHOUT_STATE)
     elif saved_as:
-        lines.append(f"Saved. To do exactly this: brewslm apply {saved_as}")
+        lines.append(f"Saved. To do exactly this: brewslm apply {words.visible(saved_as)}")
     elif saved_as is not None:
         lines.append(
             "This plan was not saved, so apply will plan again. "
@@ -364,7 +367,9 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_value(key)}: {_value(item)}" for key, item in value.items()) + "}"
+        )
     return words.number(value)
 
 

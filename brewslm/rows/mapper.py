@@ -143,6 +143,21 @@ def _load_spec(mapper_id: str, spec: type[S], options: Mapping[str, Any]) -> S:
         ) from error
 
 
+def check_profile(mapper: Mapper, profile: str | None) -> None:
+    """Refuse a task that the mapper makes no examples of; None is the mapper's own.
+
+    Raises: MapperOptionError.
+    """
+    if profile is not None and profile not in mapper.profiles:
+        raise MapperOptionError(
+            f'mapper "{mapper.id}" makes no rows of the task "{profile}"',
+            code="MAPPER_OPTION",
+            found=profile,
+            expected=", ".join(mapper.profiles),
+            remedy=f"write task_profile: {mapper.task_profile}, or name another mapper",
+        )
+
+
 def bind_columns(mapper: Mapper, field_mapping: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return (field, column) pairs; an unmapped field takes the column of its own name.
 

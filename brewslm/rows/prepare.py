@@ -21,7 +21,13 @@ from brewslm.rows.description import describe_rows, describe_settings
 from brewslm.rows.duplicates import drop_duplicates
 from brewslm.rows.introspect import Proposal, propose_feed
 from brewslm.rows.leaks import LeakReport, find_leaks
-from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS, DefaultOptions, load_defaults
+from brewslm.rows.mapper import (
+    DEFAULT_MAPPER_ID,
+    MAPPERS,
+    DefaultOptions,
+    check_profile,
+    load_defaults,
+)
 from brewslm.rows.mapping import MappedChunk, RowMapping, absorb, map_records
 from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
@@ -158,6 +164,7 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     profile = source.task_profile
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
+    check_profile(mapper, profile)
     feed = open_source(source.locator, root, source.limit)
     mapping = RowMapping(
         replace(source, task_profile=profile),

@@ -10,6 +10,7 @@ from pydantic import Field
 from brewslm.address import Address
 from brewslm.contracts import Category, InputRef, Kind, Spec, Tier, Work
 from brewslm.stages.data_source import DataSourceSpec
+from brewslm.stages.workflow import Inconclusive
 from brewslm.tasks.gate import Gate
 
 EVALUABLE_SETS = ("gold_test", "gold_dev", "test", "validation", "train")
@@ -68,12 +69,16 @@ class EvalPackSpec(Spec):
 
 
 class EvalPackContentSpec(EvalPackSpec):
-    """An eval_pack with the content of its pack file, which counts like gates of the manifest."""
+    """An eval_pack with the content of its pack file and the policy of the workflow, which count
+    like gates of the manifest.
+    """
 
     path: Annotated[str | None, Category.METADATA] = None
     """Where the content was read."""
     pack: Annotated[dict[str, Any] | None, Category.GATES, Tier.VERDICTS] = None
     """What the file at `path` says, without what it leaves unwritten."""
+    on_inconclusive: Annotated[Inconclusive, Category.GATES, Tier.VERDICTS] = "block"
+    """The workflow's policy for gates that do not say."""
 
 
 def sets_of(spec: EvalPackSpec, specs: Mapping[Address, Spec]) -> tuple[str, ...]:

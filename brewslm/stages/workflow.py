@@ -8,6 +8,7 @@ from brewslm.contracts import Category, Kind, Spec, Tier, Work
 
 PlanProfile = Literal["safe", "balanced", "max_quality"]
 TargetProfile = Literal["vllm_server", "mobile_cpu", "edge_gpu", "browser_webgpu", "cpu_local"]
+Inconclusive = Literal["block", "warn", "need_more"]
 PipelineStage = Literal[
     "ingestion",
     "cleaning",
@@ -26,9 +27,7 @@ PipelineStage = Literal[
 class GatePolicy(Spec):
     """Rules for verdicts."""
 
-    on_inconclusive: Annotated[
-        Literal["block", "warn", "need_more"], Category.GATES, Tier.VERDICTS
-    ] = "block"
+    on_inconclusive: Annotated[Inconclusive, Category.GATES, Tier.VERDICTS] = "block"
     """Default for gates that do not say; warn reaches optional gates only."""
     allow_weakening: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
     """Whether a change may loosen gates; the value recorded by the last apply decides."""

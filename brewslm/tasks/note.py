@@ -17,6 +17,7 @@ _MANY_LOOKS = 5
 _CLUSTERS_SHOWN = 3
 _EXEMPLARS = 3
 _FLIPS_SHOWN = 10
+_MARKUP = frozenset("|<>[]`@#&*")
 
 
 def failure_clusters(scores: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -109,7 +110,7 @@ def note_text(note: Mapping[str, Any]) -> str:
         f"Verdict {note['verdict']} on {note['dataset']} ({note['rows']} rows),"
         f" task {note['task']}.",
         "",
-        f"Next: {note['next_action']}",
+        f"Next: {_inert(note['next_action'])}",
         "",
         *_listed("Remarks", note["remarks"]),
         "## Gates",
@@ -236,7 +237,15 @@ def _gate_row(gate: Mapping[str, Any]) -> str:
     bar = "" if gate["threshold"] is None else f"{gate['operator']} {gate['threshold']:g}"
     n = "" if gate["n"] is None else f"{gate['n']:g}"
     verdict = gate["verdict"] or "not enforced"
-    cells = (verdict, gate["gate_id"], _number(gate["actual"]), bar, n, gate["reason"], chance)
+    cells = (
+        verdict,
+        _inert(gate["gate_id"]),
+        _number(gate["actual"]),
+        bar,
+        n,
+        gate["reason"],
+        chance,
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -249,7 +258,9 @@ def _value_table(roles: Mapping[str, Any]) -> list[str]:
         f"| metric | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
         *(
-            f"| {key} | {' | '.join(_number(roles[name]['values'].get(key)) for name in names)} |"
+            f"| {_inert(key)} | "
+            + " | ".join(_number(roles[name]["values"].get(key)) for name in names)
+            + " |"
             for key in keys
         ),
         "",
@@ -273,6 +284,13 @@ def _cluster_line(cluster: Mapping[str, Any]) -> str:
 def _listed(title: str, items: Iterable[str]) -> list[str]:
     lines = [f"- {item}" for item in items]
     return [f"## {title}", "", *lines, ""] if lines else []
+
+
+def _inert(text: str) -> str:
+    """Return names of gates and labels so that a Markdown reader takes them for plain text."""
+    return "".join(
+        f"&#{ord(char)};" if char in _MARKUP or not char.isprintable() else char for char in text
+    )
 
 
 def _number(value: float | None) -> str:

@@ -301,7 +301,7 @@ def _export(job: Job, folder: Path) -> Result:
 
 def _rows_of(job: Job, name: str) -> list[dict[str, Any]]:
     path = Path(job.inputs["prepared"]) / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def _listing(job: Job) -> str:

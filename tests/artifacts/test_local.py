@@ -140,6 +140,7 @@ def test_objects_are_private_and_read_only(store: LocalStore, tmp_path: Path) ->
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
 
 
+@pytest.mark.case("PTH-05")
 def test_object_that_became_a_link_is_corrupt_and_its_target_survives(
     store: LocalStore, tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_object_that_became_a_link_is_corrupt_and_its_target_survives(
     assert outside.stat().st_mode & 0o777 != 0o400
 
 
+@pytest.mark.case("PTH-04")
 @pytest.mark.parametrize("part", ["store", "store/objects", "store/incoming", "store/produced"])
 def test_store_that_is_a_link_is_not_written_through(
     store: LocalStore, tmp_path: Path, part: str

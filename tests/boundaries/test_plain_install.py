@@ -60,6 +60,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return target
 
 
+@pytest.mark.case("UNT-10")
 def test_example_plans_and_apply_names_the_extra(project: Path) -> None:
     plan = _called(project, "plan", "--detailed-exitcode")
     assert plan.returncode == 2, plan.stderr

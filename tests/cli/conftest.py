@@ -1,14 +1,17 @@
 """A whole project in the current folder, and the program called in this process."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brewslm.apply.scripted import ScriptedWorker
+from brewslm.apply.worker import Message
 from brewslm.cli.main import main
+from brewslm.contracts import Job, Result
 from tests.apply.bench import Bench
 
 
@@ -70,3 +73,34 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@dataclass
+class Doubles:
+    """The workers that calls of `apply` have started, and what they do."""
+
+    answer: Callable[[Job, Path], Result] | None = None
+    """In place of the bench's own answer."""
+    messages: dict[int, list[Message]] = field(default_factory=dict)
+    """What a job of this index sends before it ends."""
+    started: list[ScriptedWorker] = field(default_factory=list)
+
+    @property
+    def doors(self) -> list[str]:
+        """The doors that were opened, in order."""
+        return [job.door for worker in self.started for job in worker.jobs]
+
+    def start(self, log_path: Path, _environment: Mapping[str, str]) -> ScriptedWorker:
+        """Take the place of a worker process; its log lies below the project's home."""
+        project = log_path.parents[2]
+        worker = ScriptedWorker(self.answer or Bench(project).answer, messages=self.messages)
+        self.started.append(worker)
+        return worker
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch) -> Doubles:
+    """Let `apply` start scripted workers instead of processes."""
+    made = Doubles()
+    monkeypatch.setattr("brewslm.cli.applying.ProcessWorker", made.start)
+    return made

@@ -29,6 +29,7 @@ _SHARED = {
     "provenance",
     "reconciling",
     "pushing",
+    "redaction",
     "reviewing",
     "selecting",
     "session",

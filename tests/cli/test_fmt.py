@@ -6,6 +6,7 @@ from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
 
+@pytest.mark.case("YAM-16")
 def test_it_writes_once_and_finds_nothing_to_do_then(bench: Bench, run: Run) -> None:
     path = bench.root / "brewslm.yaml"
     bench.edit("      learning_rate: 2.0e-3\n", "      # high\n      learning_rate: 2.0e-3\n")

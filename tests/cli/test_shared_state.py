@@ -118,4 +118,4 @@ def test_key_is_found_however_it_is_written(bench: Bench, run: Run, key: str) ->
 def test_manifest_that_cannot_be_read_hides_no_backend(bench: Bench, run: Run) -> None:
     name_state(bench, "secret://STATE_URL")
     bench.edit("kind: Project", "kind: [Project")
-    run("state", "list").says(1, "manifest_invalid", "brewslm validate")
+    run("state", "list").says(1, "error[YAML_SYNTAX]")

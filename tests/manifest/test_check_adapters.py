@@ -21,6 +21,7 @@ CASES = [
     ("MAPPER_OPTION", spec(f"adapters: [§{{name: a, {FIELDS}}}]")),
     ("MAPPER_OPTION", adapter("adapter_config: {§min_confidenc: 0.5}")),
     ("MAPPER_OPTION", adapter("§adapter_config: {min_confidence: high}")),
+    ("MAPPER_OPTION", adapter(LABELS + ", §task_profile: qa")),
     ("UNKNOWN_KEY", adapter("output_contract: {§allowed_label: [a]}")),
     ("INVALID_VALUE", adapter("output_contract: {§scoring_mode: spans}")),
     ("WRONG_TYPE", adapter("output_contract: {§min_rows: many}")),

@@ -93,6 +93,7 @@ def test_samples_keep_every_word(path: Path) -> None:
     assert words_of(fmt(text)) == words_of(text)
 
 
+@pytest.mark.case("YAM-16")
 @settings(deadline=None, max_examples=30)
 @given(sample=st.sampled_from(SAMPLES), seed=st.integers(0, 2**32))
 def test_any_layout_keeps_its_meaning_and_words(sample: Path, seed: int) -> None:
@@ -177,6 +178,7 @@ spec:
     )
 
 
+@pytest.mark.case("YAM-16")
 def test_blocks_of_text_stay_as_they_are() -> None:
     text = (
         f"{HEAD}spec:\n    dataset:\n        system_prompt: |+\n            # no comment\n"

@@ -191,6 +191,7 @@ def test_a_mode_that_names_distillation_in_the_config_is_kd(tmp_path: Path) -> N
     assert load_manifest(tmp_path).effective["training_plan"]["training_mode"] == "kd"
 
 
+@pytest.mark.case("UNT-04")
 def test_reading_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     monkeypatch.setattr(socket, "socket", lambda *args, **_: opened.append(args))
@@ -238,6 +239,8 @@ def test_any_part_of_the_valid_fields_loads_and_comes_back(
     manifest = load_manifest(tmp_path)
     effective = manifest.effective
     assert effective["eval_pack"].pop("pack") is None
+    policy = effective["workflow"]["gate_policy"]
+    assert effective["eval_pack"].pop("on_inconclusive") == policy["on_inconclusive"]
     typed = ManifestFile.model_validate(document, strict=False)
     for section in set(sections) - {"training_plan", "domain", "export"}:
         assert effective[section] == spec_values(getattr(typed.spec, section))

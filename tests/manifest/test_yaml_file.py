@@ -75,6 +75,7 @@ def test_a_byte_order_mark_and_windows_lines_are_skipped(tmp_path: Path) -> None
     assert load_manifest(tmp_path).name == "small"
 
 
+@pytest.mark.case("YAM-01")
 def test_aliases_that_multiply_are_stopped_before_they_are_built(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
@@ -145,6 +146,7 @@ def test_numbers_of_the_core_schema(text: str, value: float, tmp_path: Path) -> 
         assert manifest.effective["training_plan"]["config"]["learning_rate"] == value
 
 
+@pytest.mark.case("YAM-14")
 def test_key_order_comments_and_quotes_have_no_meaning(tmp_path: Path) -> None:
     write(tmp_path, "kind: Project\nmetadata:\n  name: small # a name\n  description: 'x'\n")
     first = load_manifest(tmp_path).digest
@@ -152,6 +154,7 @@ def test_key_order_comments_and_quotes_have_no_meaning(tmp_path: Path) -> None:
     assert load_manifest(tmp_path).digest == first
 
 
+@pytest.mark.case("YAM-17")
 @settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
 )

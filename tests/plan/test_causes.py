@@ -154,3 +154,23 @@ def test_a_protected_project_deletes_nothing(applied: Bench) -> None:
     plan = applied.built().plan
     assert not plan.is_applyable
     assert "PROTECTED" in [finding["code"] for finding in plan.findings]
+
+
+def test_policy_for_gates_that_do_not_say_decides_again_without_a_model(applied: Bench) -> None:
+    allowed = "workflow: {gate_policy: {allow_weakening: true}}"
+    applied.edit("  model:", f"  {allowed}\n  model:")
+    applied.apply()
+    applied.edit("weakening: true", "weakening: true, on_inconclusive: warn")
+    plan = applied.built().plan
+    assert [change.kind for change in plan.gate_changes] == ["inconclusive_allowed"]
+    assert _work(applied)["eval_pack"].fields_changed == ("on_inconclusive",)
+    applied.apply()
+    assert applied.jobs == []
+    again = applied.built().plan
+    assert (again.has_changes, again.gate_changes) == (False, ())
+
+
+def test_notes_in_open_maps_are_metadata(applied: Bench) -> None:
+    applied.edit("eval_pack:\n", "eval_pack:\n    extra: {asked: {by: ana}}\n")
+    (action,) = _work(applied).values()
+    assert (action.category, action.reason) == (Category.METADATA, "metadata_changed")

@@ -98,3 +98,18 @@ def test_rows_that_no_answer_fits_are_told_where_they_are(bench: Bench) -> None:
     assert not plan.is_applyable
     bench.edit("json_schema: {type: object}", "json_schema: {type: object}, max_reject_rate: 1.0")
     assert "NO_TRAIN_ROWS" in [item["code"] for item in bench.built().plan.findings]
+
+
+def test_no_row_left_is_told_and_nothing_is_judged(applied: Bench) -> None:
+    applied.edit("dataset: {", "dataset: {cleaning: {max_chars: 1}, ")
+    plan = applied.built().plan
+    codes = {item["code"] for item in plan.findings if item["severity"] == "error"}
+    assert codes == {"NO_TRAIN_ROWS", "REJECT_RATE_EXCEEDED", "SPLIT_EMPTY"}
+    assert not plan.is_applyable
+
+
+def test_task_that_found_columns_cannot_serve_is_told(bench: Bench) -> None:
+    bench.edit("  dataset:", "  adapters: [{name: any, task_profile: qa}]\n  dataset:")
+    findings = [item for item in bench.built().plan.findings if item["severity"] == "error"]
+    assert [item["code"] for item in findings] == ["MAPPER_OPTION"]
+    assert findings[0]["expected"] == "classification"

@@ -90,6 +90,7 @@ def test_findings_are_sorted_and_counted() -> None:
     assert render_findings([]) == "No findings.\n"
 
 
+@pytest.mark.case("RND-02", "RND-03")
 def test_hostile_text_stays_on_its_line_as_escapes() -> None:
     hostile = CONTROL + "::set-output name=x::y"
     texts = [

@@ -104,6 +104,7 @@ def test_one_change() -> None:
     assert_sound(text)
 
 
+@pytest.mark.case("RND-04")
 def test_ten_thousand_changes_keep_the_heaviest() -> None:
     light = [
         action(f"light{index}", category=Category.METADATA, operation=Operation.CREATE)
@@ -120,6 +121,7 @@ def test_ten_thousand_changes_keep_the_heaviest() -> None:
     assert text.splitlines()[-1].startswith("serial 4")
 
 
+@pytest.mark.case("RND-04")
 def test_two_thousand_of_everything_is_cut_and_counted() -> None:
     names = [f"n{index} {HOSTILE[index % len(HOSTILE)]}" for index in range(2_000)]
     gone = [action(name, operation=Operation.DELETE, after=None) for name in names]
@@ -139,6 +141,7 @@ def test_two_thousand_of_everything_is_cut_and_counted() -> None:
         assert re.search(rf"### {title}\n\n(- .*\n)+- and [\d,]+ more\n", text), title
 
 
+@pytest.mark.case("RND-01")
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_hostile_names_are_inert(name: str) -> None:
     hostile = plan(

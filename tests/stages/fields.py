@@ -1,6 +1,12 @@
 """What every field of a manifest counts as, and its default: changing a line changes a meaning."""
 
+from collections.abc import Iterator
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from brewslm.manifest.annotations import element_in, model_in
 
 REQUIRED = object()
 
@@ -339,3 +345,17 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
         "alias": ("promote", "champion"),
     },
 }
+
+
+def fields_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield section, name and info of every field that holds a value of its own."""
+    for name, info in model.model_fields.items():
+        inner = f"{path}.{name}" if path else name
+        element = model_in(element_in(info.annotation))
+        section = model_in(info.annotation)
+        if element is not None:
+            yield from fields_of(element, f"{inner}[]")
+        if section is not None:
+            yield from fields_of(section, inner)
+        else:
+            yield path, name, info

@@ -1,30 +1,13 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from brewslm.contracts import Category, category_of, tier_of
 from brewslm.manifest.annotations import element_in, model_in
 from brewslm.manifest.schema import ManifestFile
 from brewslm.stages.kinds import KINDS
-from tests.stages.fields import FIELDS, REQUIRED
-
-
-def fields_of(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, str, FieldInfo]]:
-    """Yield section, name and info of every field that holds a value of its own."""
-    for name, info in model.model_fields.items():
-        inner = f"{path}.{name}" if path else name
-        element = model_in(element_in(info.annotation))
-        section = model_in(info.annotation)
-        if element is not None:
-            yield from fields_of(element, f"{inner}[]")
-        if section is not None:
-            yield from fields_of(section, inner)
-        else:
-            yield path, name, info
-
+from tests.stages.fields import FIELDS, REQUIRED, fields_of
 
 ALL = list(fields_of(ManifestFile))
 LEAVES = [item for item in ALL if model_in(element_in(item[2].annotation)) is None]

@@ -1,0 +1,162 @@
+"""Paths of a project: what leaves it or is no file is refused, odd names are names."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.apply.bench import Bench
+from tests.cli.conftest import Run
+
+CANARY = "canary-7d1e"
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """Return a folder beside the project with a file that nobody may read."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text(f'{{"text": "{CANARY}", "label": "late"}}\n')
+    return folder
+
+
+def refused(run: Run, code: str) -> None:
+    """Check that every reader refuses the project with this code and shows nothing of the file."""
+    for words in (("plan",), ("plan", "--json"), ("apply", "--auto-approve")):
+        answer = run(*words)
+        assert answer.code == 1
+        assert code in answer.out + answer.err
+        assert CANARY not in answer.out + answer.err
+        assert "Traceback" not in answer.err
+
+
+@pytest.mark.case("PTH-02")
+@pytest.mark.parametrize("kind", ["file", "folder", "chain", "itself"])
+def test_links_that_lead_out_are_not_followed(
+    kind: str, bench: Bench, outside: Path, run: Run
+) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    rows.unlink()
+    match kind:
+        case "file":
+            rows.symlink_to(outside / "rows.jsonl")
+        case "folder":
+            (bench.root / "data" / "gold.jsonl").rename(outside / "gold.jsonl")
+            (bench.root / "data").rmdir()
+            (bench.root / "data").symlink_to(outside)
+        case "chain":
+            for number in range(50):
+                (bench.root / f"link{number}").symlink_to(f"link{number + 1}")
+            (bench.root / "link50").symlink_to(outside / "rows.jsonl")
+            rows.symlink_to("../link0")
+        case _:
+            rows.symlink_to("rows.jsonl")
+    refused(run, "PATH_OUTSIDE_PROJECT")
+
+
+@pytest.mark.case("PTH-03")
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device", "process"])
+def test_what_is_no_file_is_not_opened(kind: str, bench: Bench, run: Run) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    rows.unlink()
+    code = "PATH_NOT_REGULAR_FILE"
+    match kind:
+        case "pipe":
+            os.mkfifo(rows)
+        case "folder":
+            rows.mkdir()
+        case "socket":
+            before = Path.cwd()
+            os.chdir(rows.parent)
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(rows.name)
+            os.chdir(before)
+        case "device":
+            rows.symlink_to("/dev/zero")
+            code = "PATH_OUTSIDE_PROJECT"
+        case _:
+            rows.symlink_to("/proc/self/environ")
+            code = "PATH_OUTSIDE_PROJECT"
+    refused(run, code)
+
+
+NAMES = [
+    "a b",
+    "it's",
+    'q"q',
+    "100%25",
+    "$(touch ran)",
+    "`touch ran`",
+    "😀",
+    "n" * 249,
+    "é",
+    "-rf",
+    "a;b",
+]
+
+
+@pytest.mark.case("PTH-06")
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_odd_names_are_names(name: str, bench: Bench, run: Run) -> None:
+    (bench.root / "data" / "rows.jsonl").rename(bench.root / "data" / f"{name}.jsonl")
+    quoted = name.replace("'", "''")
+    bench.edit("file_path: data/rows.jsonl", f"file_path: 'data/{quoted}.jsonl'")
+    answer = run("plan", "--json")
+    assert answer.code == 0, answer.out
+    assert f"data/{name}.jsonl" in {item["path"] for item in answer.document["inputs"]}
+    assert not (bench.root / "ran").exists()
+
+
+@pytest.mark.case("PTH-06")
+def test_a_name_with_a_line_end_is_used_or_refused_on_one_line(bench: Bench, run: Run) -> None:
+    (bench.root / "data" / "rows.jsonl").rename(bench.root / "data" / "a\nb.jsonl")
+    bench.edit("file_path: data/rows.jsonl", 'file_path: "data/a\\nb.jsonl"')
+    answer = run("plan", "--explain")
+    assert answer.code in (0, 1)
+    assert "a\\u{A}b" in answer.out
+    assert "a\nb" not in answer.out
+
+
+@pytest.mark.case("PTH-06")
+def test_a_backslash_is_refused(bench: Bench, run: Run) -> None:
+    bench.edit("file_path: data/rows.jsonl", "file_path: 'C:\\x.jsonl'")
+    run("plan").says(1, "PATH_OUTSIDE_PROJECT")
+
+
+@pytest.mark.case("PTH-11")
+def test_a_folder_without_a_manifest_stays_as_it_is(tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "nothing"
+    folder.mkdir()
+    for words in (("plan",), ("apply", "--auto-approve"), ("validate",), ("fmt",)):
+        answer = run("--chdir", folder, *words)
+        answer.says(1, "manifest_missing", "brewslm init")
+    assert list(folder.iterdir()) == []
+    (folder / "brewslm.yaml").mkdir()
+    for words in (("plan",), ("apply", "--auto-approve"), ("validate",), ("fmt",)):
+        run("--chdir", folder, *words).says(1, "path_not_regular_file")
+    assert [path.name for path in folder.iterdir()] == ["brewslm.yaml"]
+
+
+@pytest.mark.case("PTH-04")
+@pytest.mark.parametrize("what", [".brewslm", ".brewslm/store", ".brewslm/state.db"])
+def test_a_home_that_is_a_link_is_not_written_through(
+    what: str, applied: Bench, tmp_path: Path, run: Run
+) -> None:
+    place, elsewhere = applied.root / what, tmp_path / "elsewhere"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    before = {
+        path: (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in (elsewhere, *elsewhere.rglob("*"))
+        if path.exists()
+    }
+    applied.edit("sorts complaints", "sorts them")
+    answer = run("apply", "--auto-approve")
+    answer.says(1, "system_config_invalid")
+    after = {
+        path: (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in (elsewhere, *elsewhere.rglob("*"))
+        if path.exists()
+    }
+    assert after == before

@@ -1,0 +1,275 @@
+"""Values of secrets are nowhere: not in what is said, not in what is kept, in no spelling."""
+
+import base64
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from brewslm.apply.worker import worker_environment
+from brewslm.contracts import Job, Result
+from brewslm.errors import ArtifactError, WorkerError
+from tests.apply.bench import Bench
+from tests.cli.conftest import Answer, Doubles, Run
+
+PASSWORD = 'c4n4ry+p/4ss"w0rd é'  # noqa: S105  of nobody
+URL = f"postgresql://ana:{quote(PASSWORD, safe='')}@db.internal/parcels"
+TOKEN = "c4n4ry-t0k3n-0123456789"  # noqa: S105  of nobody
+NAMES = {"PARCELS_STATE_URL": URL, "PARCELS_TOKEN": TOKEN}
+
+
+def spellings() -> Iterator[bytes]:
+    """Yield what the values look like in the forms that texts are written in."""
+    for value in (PASSWORD, URL, TOKEN):
+        data = value.encode()
+        yield from (
+            data,
+            data.hex().encode(),
+            quote(value).encode(),
+            quote(value, safe="").encode(),
+        )
+        yield from (json.dumps(value)[1:-1].encode(), repr(value)[1:-1].encode())
+        for shift in range(3):
+            encoded = base64.b64encode(bytes(shift) + data)
+            yield encoded[shift + 1 : len(encoded) // 4 * 4 - 4]
+
+
+def assert_nowhere(folder: Path, *answers: Answer) -> None:
+    """Look for the values in outputs and in every byte below a folder."""
+    texts = {f"output {index}": f"{item.out}\n{item.err}" for index, item in enumerate(answers)}
+    kept = {name: text.encode() for name, text in texts.items()}
+    for path in folder.rglob("*"):
+        kept[str(path)] = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+    found = [(name, spelt) for name, data in kept.items() for spelt in spellings() if spelt in data]
+    assert found == []
+
+
+@pytest.fixture
+def project(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a project in whose environment secrets are set, with every folder below tmp_path."""
+    for name, value in NAMES.items():
+        monkeypatch.setenv(name, value)
+    for name in ("TMPDIR", "HOME", "BREWSLM_RESCUE_DIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return bench
+
+
+def everything(run: Run) -> list[Answer]:
+    """Call every command that tells something."""
+    words = (
+        *("validate", "validate --json", "plan --explain --show-unchanged", "plan --json"),
+        *("plan --out a.plan.json --markdown a.md", "plan --refresh-only", "show", "show --json"),
+        *("show eval_pack", "show training_plan --json", "show a.plan.json", "show --rejects"),
+        *(
+            "state list --json",
+            "state pull",
+            "events",
+            "events --json",
+            "history",
+            "history --json",
+        ),
+        *("gc", "gc --json", "lock show", "lock show --json", "fmt --diff", "rollback --dry-run"),
+        *("--debug plan", "--debug state show model", "nothing", "plan --nothing", "show nothing"),
+    )
+    return [run(*item.split()) for item in words]
+
+
+@pytest.mark.case("SEC-01", "SEC-08")
+def test_a_run_that_succeeds_keeps_nothing(
+    project: Bench, run: Run, doubles: Doubles, tmp_path: Path
+) -> None:
+    doubles.messages[0] = [
+        {"type": "log", "stream": "library", "text": f"connected to {URL} with {TOKEN}"},
+        {"type": "warning", "reason_code": "training_oom", "text": TOKEN, "facts": {TOKEN: [URL]}},
+    ]
+    applied = run("--debug", "apply", "--auto-approve", "--json-into", tmp_path / "events.json")
+    assert applied.code == 0, applied.err
+    assert doubles.doors
+    assert "[secret://PARCELS_TOKEN]" in applied.err
+    assert_nowhere(tmp_path, applied, *everything(run))
+    assert_nowhere(project.root)
+
+
+@pytest.mark.case("SEC-01")
+@pytest.mark.parametrize("is_json", [False, True], ids=["text", "json"])
+def test_a_worker_that_fails_with_a_secret_on_its_lips(
+    is_json: bool, project: Bench, run: Run, doubles: Doubles, tmp_path: Path
+) -> None:
+    encoded = base64.b64encode(f"x{TOKEN}".encode()).decode()
+
+    def fail(_job: Job, _folder: Path) -> Result:
+        raise WorkerError(
+            f"cannot reach {URL}, {encoded}",
+            code="worker_killed",
+            found=json.dumps({"token": TOKEN, "password": PASSWORD}),
+            expected=quote(PASSWORD),
+            remedy=f"use {TOKEN!r} or {TOKEN.encode().hex()}",
+        )
+
+    doubles.answer = fail
+    words = ("--debug", "apply", "--auto-approve", *(("--json",) if is_json else ()))
+    applied = run(*words)
+    assert applied.code == 1
+    said = applied.out if is_json else applied.err
+    assert "[secret://PARCELS_TOKEN]" in said
+    assert_nowhere(tmp_path, applied, *everything(run))
+    assert_nowhere(project.root)
+
+
+@pytest.mark.case("SEC-01")
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArtifactError(f"no answer from {URL}", code="unreachable", found=TOKEN, remedy=PASSWORD),
+        ValueError(f"bad dsn {URL}"),
+        OSError(5, f"cannot open {URL}"),
+    ],
+    ids=["own", "defect", "system"],
+)
+def test_a_library_that_puts_a_secret_into_its_error(
+    error: Exception, project: Bench, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.edit("  model:", "  # secret://PARCELS_STATE_URL is for the state\n  model:")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("brewslm.cli.planning.build", fail)
+    answers = [run("plan"), run("--debug", "plan"), run("apply", "--auto-approve")]
+    assert {answer.code for answer in answers} == {1}
+    assert all("[secret://PARCELS_" in answer.err for answer in answers)
+    assert_nowhere(tmp_path, *answers)
+
+
+@pytest.mark.case("SEC-02")
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "write secret://PARCELS_STATE_URL"),
+        ("", "PARCELS_STATE_UR is empty"),
+        (" \t ", "PARCELS_STATE_UR is empty"),
+        (f"{URL}\n", "PARCELS_STATE_UR begins or ends with a line end"),
+        (f" {URL}", "PARCELS_STATE_UR begins or ends with a blank"),
+        ("short", "PARCELS_STATE_UR has fewer than 8 characters"),
+    ],
+    ids=["misspelt", "empty", "blank", "line end", "blank before", "short"],
+)
+@pytest.mark.parametrize("store", ["state", "artifacts"])
+def test_a_secret_that_cannot_be_used_is_refused_by_name(
+    store: str,
+    value: str | None,
+    said: str,
+    project: Bench,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("PARCELS_STATE_UR", value)
+    written = f"workflow: {{backend: {{{store}: 'secret://PARCELS_STATE_UR'}}}}"
+    project.edit("  model:", f"  {written}\n  model:")
+    for words in (("plan",), ("apply", "--auto-approve"), ("--debug", "state", "pull")):
+        if (words[-1], store) == ("pull", "artifacts"):
+            continue
+        answer = run(*words)
+        answer.says(1, "SECRET_MISSING", said)
+        assert_nowhere(tmp_path, answer)
+    assert not (project.home / "state.db").exists()
+
+
+@pytest.mark.case("SEC-03")
+@pytest.mark.usefixtures("project")
+def test_a_rotated_secret_changes_nothing(
+    run: Run, doubles: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("plan", "--out", "a.plan.json").code == 0
+    monkeypatch.setenv("PARCELS_TOKEN", "r0t4t3d-t0k3n")
+    assert run("apply", "a.plan.json").code == 0
+    doubles.started.clear()
+    monkeypatch.setenv("PARCELS_STATE_URL", "r0t4t3d-url")
+    assert run("plan", "--detailed-exitcode").code == 0
+    assert doubles.doors == []
+
+
+@pytest.mark.case("SEC-04")
+def test_what_is_made_is_private_under_any_umask(
+    project: Bench, run: Run, doubles: Doubles
+) -> None:
+    before = os.umask(0)
+    try:
+        assert run("plan", "--out", "a.plan.json").code == 0
+        assert run("apply", "--auto-approve").code == 0
+        assert doubles.doors
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((project.root / "a.plan.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(project.home.stat().st_mode) == 0o700
+    public = {project.home / ".gitignore"}
+    for path in project.home.iterdir():
+        if path not in public and not path.is_symlink():
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir(), path
+
+
+@pytest.mark.case("SEC-04")
+def test_a_folder_that_anybody_may_write_to_is_made_private(bench: Bench, run: Run) -> None:
+    bench.home.mkdir()
+    bench.home.chmod(0o777)
+    assert "note[permission]: .brewslm was open to every user" in run("plan").err
+    assert stat.S_IMODE(bench.home.stat().st_mode) == 0o700
+    assert run("plan").err == ""
+
+
+LITERALS = {
+    "hub": "hf_" + "aBcDeFgHiJ" * 4,
+    "model": "sk-" + "aBcDeFgHiJ" * 5,
+    "forge": "ghp_" + "aBcDeFgHiJ" * 4,
+    "cloud": "AKIA" + "ABCDEFGHIJKLMNOP",
+    "key": "-----BEGIN PRIVATE KEY-----",
+}
+
+
+@pytest.mark.case("SEC-05")
+@pytest.mark.parametrize("kind", LITERALS)
+@pytest.mark.parametrize(
+    "place",
+    ["metadata: {name: parcels, labels: {team: '§'},", "metadata: {name: '§',"],
+    ids=["label", "name"],
+)
+def test_a_credential_in_the_manifest_is_found_and_not_shown(
+    kind: str, place: str, bench: Bench, run: Run
+) -> None:
+    bench.edit("metadata: {name: parcels,", place.replace("§", LITERALS[kind]))
+    answers = [run("validate"), run("validate", "--json"), run("plan"), run("plan", "--json")]
+    assert {answer.code for answer in answers} == {1}
+    assert all("SECRET_IN_MANIFEST" in answer.out + answer.err for answer in answers)
+    for answer in answers:
+        assert LITERALS[kind] not in answer.out + answer.err
+    kept = [path for path in bench.root.rglob("*") if path.is_file() and path.suffix != ".yaml"]
+    assert [path for path in kept if LITERALS[kind].encode() in path.read_bytes()] == []
+
+
+@pytest.mark.case("SEC-05")
+@pytest.mark.parametrize("kind", LITERALS)
+def test_a_credential_in_a_row_turns_the_row_away(kind: str, bench: Bench, run: Run) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    row = json.dumps({"text": f"use {LITERALS[kind]} please", "label": "late"})
+    rows.write_text(f"{rows.read_text()}{row}\n")
+    answers = [run("plan", "--out", "a.plan.json", "--markdown", "a.md"), run("show", "--rejects")]
+    assert "secret_in_row" in answers[0].out
+    for answer in answers:
+        assert LITERALS[kind] not in answer.out + answer.err
+    kept = [path for path in bench.root.rglob("*") if path.is_file() and path != rows]
+    assert [path for path in kept if LITERALS[kind].encode() in path.read_bytes()] == []
+
+
+@pytest.mark.case("SEC-06")
+def test_a_worker_gets_no_secret() -> None:
+    secrets = {**NAMES, "AWS_SECRET_ACCESS_KEY": TOKEN, "PGPASSWORD": PASSWORD, "HF_TOKEN": TOKEN}
+    passed = worker_environment({"PATH": "/bin", "HOME": "/home/ana", **secrets})
+    assert passed.keys().isdisjoint(secrets)
+    assert (passed["PATH"], passed["HOME"]) == ("/bin", "/home/ana")
