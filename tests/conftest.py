@@ -3,7 +3,8 @@
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.apply.bench import Bench
 from tests.servers import object_server, postgresql_binaries, postgresql_server
 
 _NUMBER = re.compile(r"[A-Z]{3}-[0-9]{2}")
+_TOLD = "told"
 _CASES = pytest.StashKey[dict[str, list[str]]]()
 
 
@@ -38,7 +40,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print the cases when asked to."""
+    """Print what tests told, and the cases when asked to."""
+    reports = [item for items in terminalreporter.stats.values() for item in items]
+    told = [
+        str(value)
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _TOLD and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("measured")
+        for line in sorted(told):
+            terminalreporter.line(line)
     if not config.getoption("--cases"):
         return
     tests = config.stash.get(_CASES, {})
@@ -47,6 +60,12 @@ def pytest_terminal_summary(
         terminalreporter.line(
             f"{number}  {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}"
         )
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return what prints a line of results below all tests, whichever process ran them."""
+    return partial(record_property, _TOLD)
 
 
 @pytest.fixture(scope="session")
