@@ -36,6 +36,7 @@ def test_first_apply_does_everything_once_and_promotes(bench: Bench) -> None:
     assert (bench.home / "exports" / "adapter" / "model").exists()
 
 
+@pytest.mark.case("PLN-15")
 def test_second_apply_opens_no_door_and_writes_nothing_but_an_event(applied: Bench) -> None:
     before = applied.store().read()
     serial, records = before.meta().serial, before.resources()
@@ -83,6 +84,7 @@ def test_candidate_that_answers_the_same_is_not_scored_again(applied: Bench) -> 
     assert applied.doors() == ["train", "generate candidate", *EVERYTHING[-2:]]
 
 
+@pytest.mark.case("PLN-14")
 def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) -> None:
     first = applied.promoted()
     applied.edit("2.0e-3", "1.0e-3")
@@ -187,6 +189,7 @@ def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
     assert "training_plan" in outcome.pending
 
 
+@pytest.mark.case("CRA-14")
 def test_every_address_of_the_plan_ends_in_exactly_one_list(bench: Bench) -> None:
     bench.deaths = {1: "training_oom"}
     built = bench.built()
@@ -236,6 +239,7 @@ def test_moved_pointer_is_put_back(applied: Bench) -> None:
     assert link.readlink() == target
 
 
+@pytest.mark.case("PLN-11")
 def test_removed_export_is_deleted_and_its_bytes_stay(applied: Bench) -> None:
     applied.edit("[adapter, safetensors]", "[adapter]")
     assert _operations(applied)["export.safetensors"] is Operation.DELETE

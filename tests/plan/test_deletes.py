@@ -27,6 +27,7 @@ def _codes(plan: Plan) -> set[str]:
     return {str(item.code) for item in plan.finding_values if item.severity == "error"}
 
 
+@pytest.mark.case("PLN-12")
 def test_protection_and_removal_in_one_edit_are_refused(protected: Bench) -> None:
     protected.edit("protect: true", "protect: false")
     protected.edit("[adapter, safetensors]", "[adapter]")
@@ -58,6 +59,7 @@ def test_protection_outlives_the_section_that_wrote_it(protected: Bench) -> None
     assert _codes(protected.built().plan) == {FindingCode.PROTECTED}
 
 
+@pytest.mark.case("DEP-11")
 def test_delete_of_what_is_promoted_needs_a_written_budget(applied: Bench) -> None:
     text = (applied.root / "brewslm.yaml").read_text()
     (applied.root / "brewslm.yaml").write_text(text[: text.index("  deployment:")])
@@ -71,6 +73,7 @@ def test_delete_of_what_is_promoted_needs_a_written_budget(applied: Bench) -> No
     assert applied.built(refresh="full").plan.drift == (), "bytes stay"
 
 
+@pytest.mark.case("PLN-16")
 def test_deletes_come_last_and_stay_pending_after_a_failure(applied: Bench) -> None:
     applied.edit("[adapter, safetensors]", "[adapter]")
     applied.edit("2.0e-3", "1.0e-3")
