@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from brewslm.apply.interruption import Stop
 from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
-from brewslm.events import ActionStartEvent
+from brewslm.events import ActionSkipEvent, ActionStartEvent
+from brewslm.plan.action import Price
 from brewslm.state.records import Status
 from tests.apply.bench import Bench, row
 
@@ -98,6 +100,10 @@ def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) ->
     assert applied.jobs == []
     assert applied.promoted() == first
     assert outcome.reused == reused
+    assert plan.estimate == Price.free()
+    with closing(applied.store().read()) as reader:
+        told = [event.summary for event in reader.run_events(reason_code="action_reused")]
+    assert sorted(told) == sorted(reused)
 
 
 def test_changed_threshold_decides_again_without_a_model(applied: Bench) -> None:
@@ -169,12 +175,20 @@ def test_failed_training_keeps_what_succeeded_and_the_next_apply_goes_on(bench: 
     assert bench.promoted() is not None
 
 
+@pytest.mark.case("CRA-14")
 def test_failed_export_promotes_nothing(bench: Bench) -> None:
     bench.deaths = {4: "export_parity_failed"}
     outcome = bench.apply()
     assert outcome.exit_code is ExitCode.ERROR
     assert outcome.failed == ["export.adapter"]
+    assert "export.safetensors" in outcome.applied
+    assert outcome.skipped == ["deployment"]
     assert bench.promoted() is None
+    told = [event for event in bench.events if isinstance(event, ActionSkipEvent)]
+    assert [(event.address, event.because) for event in told] == [("deployment", "upstream_failed")]
+    with closing(bench.store().read()) as reader:
+        (skipped,) = reader.run_events(reason_code="action_skipped")
+    assert skipped.summary == "deployment"
     bench.deaths = {}
     assert bench.apply().exit_code is ExitCode.DONE
     assert bench.doors() == ["formats.adapter"]
