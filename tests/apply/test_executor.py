@@ -106,6 +106,7 @@ def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) ->
     assert sorted(told) == sorted(reused)
 
 
+@pytest.mark.case("EVA-07")
 def test_changed_threshold_decides_again_without_a_model(applied: Bench) -> None:
     applied.edit("threshold: 0.8", "threshold: 0.9")
     plan = applied.built().plan
@@ -284,6 +285,7 @@ def _object(bench: Bench, digest: str) -> Path:
     return next((bench.home / "store" / "objects").rglob(f"*{name[2:]}"))
 
 
+@pytest.mark.case("ART-10")
 def test_champion_that_cannot_be_laid_out_costs_no_other_work(applied: Bench) -> None:
     promoted = applied.records()["deployment"].outputs["promoted"]
     (item,) = applied.artifacts().listing(promoted.digest).values()

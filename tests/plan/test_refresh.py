@@ -112,6 +112,7 @@ def test_missing_prepared_rows_are_made_again(applied: Bench) -> None:
     assert applied.apply(built).exit_code is ExitCode.DONE
 
 
+@pytest.mark.case("ART-10")
 def test_damage_that_shows_at_reuse_is_set_aside_and_made_again(applied: Bench) -> None:
     applied.edit("2.0e-3", "1.0e-3")
     applied.apply()
