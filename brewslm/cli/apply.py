@@ -6,6 +6,7 @@ import click
 
 from brewslm.cli.applying import ApplyFlags, apply_planned
 from brewslm.cli.leasing import seconds
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import (
     PlanWishes,
     make_plan,
@@ -18,14 +19,14 @@ from brewslm.plan.selection import Selection
 
 
 @click.command("apply")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=NamedPath(), required=False)
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option("--expect-digest", help="The digest of the plan that was reviewed.")
 @click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
 @click.option("--fail-fast", is_flag=True, help="Begin nothing more after a failure.")
 @click.option("--no-resume", is_flag=True, help="Start interrupted training from the beginning.")
 @click.option("--json", "is_json", is_flag=True, help="The event stream on standard output.")
-@click.option("--json-into", type=click.Path(path_type=Path), help="The event stream in a file.")
+@click.option("--json-into", type=NamedPath(), help="The event stream in a file.")
 @click.option(
     "--max-deletes", type=click.IntRange(0), default=3, show_default=True, help="Deletes allowed."
 )

@@ -6,6 +6,7 @@ import click
 
 from brewslm.cli.applying import ApplyFlags, apply_planned
 from brewslm.cli.leasing import seconds
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import Planned, open_state
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
@@ -17,7 +18,7 @@ from brewslm.plan.destroy import plan_destroy
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
 @click.option("--json", "is_json", is_flag=True, help="The event stream on standard output.")
-@click.option("--json-into", type=click.Path(path_type=Path), help="The event stream in a file.")
+@click.option("--json-into", type=NamedPath(), help="The event stream in a file.")
 @click.pass_obj
 def command(
     session: Session,

@@ -196,7 +196,10 @@ def _plain(path: str) -> str:
 
 
 def _resolved(git: _Git, own: Path, ref: str) -> str:
-    """Return the commit that a name, a full or short id, or steps back from one mean."""
+    """Return the commit that a name, a full or short id, or steps back from one mean.
+
+    What HEAD names is a commit and nothing else, so git is not asked about it.
+    """
     match = _STEPS.fullmatch(ref)
     if match is None:
         raise _unknown(ref, "no name of a commit")
@@ -205,6 +208,8 @@ def _resolved(git: _Git, own: Path, ref: str) -> str:
         start = match["base"]
     if start is None:
         raise _unknown(ref, "no branch, tag or commit of that name")
+    if ref == "HEAD":
+        return start
     try:
         wanted = f"{start}{match['steps']}^{{commit}}"
         found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)

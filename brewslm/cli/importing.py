@@ -10,6 +10,7 @@ from brewslm.apply.importing import adopt, check_digest
 from brewslm.apply.interruption import Stop
 from brewslm.cli.approval import standing
 from brewslm.cli.leasing import hold_lease, seconds, unheard
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import PlanWishes, make_plan
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
@@ -24,7 +25,7 @@ _TRAINING = "training_plan"
 
 @click.command("import")
 @click.argument("address")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=NamedPath())
 @click.option("--digest", required=True, help="SHA-256 of the folder, as sha256:HEX.")
 @click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
 @click.pass_obj

@@ -5,6 +5,7 @@ A command's module is imported when the command runs, so that help and quick com
 
 import gc
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Sequence
@@ -68,7 +69,12 @@ class _Commands(SuggestingGroup):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="brewslm", message="%(prog)s %(version)s")
-@click.option("--chdir", type=click.Path(path_type=Path), default=Path(), help="Project folder.")
+@click.option(
+    "--chdir",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Project folder, which files named here are relative to.",
+)
 @click.option("--manifest", default="brewslm.yaml", show_default=True, help="Manifest file.")
 @click.option("--no-color", is_flag=True, help="No colour; also by NO_COLOR.")
 @click.option("--ascii", "is_ascii", is_flag=True, help="Only ASCII characters.")
@@ -117,8 +123,17 @@ class _Call:
         sys.stderr.write(self.session.redact(text) if self.session else text)
 
 
+def _leave_no_core() -> None:
+    """Keep a crash of this process or its children from writing their memory to the disk, where
+    values of secrets would be found.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors are told in words, never as tracebacks."""
+    _leave_no_core()
     gc.disable()  # a call is short, and collecting while models are built takes a tenth of it
     given = _globals_first(list(sys.argv[1:] if arguments is None else arguments))
     call = _Call(given)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from brewslm.cli.paths import NamedPath, as_named
 from brewslm.cli.planning import PlanWishes, make_plan, write_output
 from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.reviewing import Review
@@ -19,10 +20,10 @@ from brewslm.render.text import TextStyle, render_plan
 
 
 @click.command("plan")
-@click.option("--out", type=click.Path(path_type=Path), help="Save the plan; apply takes it.")
+@click.option("--out", type=NamedPath(), help="Save the plan; apply takes it.")
 @click.option("--json", "is_json", is_flag=True, help="The plan as JSON on standard output.")
-@click.option("--json-into", type=click.Path(path_type=Path), help="The plan as JSON in a file.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="The plan as Markdown in a file.")
+@click.option("--json-into", type=NamedPath(), help="The plan as JSON in a file.")
+@click.option("--markdown", type=NamedPath(), help="The plan as Markdown in a file.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are pending.")
 @click.option(
     "--refresh",
@@ -54,7 +55,7 @@ from brewslm.render.text import TextStyle, render_plan
 )
 @click.option(
     "--state-snapshot",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     metavar="FILE",
     help="Plan against what brewslm state pull wrote; no store is opened.",
 )
@@ -101,7 +102,7 @@ def command(
         session.put_data(plan.to_bytes().decode())
     else:
         style = TextStyle(session.has_color, show_unchanged, explain)
-        session.put(render_plan(plan, style, saved_as=str(out) if out else ""))
+        session.put(render_plan(plan, style, saved_as=str(as_named(session, out)) if out else ""))
     code = exit_code_of(plan.finding_values)
     if code is ExitCode.DONE and detailed_exitcode and plan.is_pending:
         return ExitCode.CHANGES_PENDING

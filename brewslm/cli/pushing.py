@@ -15,6 +15,7 @@ from brewslm.apply.promotion import repair_pointers
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.cli.approval import standing
 from brewslm.cli.leasing import hold_lease, seconds, unheard
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.contracts import Work
@@ -30,7 +31,7 @@ _OPERATION = "state push"
 
 
 @click.command("push")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath())
 @click.option("--force", "is_forced", is_flag=True, help="Replace a newer or another state too.")
 @click.option("--lock-timeout", default="0s", show_default=True, help="How long to wait, as 10m.")
 @click.pass_obj

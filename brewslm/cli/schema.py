@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import not_writable, write_output
 from brewslm.cli.session import Session
 from brewslm.render.schemas import NAMES, schema_bytes
@@ -13,7 +14,7 @@ _MODE = 0o644
 
 @click.command("schema")
 @click.argument("name", type=click.Choice(NAMES), default="manifest")
-@click.option("--write", type=click.Path(path_type=Path), help="Write all schemas into a folder.")
+@click.option("--write", type=NamedPath(), help="Write all schemas into a folder.")
 @click.pass_obj
 def command(session: Session, name: str, write: Path | None) -> int:
     """Print the JSON Schema of a format."""

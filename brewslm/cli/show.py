@@ -10,6 +10,7 @@ import click
 from msgspec import to_builtins
 
 from brewslm.cli.addresses import unknown_address
+from brewslm.cli.paths import NamedPath, as_named, placed
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.session import Session
@@ -45,7 +46,7 @@ from brewslm.state.store import StateReader
     "only then.",
 )
 @click.option("--rejects", "shows_rejects", is_flag=True, help="Rejected rows; local only.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write into a file.")
+@click.option("--out", type=NamedPath(), help="Write into a file.")
 @click.pass_obj
 def command(
     session: Session,
@@ -59,14 +60,15 @@ def command(
 ) -> int:
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
-    if what is not None and (what.endswith(".json") or Path(what).is_file()):
-        path = Path(what)
+    path = placed(session, Path(what or ""))
+    if what is not None and (what.endswith(".json") or path.is_file()):
         plan = read_saved(path)
         if validates:
             check_whole(plan, path)
         if validates and not (is_json or is_markdown):
             code = exit_code_of(plan.finding_values)
-            text = f"{path} is a plan of {words.visible(plan.project.name)}, digest {plan.digest}\n"
+            name = words.visible(plan.project.name)
+            text = f"{as_named(session, path)} is a plan of {name}, digest {plan.digest}\n"
         elif is_json:
             text = plan.to_bytes().decode()
         else:
@@ -93,7 +95,9 @@ def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) ->
     try:
         if max_size is not None:
             return render_markdown(plan, ci_run_of(session.environment), max_size)
-        return render_plan(plan, TextStyle(session.has_color), saved_as=str(path))
+        return render_plan(
+            plan, TextStyle(session.has_color), saved_as=str(as_named(session, path))
+        )
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise unreadable(path, f"values that cannot be shown ({type(error).__name__})") from error
 

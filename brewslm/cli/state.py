@@ -17,6 +17,7 @@ from brewslm.cli.addresses import unknown_address
 from brewslm.cli.approval import standing
 from brewslm.cli.importing import command as import_command
 from brewslm.cli.leasing import hold_lease, seconds, unheard
+from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.pushing import command as push_command
 from brewslm.cli.session import Session
@@ -133,7 +134,7 @@ def _address(text: str) -> str:
 
 
 @command.command("pull")
-@click.option("--out", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option("--out", type=NamedPath(), help="Write to this file.")
 @click.pass_obj
 def pull(session: Session, out: Path | None) -> int:
     """Give the whole state as one JSON document that carries its digest."""

@@ -18,9 +18,8 @@ from msgspec.structs import replace
 from brewslm.cli.git_objects import Blob, Commit, open_commit
 from brewslm.cli.session import Session
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code, sorted_findings
-from brewslm.errors import ManifestError
 from brewslm.files import PathError, check_relative, open_inside, read_inside, too_large
-from brewslm.manifest.load import FindingsError, check_manifest
+from brewslm.manifest.load import FindingsError, check_manifest, unusable
 from brewslm.manifest.named_files import NamedFile, model_folder, named_files
 from brewslm.manifest.speaker import speaker
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
@@ -158,13 +157,7 @@ def _take_manifest(copy: _Copy, name: str, blob: Blob | None) -> None:
     except PathError as error:
         if error.code == "SOURCE_NOT_FOUND":
             return
-        raise ManifestError(
-            error.message,
-            code=error.code.lower(),
-            found=error.found,
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from error
+        raise unusable(error) from error
 
 
 def _refusals(copy: _Copy, source: YamlFile) -> Iterator[tuple[NamedFile, PathError]]:

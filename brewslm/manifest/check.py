@@ -10,21 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
-from brewslm.files import PathError, check_relative
 from brewslm.manifest.check_adapters import check_adapters
 from brewslm.manifest.check_blueprint import READ_LIMITS, check_blueprint
 from brewslm.manifest.check_evaluation import check_evaluation
+from brewslm.manifest.check_sources import check_path, check_sources
 from brewslm.manifest.check_training import check_training
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say, speaker, unread
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.manifest.yaml_file import YamlFile
-from brewslm.registry import closest
 from brewslm.stages.deployment import FORMATS_OF_TARGET
 
-_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
 _STORES = {
     "state": ("postgresql", "s3", "gs", "az", "secret"),
     "artifacts": ("s3", "gs", "az", "secret"),
@@ -52,7 +49,7 @@ def check_file(
     findings: list[Finding] = []
     for check in (
         _names,
-        _sources,
+        check_sources,
         check_adapters,
         _model,
         _dataset,
@@ -129,105 +126,6 @@ def _odd_characters(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
         )
 
 
-def _sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    for index, item in enumerate(file.spec.data_sources):
-        path: YamlPath = ("spec", "data_sources", index)
-        if item.locator is not None and item.file_path is not None:
-            yield say(
-                FindingCode.LOCATOR_CONFLICT,
-                (*path, "locator"),
-                "locator and file_path both say where the rows are",
-                "keep locator",
-            )
-        elif item.locator is not None:
-            yield from _locator(item.locator, (*path, "locator"), say, has_digest=bool(item.sha256))
-        elif item.file_path is not None:
-            yield from _file_path(item.file_path, (*path, "file_path"), say)
-        else:
-            yield say(
-                FindingCode.SOURCE_LOCATOR_MISSING,
-                path,
-                "the source names no rows",
-                "add locator: jsonl:data/FILE.jsonl",
-                severity=Severity.WARNING,
-            )
-
-
-def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Iterator[Finding]:
-    scheme, colon, rest = locator.partition(":")
-    if locator.startswith("https:"):
-        if not has_digest:
-            yield say(
-                FindingCode.HTTPS_SOURCE_UNPINNED,
-                path,
-                "a source over https needs the digest of its bytes",
-                "add sha256: DIGEST",
-            )
-        return
-    if scheme == "file" and (outside := list(_relative(rest, path, say))):
-        yield from outside
-        return
-    if not colon or scheme not in _SCHEMES:
-        near = closest(scheme, _SCHEMES)
-        yield say(
-            FindingCode.LOCATOR_FORM,
-            path,
-            f'"{locator}" is no locator',
-            f"write {near[0]}:PATH" if near else "write jsonl:data/FILE.jsonl",
-            locator,
-            "one of " + ", ".join(f"{name}:" for name in _SCHEMES),
-            suggestions=near,
-        )
-        return
-    if scheme == "kaggle":
-        yield say(
-            FindingCode.VALUE_UNAVAILABLE,
-            path,
-            "rows are not fetched from there",
-            "export the rows as JSON lines and pin them with sha256",
-            locator,
-            severity=Severity.WARNING,
-        )
-    elif scheme != "hf":
-        yield from _relative(rest, path, say)
-    elif rest.count(":") < 2:
-        yield say(
-            FindingCode.HF_SOURCE_UNPINNED,
-            path,
-            "a Hub data set without a commit",
-            "write hf:ID:SPLIT:COMMIT",
-            severity=Severity.WARNING,
-        )
-
-
-def _file_path(file_path: str, path: YamlPath, say: Say) -> Iterator[Finding]:
-    yield from _relative(file_path, path, say)
-    if not file_path.lower().endswith(_EXTENSIONS):
-        yield say(
-            FindingCode.VALUE_UNAVAILABLE,
-            path,
-            f'rows can\'t be read from "{file_path}"',
-            "export the rows as JSON lines",
-            file_path,
-            "one of " + ", ".join(_EXTENSIONS),
-            severity=Severity.WARNING,
-        )
-
-
-def _relative(text: str, path: YamlPath, say: Say) -> Iterator[Finding]:
-    try:
-        check_relative(text)
-    except PathError as error:
-        yield say(
-            FindingCode.PATH_OUTSIDE_PROJECT,
-            path,
-            error.message,
-            error.remedy,
-            error.found,
-            error.expected,
-        )
-
-
 def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
     model = file.spec.model
     path: YamlPath = ("spec", "model")
@@ -284,7 +182,7 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
             "builtin:nano",
         )
     elif name.startswith("./"):
-        yield from _relative(name, path, say)
+        yield from check_path(name, path, say)
 
 
 def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:

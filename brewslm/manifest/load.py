@@ -145,13 +145,7 @@ def read_manifest(root: Path, path: str) -> bytes:
             return stream.read(MAX_BYTES + 1)
     except PathError as error:
         if error.code != "SOURCE_NOT_FOUND":
-            raise ManifestError(
-                error.message,
-                code=error.code.lower(),
-                found=error.found,
-                expected=error.expected,
-                remedy=error.remedy,
-            ) from error
+            raise unusable(error) from error
         raise ManifestError(
             f'there is no manifest "{path}" in this folder',
             code="manifest_missing",
@@ -336,3 +330,14 @@ def _with_split(shaped: Shaped, source: YamlFile) -> tuple[Spec, dict[str, str],
         expected=f"{train:g} / {validation:g} / {test:g}",
     )
     return dataset.model_copy(update={"split": fixed}), origins, [finding]
+
+
+def unusable(error: PathError) -> ManifestError:
+    """Return the error of a manifest whose path may not be read."""
+    return ManifestError(
+        error.message,
+        code=error.code.lower(),
+        found=error.found,
+        expected=error.expected,
+        remedy=error.remedy,
+    )

@@ -10,13 +10,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from brewslm import __version__
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output
 from brewslm.errors import ArtifactError, PlanError, RefusedError
 from brewslm.plan.action import Action, Cause, Price, snapshot
-from brewslm.plan.plan import Plan, ProjectFacts
+from brewslm.plan.plan import Plan
+from brewslm.plan.recorded import recorded_plan
 from brewslm.state.records import DeploymentRecord, ResourceRecord, RevisionRecord
 from brewslm.state.store import StateReader
 
@@ -145,7 +145,6 @@ def _plan(
     promoted: Output,
     revisions: Sequence[RevisionRecord],
 ) -> Plan:
-    meta, project = state.meta(), state.resources().get("project")
     meant = next((item for item in revisions if item.revision == target.revision), None)
     after = snapshot(record.spec, {"promoted": promoted})
     action = Action(
@@ -161,20 +160,8 @@ def _plan(
         facts=_facts(state, target.fingerprint),
         estimate=Price.free("a pointer moves"),
     )
-    return Plan(
-        tool_version=__version__,
-        project=ProjectFacts(
-            name=str(project.spec.get("name", "")) if project else "",
-            lineage=meta.lineage,
-            serial=meta.serial,
-        ),
-        mode="rollback",
-        effective_manifest=meant.effective_manifest if meant else {},
-        manifest_digest=meant.manifest_digest if meant else "",
-        git_commit=meant.git_commit or None if meant else None,
-        actions=(action,),
-        estimate=Price.free("a pointer moves"),
-    ).sealed()
+    commit = meant.git_commit or None if meant else None
+    return recorded_plan(state, "rollback", [action], meant, commit, Price.free("a pointer moves"))
 
 
 def _facts(state: StateReader, fingerprint: str) -> dict[str, Any]:

@@ -246,18 +246,8 @@ def test_a_hostile_repository_plans_inertly(
     assert_inert(bench.root, touched)
 
 
-_UNTRUSTED: list[tuple[Callable[[Bench], None], int, str]] = [
-    (modules, 0, "11 to create"),
-    (links_out, 1, "PATH_OUTSIDE_PROJECT"),
-    (folder_out, 1, "PATH_OUTSIDE_PROJECT"),
-    (manifest_out, 1, "path_outside_project"),
-    (policy_out, 0, "11 to create"),
-    (huge_aliases, 1, "YAML_ALIAS_LIMIT"),
-    (paths_out, 1, "PATH_OUTSIDE_PROJECT"),
-    (doors, 1, "INVALID_VALUE"),
-    (model_with_code, 1, "MODEL_NOT_SAFETENSORS"),
-    (rows_with_words, 0, "to create"),
-    (git_that_runs, 0, "11 to create"),
+_UNTRUSTED = [
+    *_CORPUS,
     (untracked_code, 0, "11 to create"),
     (stores_of_the_host, 0, "11 to create"),
     (tracked_state, 0, "warning[SYSTEM_CONFIG_INVALID]"),

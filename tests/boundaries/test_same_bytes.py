@@ -99,8 +99,8 @@ def called(
 
 def planned(project: Path, place: Place, cwd: Path) -> dict[str, bytes]:
     """Return the plan in every form, and what was said beside it."""
-    words = ("plan", "--explain", "--show-unchanged", "--out", "a.plan.json", "--markdown", "a.md")
-    made = called(project, place, cwd, *words)
+    into = ("--json-into", f"{cwd}/a.plan.json", "--markdown", f"{cwd}/a.md")
+    made = called(project, place, cwd, "plan", "--explain", "--show-unchanged", *into)
     assert made.returncode == 0, made.stderr.decode()
     return {
         "text": made.stdout,

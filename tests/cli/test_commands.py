@@ -25,6 +25,7 @@ _SHARED = {
     "importing",
     "leasing",
     "main",
+    "paths",
     "planning",
     "provenance",
     "reconciling",

@@ -166,4 +166,4 @@ def test_a_project_folder_that_is_not_there_is_named(empty: Path, run: Run) -> N
 
 def test_a_folder_in_place_of_the_manifest_is_no_traceback(empty: Path, run: Run) -> None:
     (empty / "brewslm.yaml").mkdir()
-    run("init", "--force").says(1, "error[permission_denied]", "brewslm.yaml cannot be written")
+    run("init", "--force").says(1, "error[output_unwritable]", "brewslm.yaml cannot be written")

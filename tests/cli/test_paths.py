@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,44 @@ def test_a_home_that_is_a_link_is_not_written_through(
         if path.exists()
     }
     assert after == before
+
+
+def test_named_files_are_relative_to_the_folder_of_chdir(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.root.parent)
+    into = ("--out", "a.plan.json", "--markdown", "../a.md")
+    made = run("--chdir", bench.root.name, "plan", *into)
+    assert made.code == 0
+    assert "brewslm apply a.plan.json" in made.out
+    assert str(bench.root) not in made.out
+    assert (bench.root / "a.plan.json").is_file()
+    assert (bench.root.parent / "a.md").is_file()
+    assert run("--chdir", bench.root.name, "show", "a.plan.json").code == 0
+
+
+@pytest.mark.case("PTH-07")
+@pytest.mark.parametrize(("first", "second"), [("rows", "Rows"), ("r\u00e9", "re\u0301")])
+def test_paths_that_other_systems_merge_are_told(
+    first: str, second: str, bench: Bench, run: Run
+) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    (bench.root / "data" / f"{second}.jsonl").write_text('{"text": "a b", "label": "late"}\n')
+    rows.rename(bench.root / "data" / f"{first}.jsonl")
+    bench.edit("data/rows.jsonl", f"data/{first}.jsonl")
+    source = f"    - {{name: second, type: raw, file_path: data/{second}.jsonl}}\n"
+    bench.edit("  data_sources:\n", f"  data_sources:\n{source}")
+    made = run("validate")
+    assert "warning[PATH_NOT_PORTABLE]" in made.out + made.err
+    assert ascii(f"data/{first}.jsonl").strip("'") in made.out + made.err
+
+
+@pytest.mark.case("SEC-07")
+def test_a_crash_leaves_no_memory_on_the_disk() -> None:
+    code = (
+        "import resource as r; soft, hard = r.getrlimit(r.RLIMIT_CORE);"
+        "r.setrlimit(r.RLIMIT_CORE, (hard, hard)); from brewslm.cli.main import main;"
+        "main(['schema']); import subprocess; subprocess.run('ulimit -c >&2', shell=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "0"

@@ -7,6 +7,7 @@ from tests.manifest.writing import BASE, assert_found, errors, findings_of, proj
 
 TOKEN = "hf_" + "a1B2" * 8
 PAIR = '- {name: a, type: raw, locator: "jsonl:a.jsonl"}'
+OTHER_CASE = '- {name: b, type: raw, §locator: "jsonl:A.jsonl"}'
 BLUEPRINT = "domain_name: d, problem_statement: p, target_user_persona: u, confidence_score: 0.9"
 
 
@@ -43,6 +44,11 @@ CASES = [
     ("SOURCE_LOCATOR_MISSING", "warning", spec("data_sources: [§{name: a, type: raw}]")),
     ("HTTPS_SOURCE_UNPINNED", "error", source('§locator: "https://example.org/a.jsonl"')),
     ("HF_SOURCE_UNPINNED", "warning", source('§locator: "hf:org/rows:train"')),
+    (
+        "PATH_NOT_PORTABLE",
+        "warning",
+        spec(f"data_sources:\n  {PAIR}\n  {OTHER_CASE}"),
+    ),
     ("PATH_OUTSIDE_PROJECT", "error", source('§locator: "jsonl:../a.jsonl"')),
     ("PATH_OUTSIDE_PROJECT", "error", source("§file_path: /data/a.jsonl")),
     ("PATH_OUTSIDE_PROJECT", "error", source("§file_path: 'C:/a.jsonl'")),
