@@ -228,7 +228,9 @@ class _Evaluation:
             },
             folder=str(folder),
         )
-        scores = [f"scores.{role}.{name}" for role in self._shape.roles for name in self._shape.sets]
+        scores = [
+            f"scores.{role}.{name}" for role in self._shape.roles for name in self._shape.sets
+        ]
         result = self._desk.run_job(job, self._running, ["metrics", *scores], phase="scoring")
         self._scoring_s += result.work_s or 0.0
         outputs = {

@@ -24,7 +24,6 @@ from brewslm.contracts import Door, Job, Result
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.errors import BrewError, WorkerError
 
-
 _GRACE_S = 5.0
 """How long a job may take to end once nobody waits for its result."""
 

@@ -172,7 +172,8 @@ class _Fixer:
                 "max_seq_length",
                 (
                     f"{'all' if is_none_left else 'some'} rows are longer than {limit} tokens "
-                    f"and are left out; p50 {tokens['p50']}, p95 {tokens['p95']}, max {tokens['max']}"
+                    f"and are left out; p50 {tokens['p50']}, p95 {tokens['p95']}, "
+                    f"max {tokens['max']}"
                 ),
                 f"write max_seq_length: {tokens['max'] + 32}",
                 Severity.ERROR if is_none_left else Severity.WARNING,

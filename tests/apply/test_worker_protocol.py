@@ -48,7 +48,9 @@ def worker_that(tmp_path: Path) -> Iterator[Callable[[str], ProcessWorker]]:
 
 
 def _job(name: str = "j1") -> Job:
-    return Job(job_id=name, door="brewslm.engine.score:run", address="eval_pack", spec={}, folder="")
+    return Job(
+        job_id=name, door="brewslm.engine.score:run", address="eval_pack", spec={}, folder=""
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,8 @@ def test_a_plan_sealed_anew_is_not_the_reviewed_one(
 
 
 @pytest.mark.case("PLN-04")
-def test_a_plan_of_an_earlier_serial_is_refused(
-    applied: Bench, saved: Path, run: Run, doubles: Doubles
-) -> None:
+@pytest.mark.usefixtures("saved")
+def test_a_plan_of_an_earlier_serial_is_refused(applied: Bench, run: Run, doubles: Doubles) -> None:
     serial = _held(applied)[0]
     applied.edit("1.0e-3", "2.0e-3")
     applied.edit("sorts complaints", "sorts them")
@@ -105,9 +104,8 @@ def test_a_plan_of_another_project_is_refused(
 
 
 @pytest.mark.case("PLN-06")
-def test_a_plan_is_carried_out_once(
-    applied: Bench, saved: Path, run: Run, doubles: Doubles
-) -> None:
+@pytest.mark.usefixtures("saved")
+def test_a_plan_is_carried_out_once(applied: Bench, run: Run, doubles: Doubles) -> None:
     run("apply", _NAME).says(0)
     before, doors = _held(applied), doubles.doors
     run("apply", _NAME).says(4, "plan_stale", "applied already (revision 2)")
@@ -115,9 +113,7 @@ def test_a_plan_is_carried_out_once(
 
 
 @pytest.mark.case("PLN-07")
-def test_a_plan_with_an_error_is_not_applied(
-    applied: Bench, run: Run, doubles: Doubles
-) -> None:
+def test_a_plan_with_an_error_is_not_applied(applied: Bench, run: Run, doubles: Doubles) -> None:
     with (applied.root / "data" / "rows.jsonl").open("a") as stream:
         stream.write((applied.root / "data" / "gold.jsonl").read_text())
     assert run("plan", "--out", _NAME).code == 6

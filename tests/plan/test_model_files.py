@@ -49,7 +49,9 @@ _REFUSED = {
     "no JSON": _packed(b"\x80\x04]q\x00." * 9, b""),
     "a list": _packed(b"[1, 2]", b""),
     "deep": _packed(b'{"a":' * 4000 + b"1" + b"}" * 4000, b""),
-    "the same name twice": _packed(_TEXT[:-1] + b', "a": ' + json.dumps(_WHOLE["a"]).encode() + b"}", _DATA),
+    "the same name twice": _packed(
+        _TEXT[:-1] + b', "a": ' + json.dumps(_WHOLE["a"]).encode() + b"}", _DATA
+    ),
 }
 _BROKEN: dict[str, Header] = {
     "overlap": {"a": _tensor([2], [0, 8]), "b": _tensor([2], [4, 12]), "c": _tensor([1], [12, 16])},
@@ -122,7 +124,9 @@ def shards(own_base: Bench) -> Bench:
     (base / "model-2.safetensors").write_bytes(_packed(_TEXT, _DATA))
     header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
     names = [name for name in header if name != "__metadata__"]
-    places = dict.fromkeys(names, "model-1.safetensors") | dict.fromkeys("ab", "model-2.safetensors")
+    places = dict.fromkeys(names, "model-1.safetensors") | dict.fromkeys(
+        "ab", "model-2.safetensors"
+    )
     _write_index(base, places)
     assert _errors(own_base.built().plan) == []
     return own_base
@@ -135,8 +139,14 @@ def _write_index(base: Path, places: Any) -> None:
 @pytest.mark.case("ART-11")
 @pytest.mark.parametrize(
     "change",
-    [{"a": "../x.safetensors"}, {"a": "/x.safetensors"}, {"a": "model-3.safetensors"}]
-    + [{"a": "model-1.safetensors"}, {"c": "model-2.safetensors"}, {"a": 7}],
+    [
+        {"a": "../x.safetensors"},
+        {"a": "/x.safetensors"},
+        {"a": "model-3.safetensors"},
+        {"a": "model-1.safetensors"},
+        {"c": "model-2.safetensors"},
+        {"a": 7},
+    ],
 )
 def test_index_that_says_something_else_than_the_files_is_refused(
     shards: Bench, change: dict[str, Any]
@@ -157,7 +167,9 @@ def test_shards_that_no_index_names_and_odd_indexes_are_refused(shards: Bench) -
         (base / INDEX).write_text(text)
         assert _errors(shards.built().plan) == ["BASE_REFUSED"]
     (base / INDEX).write_text(index)
-    (base / "more.safetensors").write_bytes(_packed(_TEXT.replace(b'"a"', b'"x"').replace(b'"b"', b'"y"'), _DATA))
+    (base / "more.safetensors").write_bytes(
+        _packed(_TEXT.replace(b'"a"', b'"x"').replace(b'"b"', b'"y"'), _DATA)
+    )
     assert _errors(shards.built().plan) == ["BASE_REFUSED"]
     (base / "more.safetensors").write_bytes(_packed(_TEXT, _DATA))
     assert _errors(shards.built().plan) == ["MODEL_NOT_SAFETENSORS"], "a tensor in two files"
