@@ -208,26 +208,30 @@ def replace_link(link: Path, target: Path) -> None:
 class StatProof(Struct, frozen=True):
     """What a stat call said when a file was digested.
 
-    It proves that the bytes are the same only while size, mtime and inode are equal and the mtime
-    was at least two seconds old when the record was made; otherwise the file has to be digested
-    again.
+    It proves that the bytes are the same only while size, mtime, ctime and inode are equal and the
+    mtime was at least two seconds old when the record was made; otherwise the file has to be
+    digested again. A ctime cannot be set back, so an edit shows although its mtime was.
     """
 
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
     recorded_ns: int
 
     @classmethod
     def of(cls, result: os.stat_result, recorded_ns: int) -> "StatProof":
         """Make a proof from a stat result and the wall clock in nanoseconds."""
-        return cls(result.st_size, result.st_mtime_ns, result.st_ino, recorded_ns)
+        return cls(
+            result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino, recorded_ns
+        )
 
     def holds_for(self, result: os.stat_result) -> bool:
         """Return whether a later stat result proves unchanged bytes."""
-        return (self.size_bytes, self.mtime_ns, self.inode) == (
+        return (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode) == (
             result.st_size,
             result.st_mtime_ns,
+            result.st_ctime_ns,
             result.st_ino,
         ) and self.mtime_ns + _SETTLED_NS <= self.recorded_ns
 

@@ -1,6 +1,6 @@
 """What the handlers of actions share: the tools of one apply, and what an action yields."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from brewslm.address import Address
 from brewslm.apply.clock import Clock
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import Message, Worker
+from brewslm.apply.yielded import check_outputs
 from brewslm.artifacts.store import ArtifactStore, Produced
 from brewslm.contracts import Job, Output, Result, Spec
 from brewslm.events import ActionLogEvent, ActionProgressEvent, Listener
@@ -118,10 +119,12 @@ class Desk:
             )
         )
 
-    def run_job(self, job: Job, running: Running, phase: str = "") -> Result:
+    def run_job(
+        self, job: Job, running: Running, wanted: Collection[str], phase: str = ""
+    ) -> Result:
         """Give a job to the worker and tell about its progress.
 
-        Raises: WorkerError.
+        wanted: names of the outputs that it has to yield. Raises: WorkerError.
         """
         started_s = self.clock.steady_s()
 
@@ -139,7 +142,9 @@ class Desk:
                     text = str(message.get("text", ""))[:_TEXT_CHARS]
                     self.tell(ActionLogEvent(address=job.address, stream="library", text=text))
 
-        return self.worker.run(job, on_message, self.stop)
+        result = self.worker.run(job, on_message, self.stop)
+        check_outputs(result, Path(job.folder), wanted)
+        return result
 
     def keep(self, running: Running, result: Result, kind: str) -> dict[str, Output]:
         """Put a job's outputs into the artifact store and remember what produced them."""

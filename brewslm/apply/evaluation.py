@@ -11,6 +11,7 @@ from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done, Running
+from brewslm.apply.yielded import check_answers
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Job, Kind, Output, spec_values
 from brewslm.errors import ApplyError, ArtifactError
@@ -182,7 +183,10 @@ class _Evaluation:
             },
             folder=str(folder),
         )
-        result = self._desk.run_job(job, self._running, phase=f"answering: {role}")
+        names = [part.name for part in wanted.values()]
+        result = self._desk.run_job(job, self._running, names, phase=f"answering: {role}")
+        for name, part in wanted.items():
+            check_answers(folder / result.outputs[part.name], self._prepared / f"{name}.jsonl")
         self._answered_rows += int(result.values.get("rows") or 0)
         self._answering_s += result.work_s or 0.0
         self._speeds[role] = _speeds(result.values)
@@ -224,7 +228,10 @@ class _Evaluation:
             },
             folder=str(folder),
         )
-        result = self._desk.run_job(job, self._running, phase="scoring")
+        scores = [
+            f"scores.{role}.{name}" for role in self._shape.roles for name in self._shape.sets
+        ]
+        result = self._desk.run_job(job, self._running, ["metrics", *scores], phase="scoring")
         self._scoring_s += result.work_s or 0.0
         outputs = {
             name: self._desk.artifacts.put_file(folder / path)

@@ -288,6 +288,7 @@ class _Walk:
             return
         self._stuck[action.parsed_address] = because
         self._outcome.skipped.append(action.address)
+        self._history.add(action.target, "info", "action_skipped", action.address, {})
         self._desk.tell(telling.skipped(action, because, upstream))
 
     def _stuck_upstream(self, action: Action) -> Address | None:

@@ -34,7 +34,7 @@ def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from:
         },
         folder=str(running.folder),
     )
-    result = desk.run_job(job, running, phase="training")
+    result = desk.run_job(job, running, ("lora_adapter", "run"), phase="training")
     outputs = desk.keep(running, result, kind.name)
     speed = {
         "tokens": result.values.get("seen_tokens"),
@@ -65,7 +65,7 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
         },
         folder=str(make_private_folder(running.folder)),
     )
-    result = desk.run_job(job, running, phase="exporting")
+    result = desk.run_job(job, running, ("files",), phase="exporting")
     outputs = desk.keep(running, result, kind.name)
     return Done(outputs=outputs, values=result.values, actual=_actual(result, outputs))
 

@@ -29,6 +29,9 @@ _END_S = 10.0
 STALL_S = 1800.0
 """Silence after which a worker counts as stuck; work that goes on tells so every minute or two."""
 _TAIL_BYTES = 4096
+_TALK = frozenset({"ready", "progress", "checkpoint", "warning", "log"})
+"""Types of the messages that a worker sends while a job goes on."""
+_TYPE_CHARS = 40
 
 _PASSED_ON = (
     "CUDA_DEVICE_ORDER",
@@ -103,6 +106,7 @@ class ProcessWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
+        self._answered: set[str] = set()
 
     def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
         """Do a job in the child process."""
@@ -126,18 +130,24 @@ class ProcessWorker:
                 raise self._death(process)
             message = self._parsed(line)
             if message.get("job_id", job.job_id) != job.job_id:
+                self._check_once(message)
                 continue
             match message["type"]:
                 case "result":
+                    self._answered.add(job.job_id)
                     return self._result(message)
                 case "error":
+                    self._answered.add(job.job_id)
                     raise WorkerError(
                         str(message.get("message", "the worker reported an error")),
                         code=str(message.get("reason_code", "worker_protocol_error")),
                         remedy=str(message.get("remedy", f"read {self._log_path.name}")),
                     )
-                case _:
+                case kind if kind in _TALK:
                     on_message(message)
+                case kind:
+                    self.kill()
+                    raise self._protocol_error(f'a message of the type "{kind[:_TYPE_CHARS]}"')
 
     def kill(self) -> None:
         """End the child at once."""
@@ -214,6 +224,12 @@ class ProcessWorker:
             raise self._protocol_error("a line without a type")
         return message
 
+    def _check_once(self, message: Message) -> None:
+        """Refuse a second answer to a job that was answered; anything else of it came too late."""
+        if message["type"] in ("result", "error") and message["job_id"] in self._answered:
+            self.kill()
+            raise self._protocol_error("two results of one job")
+
     def _result(self, message: Message) -> Result:
         try:
             return Result.model_validate(message.get("result"))
@@ -224,8 +240,8 @@ class ProcessWorker:
         return WorkerError(
             "the worker broke its protocol",
             code="worker_protocol_error",
-            found=found,
-            expected="one JSON object a line, at most 1 MiB",
+            found="\n".join(filter(None, (found, _tail(self._log_path)))),
+            expected="one JSON object a line, at most 1 MiB, and one result a job",
             remedy=f"read {self._log_path.name} in the run folder, then: brewslm apply",
         )
 
@@ -241,6 +257,8 @@ class ProcessWorker:
 
     def _death(self, process: "subprocess.Popen[bytes]") -> WorkerError:
         status = process.wait()
+        if status == 0:
+            return self._protocol_error("an end without a result")
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return WorkerError(
             f"the worker process ended without a result ({how})",
@@ -254,6 +272,8 @@ class ProcessWorker:
 def _read_lines(stream: IO[bytes], lines: "queue.SimpleQueue[bytes | None]") -> None:
     while line := stream.readline(_MAX_LINE_BYTES + 1):
         lines.put(line)
+        if len(line) > _MAX_LINE_BYTES:
+            return
     lines.put(None)
 
 

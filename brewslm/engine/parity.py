@@ -17,6 +17,8 @@ from brewslm.stages.export import VerifySpec
 _SETS = ("gold_test", "gold_dev", "test", "validation", "train")
 _TEXTS = 4
 _TEXT_TOKENS = 32
+_PROBES = ("naïve café Ünder Ÿ", "two  blanks and   three", " before\tand\tafter ", "a\nb\r\n\nc\n")
+"""What conversions of a tokenizer get wrong first: accents, blanks, tabs, line ends."""
 _BATCH = 8
 _MOST_KL = {32: 1e-5, 16: 1e-3, 8: 5e-3}
 _LEAST_TOP1 = {32: 0.999, 16: 0.95, 8: 0.95}
@@ -120,7 +122,8 @@ def check(parity: Parity, spec: VerifySpec, bits: int) -> str:
 def check_tokenizer(
     ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase, prepared: Path, count: int
 ) -> int:
-    """Prove that both tokenizers turn the compared prompts into equal ids; return how many.
+    """Prove that both tokenizers turn the compared prompts, and texts that are easily read
+    differently, into equal ids; return how many prompts.
 
     Raises: WorkerError with export_tokenizer_mismatch.
     """
@@ -128,14 +131,21 @@ def check_tokenizer(
     right = rows_to_compare(prepared, Renderer(theirs), count)
     for mine, other in zip(left, right, strict=True):
         if mine.input_ids != other.input_ids:
-            raise WorkerError(
-                "the exported tokenizer reads a prompt differently",
-                code="export_tokenizer_mismatch",
-                found=f"row {mine.row_id}",
-                expected="equal token ids",
-                remedy="report this as a defect",
-            )
+            raise _mismatch(f"row {mine.row_id}")
+    for text in _PROBES:
+        if ours(text)["input_ids"] != theirs(text)["input_ids"]:
+            raise _mismatch(repr(text))
     return len(left)
+
+
+def _mismatch(found: str) -> WorkerError:
+    return WorkerError(
+        "the exported tokenizer reads a prompt differently",
+        code="export_tokenizer_mismatch",
+        found=found,
+        expected="equal token ids",
+        remedy="report this as a defect",
+    )
 
 
 def _prompt(row: TokenRow) -> list[int]:

@@ -1,7 +1,8 @@
 """The worker's own program: reads jobs as JSON lines, opens their doors, answers as JSON lines.
 
 Standard output belongs to the protocol alone: what libraries print goes to standard error. The
-process ends when its input closes, so it never outlives the apply that started it. Signals that a
+process ends when its input closes, in order within a few seconds or else at once, so it never
+outlives the apply that started it. Signals that a
 terminal sends to the whole group are left to the parent, which asks for a stop in words.
 """
 
@@ -22,6 +23,9 @@ from pydantic import ValidationError
 from brewslm.contracts import Door, Job, Result
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.errors import BrewError, WorkerError
+
+_GRACE_S = 5.0
+"""How long a job may take to end once nobody waits for its result."""
 
 
 class _Fault(NamedTuple):
@@ -124,9 +128,9 @@ def _listen(
         elif message["type"] == "job":
             jobs.put(message["job"])
     jobs.put(None)
-    if stop.is_set():
-        return
     stop.set()
+    time.sleep(_GRACE_S)
+    os._exit(1)
 
 
 def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.safetensors import DTYPE_BYTES, INDEX, read_weights
 
-_MAX_HEADER_BYTES = 25 << 20
 _MAX_CONFIG_BYTES = 1 << 20
-_DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
 _FILES = (
     "config.json",
+    INDEX,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -151,9 +151,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
         size_bytes += file_bytes
     config = _config(folder / "config.json")
-    tensors: dict[str, tuple[str, list[int]]] = {}
-    for path in weights:
-        tensors |= read_header(path)
+    tensors = read_weights(folder, weights)
     modules, counts = _linear_modules(tensors)
     return BaseModel(
         folder=folder,
@@ -162,7 +160,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         files=files,
         parameters=sum(math.prod(shape) for _, shape in tensors.values()),
         weight_bytes=sum(
-            math.prod(shape) * _DTYPE_BYTES.get(dtype, 4) for dtype, shape in tensors.values()
+            math.prod(shape) * DTYPE_BYTES[dtype] for dtype, shape in tensors.values()
         ),
         dtype=next((dtype for dtype, _ in tensors.values()), "F32"),
         hidden_size=int(config.get("hidden_size", 0)),
@@ -174,37 +172,6 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
     )
-
-
-def read_header(path: Path) -> dict[str, tuple[str, list[int]]]:
-    """Return `{tensor: (dtype, shape)}` of a safetensors file, its header checked.
-
-    Raises: PlanError with code MODEL_NOT_SAFETENSORS.
-    """
-    size_bytes = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(_MAX_HEADER_BYTES, size_bytes - 8):
-            raise _bad_header(path, "a header length outside the file")
-        raw = stream.read(length)
-    try:
-        header = json.loads(raw)
-        entries = {name: item for name, item in header.items() if name != "__metadata__"}
-        spans = sorted(tuple(item["data_offsets"]) for item in entries.values())
-        tensors = {
-            name: (str(item["dtype"]), [int(size) for size in item["shape"]])
-            for name, item in entries.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _bad_header(path, "no JSON header") from error
-    end = 0
-    for start, stop in spans:
-        if start != end or stop < start:
-            raise _bad_header(path, "tensors that overlap or leave holes")
-        end = stop
-    if 8 + length + end != size_bytes:
-        raise _bad_header(path, "bytes beyond the last tensor, or missing ones")
-    return tensors
 
 
 def target_names(target: object, model: BaseModel) -> tuple[str, ...]:
@@ -278,13 +245,3 @@ def _in_hub_cache(
         snapshot = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
         return snapshot if snapshot.is_dir() else None
     return None
-
-
-def _bad_header(path: Path, found: str) -> PlanError:
-    return PlanError(
-        f'"{path.name}" is no whole safetensors file',
-        code="MODEL_NOT_SAFETENSORS",
-        found=found,
-        expected="a safetensors file whose header covers its data exactly",
-        remedy="fetch the file again",
-    )

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
 from brewslm.plan.base_model import BaseModel, target_names
-from brewslm.plan.lengths import tokens_of
+from brewslm.plan.lengths import is_none_within, tokens_of
 from brewslm.plan.work import epochs_of, training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 
@@ -166,15 +166,17 @@ class _Fixer:
         tokens = tokens_of(prepared, "train")
         limit = self._config.max_seq_length
         if tokens.get("max") and tokens["max"] > limit:
+            is_none_left = is_none_within(prepared, "train", limit)
             self._say(
                 FindingCode.ROWS_TOO_LONG,
                 "max_seq_length",
                 (
-                    f"some rows are longer than {limit} tokens and are left out; "
-                    f"p50 {tokens['p50']}, p95 {tokens['p95']}, max {tokens['max']}"
+                    f"{'all' if is_none_left else 'some'} rows are longer than {limit} tokens "
+                    f"and are left out; p50 {tokens['p50']}, p95 {tokens['p95']}, "
+                    f"max {tokens['max']}"
                 ),
                 f"write max_seq_length: {tokens['max'] + 32}",
-                Severity.WARNING,
+                Severity.ERROR if is_none_left else Severity.WARNING,
             )
 
     def _saving(self) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.errors import PlanError, RefusedError
-from brewslm.plan.base_model import REFUSED_SUFFIXES, read_header
+from brewslm.plan.base_model import REFUSED_SUFFIXES
+from brewslm.plan.safetensors import read_header
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.strict_json import StrictJsonError, parse_strict
 

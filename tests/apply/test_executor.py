@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from brewslm.apply.interruption import Stop
 from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
-from brewslm.events import ActionStartEvent
+from brewslm.events import ActionSkipEvent, ActionStartEvent
+from brewslm.plan.action import Price
 from brewslm.state.records import Status
 from tests.apply.bench import Bench, row
 
@@ -36,6 +38,7 @@ def test_first_apply_does_everything_once_and_promotes(bench: Bench) -> None:
     assert (bench.home / "exports" / "adapter" / "model").exists()
 
 
+@pytest.mark.case("PLN-15")
 def test_second_apply_opens_no_door_and_writes_nothing_but_an_event(applied: Bench) -> None:
     before = applied.store().read()
     serial, records = before.meta().serial, before.resources()
@@ -83,6 +86,7 @@ def test_candidate_that_answers_the_same_is_not_scored_again(applied: Bench) -> 
     assert applied.doors() == ["train", "generate candidate", *EVERYTHING[-2:]]
 
 
+@pytest.mark.case("PLN-14")
 def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) -> None:
     first = applied.promoted()
     applied.edit("2.0e-3", "1.0e-3")
@@ -96,8 +100,13 @@ def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) ->
     assert applied.jobs == []
     assert applied.promoted() == first
     assert outcome.reused == reused
+    assert plan.estimate == Price.free()
+    with closing(applied.store().read()) as reader:
+        told = [event.summary for event in reader.run_events(reason_code="action_reused")]
+    assert sorted(told) == sorted(reused)
 
 
+@pytest.mark.case("EVA-07")
 def test_changed_threshold_decides_again_without_a_model(applied: Bench) -> None:
     applied.edit("threshold: 0.8", "threshold: 0.9")
     plan = applied.built().plan
@@ -167,12 +176,20 @@ def test_failed_training_keeps_what_succeeded_and_the_next_apply_goes_on(bench: 
     assert bench.promoted() is not None
 
 
+@pytest.mark.case("CRA-14")
 def test_failed_export_promotes_nothing(bench: Bench) -> None:
     bench.deaths = {4: "export_parity_failed"}
     outcome = bench.apply()
     assert outcome.exit_code is ExitCode.ERROR
     assert outcome.failed == ["export.adapter"]
+    assert "export.safetensors" in outcome.applied
+    assert outcome.skipped == ["deployment"]
     assert bench.promoted() is None
+    told = [event for event in bench.events if isinstance(event, ActionSkipEvent)]
+    assert [(event.address, event.because) for event in told] == [("deployment", "upstream_failed")]
+    with closing(bench.store().read()) as reader:
+        (skipped,) = reader.run_events(reason_code="action_skipped")
+    assert skipped.summary == "deployment"
     bench.deaths = {}
     assert bench.apply().exit_code is ExitCode.DONE
     assert bench.doors() == ["formats.adapter"]
@@ -187,6 +204,7 @@ def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
     assert "training_plan" in outcome.pending
 
 
+@pytest.mark.case("CRA-14")
 def test_every_address_of_the_plan_ends_in_exactly_one_list(bench: Bench) -> None:
     bench.deaths = {1: "training_oom"}
     built = bench.built()
@@ -236,6 +254,7 @@ def test_moved_pointer_is_put_back(applied: Bench) -> None:
     assert link.readlink() == target
 
 
+@pytest.mark.case("PLN-11")
 def test_removed_export_is_deleted_and_its_bytes_stay(applied: Bench) -> None:
     applied.edit("[adapter, safetensors]", "[adapter]")
     assert _operations(applied)["export.safetensors"] is Operation.DELETE
@@ -266,6 +285,7 @@ def _object(bench: Bench, digest: str) -> Path:
     return next((bench.home / "store" / "objects").rglob(f"*{name[2:]}"))
 
 
+@pytest.mark.case("ART-10")
 def test_champion_that_cannot_be_laid_out_costs_no_other_work(applied: Bench) -> None:
     promoted = applied.records()["deployment"].outputs["promoted"]
     (item,) = applied.artifacts().listing(promoted.digest).values()

@@ -12,6 +12,7 @@ from brewslm.apply.rollback import release, roll_back
 from brewslm.artifacts.local import LocalStore
 from brewslm.errors import BrewError, ExitCode, RefusedError
 from brewslm.plan.rollback import Rollback, plan_rollback
+from brewslm.plan.selection import Selection
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import DeploymentRecord, RevisionRecord
 from tests.apply.bench import Bench
@@ -87,6 +88,7 @@ def test_rollback_moves_the_pointer_and_records_a_revision(twice: Bench) -> None
     assert twice.records()["deployment"].outputs["promoted"].digest == older.digest
 
 
+@pytest.mark.case("DEP-05")
 def test_deployment_is_held_until_another_candidate_is_wanted(twice: Bench) -> None:
     _roll_back(twice, _planned(twice))
     promoted = twice.promoted()
@@ -102,6 +104,7 @@ def test_deployment_is_held_until_another_candidate_is_wanted(twice: Bench) -> N
     assert _reason(twice, "deployment") == "unchanged"
 
 
+@pytest.mark.case("DEP-05")
 def test_reverting_the_change_is_all_noop_after_a_rollback(twice: Bench) -> None:
     _roll_back(twice, _planned(twice))
     twice.edit("1.0e-3", "2.0e-3")
@@ -131,6 +134,7 @@ def test_hold_survives_training_that_comes_out_the_same(twice: Bench) -> None:
     assert twice.promoted() == promoted
 
 
+@pytest.mark.case("DEP-05")
 def test_release_lets_the_next_apply_promote_again(twice: Bench) -> None:
     newer = twice.promoted()
     _roll_back(twice, _planned(twice))
@@ -155,8 +159,25 @@ def _refused(bench: Bench, revision: int | None = None) -> str:
     return caught.value.code
 
 
+@pytest.mark.case("DEP-06")
 def test_nothing_was_promoted_before(applied: Bench) -> None:
     assert _refused(applied) == "deployment_rollback_no_predecessor"
+
+
+@pytest.mark.case("DEP-06")
+def test_twice_in_a_row_goes_back_and_forth(twice: Bench) -> None:
+    newer, older = _promotions(twice)
+    for wanted in (older, newer, older):
+        _roll_back(twice, _planned(twice))
+        assert _promotions(twice)[0].digest == wanted.digest
+
+
+@pytest.mark.case("DEP-06")
+def test_partial_revision_that_promoted_nothing_is_refused(twice: Bench) -> None:
+    twice.edit("sorts complaints", "sorts them")
+    selection = Selection(targets=("project",))
+    assert twice.apply(twice.built(selection=selection)).exit_code is ExitCode.DONE
+    assert _refused(twice, 3) == "deployment_target_invalid"
 
 
 def test_unknown_revision(applied: Bench) -> None:

@@ -184,6 +184,7 @@ def test_what_is_no_digest_is_a_bug(store: ArtifactStore, digest: str) -> None:
         store.read_bytes(digest)
 
 
+@pytest.mark.case("ART-10", "ART-13")
 @pytest.mark.parametrize("data", [b"weightz", b"weight", b"weights and more", b""])
 def test_damaged_content_is_found_and_never_served(
     store: ArtifactStore, tmp_path: Path, data: bytes

@@ -48,6 +48,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.case("ROW-02")
 @pytest.mark.parametrize(("raw", "code"), REFUSED)
 def test_each_fault_has_its_code(raw: bytes, code: str) -> None:
     with pytest.raises(StrictJsonError) as caught:
@@ -83,6 +84,7 @@ def test_lone_surrogate_in_text_is_invalid_unicode() -> None:
     assert caught.value.code == "invalid_unicode"
 
 
+@pytest.mark.case("ROW-02")
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:\\ a1e-.u0\n', max_size=40))
 def test_any_bytes_give_the_standard_value_or_a_code(text: bytes | str) -> None:
     raw = text.encode() if isinstance(text, str) else text

@@ -132,7 +132,7 @@ def _edited(promoted: Path, target: Path) -> None:
     bench.write_rows("rows", range(66))
 
 
-@pytest.mark.case("UNT-05", "UNT-06")
+@pytest.mark.case("UNT-05", "UNT-06", "TIM-06")
 @pytest.mark.parametrize("made", [_never_applied, _applied, _edited])
 def test_a_plan_has_the_same_bytes_everywhere(
     made: Callable[[Path, Path], None], promoted: Path, tmp_path: Path

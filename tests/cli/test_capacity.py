@@ -8,6 +8,7 @@ from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
 
+@pytest.mark.case("PLN-17")
 def test_plan_is_refused_on_a_host_that_is_too_small(
     bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

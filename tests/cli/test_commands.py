@@ -102,6 +102,7 @@ def test_plan_json_is_the_plan_and_nothing_else(run: Run) -> None:
     assert sum(document["summary"].values()) == len(document["actions"])
 
 
+@pytest.mark.case("PLN-08")
 def test_saved_plan_holds_the_bytes_of_the_json(bench: Bench, run: Run) -> None:
     answer = run("plan", "--out", "a.plan.json", "--json", "--json-into", "b.json")
     saved = bench.root / "a.plan.json"
@@ -255,6 +256,7 @@ def test_schema_prints_json(name: str, run: Run) -> None:
     assert run("schema", name).document["$schema"].startswith("https://json-schema.org/")
 
 
+@pytest.mark.case("PLN-17")
 def test_apply_refuses_to_begin_without_room(
     bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

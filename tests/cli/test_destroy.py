@@ -30,6 +30,7 @@ def test_destroy_works_while_the_manifest_is_broken(applied: Bench, run: Run) ->
     assert applied.records() == {}
 
 
+@pytest.mark.case("PLN-12")
 def test_recorded_protection_refuses_destroy_and_state_rm(applied: Bench, run: Run) -> None:
     applied.edit("  model:", "  workflow: {protect: true}\n  model:")
     applied.apply()
@@ -56,6 +57,7 @@ def test_state_rm_of_the_deployment_removes_the_pointer(applied: Bench, run: Run
     assert applied.promoted() is None
 
 
+@pytest.mark.case("PLN-11")
 def test_state_mv_and_the_manifest_edit_make_no_change(applied: Bench, run: Run) -> None:
     dry = run("state", "mv", "data_source.rows", "data_source.parcels", "--dry-run")
     assert dry.out == "Would rename data_source.rows to data_source.parcels; following: dataset.\n"

@@ -54,6 +54,7 @@ def test_bytes_that_other_states_may_need_are_not_deleted(first: Bench, run: Run
     first.artifacts().verify(loose)
 
 
+@pytest.mark.case("ART-13")
 def test_damage_in_the_shared_store_is_never_reused(first: Bench, second: Bench) -> None:
     assert first.apply().exit_code == 0
     adapter = first.records()["training_plan"].outputs["lora_adapter"]
@@ -151,6 +152,7 @@ def test_second_clone_is_told_what_it_lacks_and_lays_it_out_verified(
     assert run("--chdir", second.root, "plan", "--detailed-exitcode").code == 0
 
 
+@pytest.mark.case("ART-13")
 def test_second_clone_lays_out_nothing_that_is_damaged(
     clones: tuple[Bench, Bench], run: Run
 ) -> None:

@@ -69,6 +69,7 @@ def test_adapter_of_another_form_is_refused(
     assert not (bench.home / "store").exists()
 
 
+@pytest.mark.case("ART-01", "ART-03")
 def test_files_that_could_run_code_or_are_cut_are_refused(
     bench: Bench, run: Run, adapter: Path
 ) -> None:

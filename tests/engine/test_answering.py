@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM
+from tokenizers import normalizers
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from brewslm.contracts import Job, Result
-from brewslm.engine import answer, generate, train
+from brewslm.engine import answer, generate, parity, train
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.formats import adapter, safetensors
@@ -74,6 +75,7 @@ def _generated(
     return result, [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.case("EVA-10")
 @pytest.mark.parametrize("batch_size", [2, 7, 32])
 def test_text_does_not_depend_on_the_batch(
     tmp_path: Path, prepared: Path, lora_adapter: Path, batch_size: int
@@ -116,6 +118,7 @@ def test_base_is_untouched_after_a_candidate_answered(lora_adapter: Path) -> Non
         assert torch.equal(model(input_ids=probe).logits, before)
 
 
+@pytest.mark.case("EVA-09")
 def test_answer_that_may_not_end_is_cut_and_told(
     renderer: Renderer, lora_adapter: Path, prepared: Path, tmp_path: Path
 ) -> None:
@@ -228,6 +231,27 @@ def test_adapter_export_is_the_candidate(export_job: Callable[..., tuple[Job, Pa
         "run.json",
         "SHA256SUMS",
     }
+
+
+@pytest.mark.case("DEP-09")
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]),
+        normalizers.Replace("  ", " "),
+        normalizers.Replace("\t", " "),
+        normalizers.Replace("\r\n", "\n"),
+        normalizers.Strip(),
+    ],
+    ids=["accents", "blanks", "tabs", "line ends", "ends"],
+)
+def test_tokenizer_that_reads_otherwise_is_refused(prepared: Path, normalizer: Any) -> None:
+    ours, theirs = (AutoTokenizer.from_pretrained(NANO, local_files_only=True) for _ in "ab")
+    assert parity.check_tokenizer(ours, theirs, prepared, 8) > 0
+    theirs.backend_tokenizer.normalizer = normalizer
+    with pytest.raises(WorkerError) as caught:
+        parity.check_tokenizer(ours, theirs, prepared, 8)
+    assert caught.value.code == "export_tokenizer_mismatch"
 
 
 def test_export_that_answers_otherwise_is_blocked(

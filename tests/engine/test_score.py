@@ -159,6 +159,7 @@ def test_gate_line_of_45_of_50(metrics: dict[str, Any]) -> None:
     assert found["chance_wrong"] == pytest.approx(0.16, abs=0.005)
 
 
+@pytest.mark.case("EVA-03")
 @pytest.mark.parametrize(
     ("fields", "verdict", "reason"),
     [
@@ -202,6 +203,7 @@ def test_lte_mirrors(metrics: dict[str, Any]) -> None:
         assert outcome(gate, metrics)[0] == verdict
 
 
+@pytest.mark.case("EVA-11")
 def test_metric_of_another_task_never_passes(metrics: dict[str, Any]) -> None:
     required = Gate(metric_id="overall_em", threshold=0.0)
     optional = Gate(metric_id="overall_em", threshold=0.0, required=False)
@@ -234,6 +236,7 @@ def test_equal_inputs_give_equal_numbers_and_identical_roles_no_difference(tmp_p
     assert stored["flips"]["gained"] == stored["flips"]["lost"] == []
 
 
+@pytest.mark.case("EVA-01")
 def test_errors_of_the_machinery_are_no_answers(tmp_path: Path) -> None:
     found = scored(tmp_path, {"candidate": right_until(50)}, broken=1)
     role = found["sets"]["gold_test"]["roles"]["candidate"]
@@ -267,6 +270,7 @@ def test_missing_predictions_are_refused(tmp_path: Path) -> None:
         run(job, Silent())
 
 
+@pytest.mark.case("EVA-09")
 @pytest.mark.parametrize(
     "mutant", [lambda _at, _gold: "", lambda _at, _gold: ", ".join(LABELS), right_until(0)]
 )

@@ -84,6 +84,7 @@ def test_plain_exception_is_named_by_what_the_job_is_for(
     assert caught.value.code == code
 
 
+@pytest.mark.case("CRA-07")
 def test_killed_worker_is_told_with_its_signal_and_the_next_job_gets_a_new_one(
     worker: ProcessWorker, tmp_path: Path
 ) -> None:
@@ -141,3 +142,62 @@ def test_worker_sees_no_secret() -> None:
     assert "AWS_SECRET_ACCESS_KEY" not in passed
     assert passed["HF_HUB_OFFLINE"] == "1"
     assert passed["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+_PARENT = """
+import os, sys
+from pathlib import Path
+from brewslm.apply.interruption import Stop
+from brewslm.apply.worker import ProcessWorker
+from brewslm.contracts import Job
+
+def tell(message):
+    print(message["pid"], flush=True)
+
+worker = ProcessWorker(Path(sys.argv[2]), dict(os.environ))
+worker.run(Job.model_validate_json(sys.argv[1]), tell, Stop())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.case("CRA-07")
+def test_worker_amid_a_job_ends_soon_after_its_parent_was_killed(tmp_path: Path) -> None:
+    job = _endless_job(tmp_path).model_dump_json()
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, job, str(tmp_path / "worker.log")], stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    with parent, parent.stdout:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+    deadline_s = time.monotonic() + 10
+    while _is_running(worker):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.case("CRA-07")
+def test_frozen_worker_is_ended_after_the_set_time(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def freeze(message: dict[str, Any]) -> None:
+        pids.append(message["pid"])
+        os.kill(message["pid"], signal.SIGSTOP)
+
+    worker = ProcessWorker(tmp_path / "worker.log", dict(os.environ), stall_s=0.2)
+    try:
+        with pytest.raises(WorkerError) as caught:
+            worker.run(_endless_job(tmp_path), freeze, Stop())
+    finally:
+        worker.close()
+    assert caught.value.code == "worker_killed"
+    assert not any(map(_is_running, pids))

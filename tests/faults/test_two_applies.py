@@ -87,6 +87,51 @@ def test_second_apply_is_told_who_holds_the_lease_and_how_to_get_out(
     assert violations(bench.root) == []
 
 
+@pytest.mark.case("CON-05")
+def test_readers_beside_an_apply_see_whole_states_and_are_in_nobodys_way(
+    folder: Path, launcher: Launcher
+) -> None:
+    bench = Bench.make(folder / "read" / "project")
+    assert launcher.apply(bench.root).code == 0
+    before = _serials(bench)
+    bench.edit("2.0e-3", "1.0e-3")
+    writing = launcher.begin(bench.root, "apply", "--auto-approve", wait_s=1)
+    _await(lambda: _lease(bench))
+    seen = set()
+    while _lease(bench):
+        for words in (("plan", "--json"), ("show", "--json"), ("events", "--json")):
+            ending = launcher.call(bench.root, *words)
+            assert (ending.code, ending.is_clean()) == (0, True), ending.said
+        with closing(bench.store().read()) as state:
+            ended = len(state.operations()) - len(state.operations(only_open=True))
+            seen.add((state.meta().serial, ended))
+    assert writing.ended().code == 0
+    assert len({serial for serial, _ in seen}) == len(seen), "one serial had two contents"
+    assert len(_serials(bench)) == len(before) + 1
+    with closing(bench.store().read()) as state:
+        assert state.meta().fence == 2, "a reader took the lease"
+    assert violations(bench.root) == []
+
+
+@pytest.mark.case("PLN-06")
+def test_two_copies_of_a_plan_at_once_do_the_work_once(folder: Path, launcher: Launcher) -> None:
+    bench = Bench.make(folder / "copies" / "project")
+    assert launcher.apply(bench.root).code == 0
+    bench.edit("2.0e-3", "1.0e-3")
+    copies = [bench.root / f"{name}.plan.json" for name in "ab"]
+    assert launcher.call(bench.root, "plan", "--out", str(copies[0])).code == 0
+    shutil.copyfile(*copies)
+    calls = [launcher.begin(bench.root, "apply", str(path), wait_s=1) for path in copies]
+    endings = [call.ended() for call in calls]
+    assert [item.said[-600:] for item in endings if not item.is_clean()] == []
+    codes = sorted(ending.code for ending in endings)
+    assert codes in ([0, 4], [0, 5])
+    with closing(bench.store().read()) as state:
+        assert len(state.operations(kind="training_plan")) == 2
+    assert len(_serials(bench)) == 2
+    assert violations(bench.root) == []
+
+
 @pytest.mark.case("CON-04")
 def test_fifty_applies_at_once_do_the_work_once(
     folder: Path, launcher: Launcher, capsys: pytest.CaptureFixture[str]

@@ -27,6 +27,7 @@ def _codes(plan: Plan) -> set[str]:
     return {str(item.code) for item in plan.finding_values if item.severity == "error"}
 
 
+@pytest.mark.case("PLN-12")
 def test_protection_and_removal_in_one_edit_are_refused(protected: Bench) -> None:
     protected.edit("protect: true", "protect: false")
     protected.edit("[adapter, safetensors]", "[adapter]")
@@ -58,6 +59,7 @@ def test_protection_outlives_the_section_that_wrote_it(protected: Bench) -> None
     assert _codes(protected.built().plan) == {FindingCode.PROTECTED}
 
 
+@pytest.mark.case("DEP-11")
 def test_delete_of_what_is_promoted_needs_a_written_budget(applied: Bench) -> None:
     text = (applied.root / "brewslm.yaml").read_text()
     (applied.root / "brewslm.yaml").write_text(text[: text.index("  deployment:")])
@@ -71,6 +73,42 @@ def test_delete_of_what_is_promoted_needs_a_written_budget(applied: Bench) -> No
     assert applied.built(refresh="full").plan.drift == (), "bytes stay"
 
 
+@pytest.mark.case("PLN-12")
+def test_more_deletes_than_the_budget_are_refused(applied: Bench) -> None:
+    line = "    - {name: rows, type: raw, file_path: data/rows.jsonl}\n"
+    more = ""
+    for number in range(4):
+        applied.write_rows(f"more{number}", range(200 + 10 * number, 210 + 10 * number))
+        more += f"    - {{name: more{number}, type: raw, file_path: data/more{number}.jsonl}}\n"
+    applied.edit(line, line + more)
+    assert applied.apply().exit_code is ExitCode.DONE
+    before = applied.records()
+    applied.edit(more, "")
+    plan = applied.built().plan
+    assert _codes(plan) == {FindingCode.DELETE_BUDGET_EXCEEDED}
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+    assert applied.built(max_deletes=4).plan.is_applyable
+    assert applied.records() == before
+    assert all((applied.root / "data" / f"more{number}.jsonl").exists() for number in range(4))
+
+
+@pytest.mark.case("PLN-16")
+def test_delete_stays_pending_where_a_create_failed(bench: Bench) -> None:
+    bench.edit("[adapter, safetensors]", "[adapter]")
+    assert bench.apply().exit_code is ExitCode.DONE
+    bench.edit("[adapter]", "[safetensors]")
+    operations = {item.address: item.operation for item in bench.built().plan.actions}
+    assert operations["export.safetensors"] is Operation.CREATE
+    bench.deaths = {0: "export_run_failed"}
+    outcome = bench.apply()
+    assert outcome.exit_code is ExitCode.ERROR
+    assert outcome.failed == ["export.safetensors"]
+    assert outcome.pending == ["export.adapter"]
+    assert "export.adapter" in bench.records()
+    assert (bench.home / "exports" / "adapter" / "model").exists()
+
+
+@pytest.mark.case("PLN-16")
 def test_deletes_come_last_and_stay_pending_after_a_failure(applied: Bench) -> None:
     applied.edit("[adapter, safetensors]", "[adapter]")
     applied.edit("2.0e-3", "1.0e-3")
@@ -78,10 +116,12 @@ def test_deletes_come_last_and_stay_pending_after_a_failure(applied: Bench) -> N
     assert plan.actions[-1].operation is Operation.DELETE
     applied.deaths = {0: "training_runtime_error"}
     outcome = applied.apply()
+    assert outcome.exit_code is ExitCode.ERROR
     assert outcome.pending == ["export.safetensors"]
     assert "export.safetensors" in applied.records()
 
 
+@pytest.mark.case("PLN-12")
 def test_manifest_that_would_delete_all_work_is_refused_whatever_the_budget(
     applied: Bench,
 ) -> None:

@@ -119,6 +119,7 @@ def test_edited_export_is_set_aside_when_another_candidate_takes_its_place(
     assert applied.built().plan.drift == ()
 
 
+@pytest.mark.case("DEP-07")
 @pytest.mark.parametrize("target", [None, "../models/0123456789abcdef"])
 def test_pointer_moved_outside_is_put_back(applied: Bench, target: str | None) -> None:
     link, serial, promoted = (
@@ -146,6 +147,27 @@ def test_pointer_moved_outside_is_put_back(applied: Bench, target: str | None) -
     assert codes.count("deployment_pointer_repaired") == 1
     assert promotions == 1, "putting a pointer back is no promotion"
     assert not applied.built().plan.has_changes
+
+
+@pytest.mark.case("DEP-07")
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_stands_in_the_place_of_the_pointer_is_set_aside(
+    applied: Bench, is_folder: bool
+) -> None:
+    link, promoted = applied.home / "promoted" / "champion", applied.promoted()
+    link.unlink()
+    if is_folder:
+        link.mkdir()
+        (link / "notes.txt").write_text("mine")
+    else:
+        link.write_text("mine")
+    (drift,) = applied.built().plan.drift
+    assert drift.kind == "pointer_moved"
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert applied.promoted() == promoted
+    kept = [path for path in link.parent.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path.read_text() for path in kept if path.parent.name != promoted] == ["mine"]
+    assert applied.built().plan.drift == ()
 
 
 def test_edited_promoted_model_is_laid_out_again(applied: Bench) -> None:
@@ -278,18 +300,15 @@ def test_none_looks_at_nothing_that_was_laid_out(applied: Bench) -> None:
     assert applied.built(refresh="none").plan.drift == ()
 
 
-def test_size_and_times_prove_a_laid_out_file_until_full_reads_it(applied: Bench) -> None:
+@pytest.mark.case("TIM-03")
+def test_edit_of_a_laid_out_file_shows_although_its_times_were_set_back(applied: Bench) -> None:
     digests = DigestCache(2**62)
     applied.built(digests=digests)
     path = _exported(applied)
     found = path.stat()
     _edit(path)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert applied.built(digests=digests).plan.drift == ()
-    digests.trusts_stat = False
-    assert _told(applied, digests=digests, refresh="full") == [
-        ("export.adapter", "changed", "exports/adapter")
-    ]
+    assert _told(applied, digests=digests) == [("export.adapter", "changed", "exports/adapter")]
 
 
 def test_drift_is_plain_json(applied: Bench) -> None:

@@ -120,6 +120,7 @@ def test_fields_that_have_one_value_are_known() -> None:
     assert alone == {"api_version", "kind", "spec.training_plan.config.task_type"}
 
 
+@pytest.mark.case("PLN-13")
 @pytest.mark.parametrize("section", SECTIONS)
 def test_another_value_is_in_the_plan_and_the_value_before_is_not(
     section: str, whole: Bench

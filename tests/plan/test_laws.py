@@ -68,6 +68,7 @@ def _check_shape(plan: Plan) -> None:
         assert (action.after is None) == (action.operation is Operation.DELETE)
 
 
+@pytest.mark.case("TIM-06")
 @law
 @given(names=chosen, amount=rows)
 def test_planning_twice_gives_the_same_bytes(

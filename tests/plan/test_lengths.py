@@ -42,5 +42,18 @@ def test_rows_over_the_limit_are_told_with_their_lengths(bench: Bench) -> None:
     assert "longer than 256 tokens" in finding["message"]
 
 
+@pytest.mark.case("ROW-09")
+def test_rows_that_are_all_over_the_limit_are_refused_before_training(bench: Bench) -> None:
+    path = bench.root / "data" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    long = (json.dumps({**row, "text": f"{row['text']} " * 80}) for row in rows)
+    path.write_text("".join(f"{line}\n" for line in long))
+    plan = bench.built().plan
+    (finding,) = [item for item in plan.findings if item["severity"] == "error"]
+    assert finding["code"] == "ROWS_TOO_LONG"
+    assert "all rows are longer than 256 tokens" in finding["message"]
+    assert not plan.is_applyable
+
+
 def test_rows_below_the_limit_are_not_mentioned(bench: Bench) -> None:
     assert "ROWS_TOO_LONG" not in [item["code"] for item in bench.built().plan.findings]

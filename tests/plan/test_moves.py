@@ -42,6 +42,7 @@ def _rename_adapter(bench: Bench) -> None:
     bench.edit("{name: old,", "{name: new,")
 
 
+@pytest.mark.case("PLN-11")
 def test_renamed_source_changes_its_record_and_nothing_else(mapped: Bench) -> None:
     before = mapped.records()
     _rename_source(mapped)
@@ -110,6 +111,7 @@ def test_rename_is_no_delete_even_in_a_protected_project(mapped: Bench) -> None:
     assert plan.summary["delete"] == 0
 
 
+@pytest.mark.case("PLN-11")
 def test_other_rows_under_a_new_name_are_no_rename(mapped: Bench) -> None:
     _rename_source(mapped)
     mapped.write_rows("rows", range(61))

@@ -80,6 +80,7 @@ def test_lowered_threshold_in_the_file_is_a_weakened_gate(packed: Bench) -> None
     assert not plan.is_applyable
 
 
+@pytest.mark.case("EVA-07")
 def test_other_reading_of_outputs_scores_again_without_a_model(packed: Bench) -> None:
     _edit(
         packed.root / "pack.yaml",

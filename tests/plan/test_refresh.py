@@ -112,6 +112,7 @@ def test_missing_prepared_rows_are_made_again(applied: Bench) -> None:
     assert applied.apply(built).exit_code is ExitCode.DONE
 
 
+@pytest.mark.case("ART-10")
 def test_damage_that_shows_at_reuse_is_set_aside_and_made_again(applied: Bench) -> None:
     applied.edit("2.0e-3", "1.0e-3")
     applied.apply()
@@ -136,3 +137,48 @@ def test_full_reads_files_whose_stat_result_still_holds(applied: Bench) -> None:
     digests.trusts_stat = False
     applied.built(refresh="full", digests=digests)
     assert digests.hashed == 2 * read
+
+
+@pytest.mark.case("TIM-03")
+def test_edit_of_the_same_size_within_one_tick_is_seen(applied: Bench) -> None:
+    path = applied.root / "data" / "rows.jsonl"
+    mtime_ns = path.stat().st_mtime_ns
+    digests = DigestCache(mtime_ns + 1)
+    assert not applied.built(digests=digests).plan.has_changes
+    _edit_in_place(path, mtime_ns)
+    assert _changed_sources(applied, digests) == ["data_source.rows"]
+
+
+@pytest.mark.case("TIM-03")
+def test_edit_whose_mtime_was_set_back_is_seen(applied: Bench) -> None:
+    path = applied.root / "data" / "rows.jsonl"
+    digests = DigestCache(2**62)
+    assert not applied.built(digests=digests).plan.has_changes
+    _edit_in_place(path, path.stat().st_mtime_ns)
+    assert _changed_sources(applied, digests) == ["data_source.rows"]
+
+
+@pytest.mark.case("TIM-04")
+def test_touched_file_is_read_once_and_changes_nothing(applied: Bench) -> None:
+    digests = DigestCache(2**62)
+    before = applied.built(digests=digests).plan
+    read = digests.hashed
+    os.utime(applied.root / "data" / "rows.jsonl", ns=(0, 1_000_000_000))
+    for _ in range(2):
+        plan = applied.built(digests=digests).plan
+        assert not plan.has_changes
+        assert plan.to_bytes() == before.to_bytes()
+        assert digests.hashed == read + 1
+
+
+def _edit_in_place(path: Path, mtime_ns: int) -> None:
+    """Write other rows of the same length into the same file, and its mtime of before."""
+    text = path.read_text()
+    path.write_text(text.replace("lamp", "pump"))
+    assert path.stat().st_size == len(text)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+
+
+def _changed_sources(bench: Bench, digests: DigestCache) -> list[str]:
+    actions = bench.built(digests=digests).plan.actions
+    return [item.address for item in actions if item.reason == "content_changed"]

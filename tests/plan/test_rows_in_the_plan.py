@@ -85,6 +85,7 @@ def test_what_is_wrong_with_a_source_stands_at_its_field(
     assert text[found.place.line - 1][found.place.column - 1 :].startswith(field)
 
 
+@pytest.mark.case("ROW-09")
 def test_rows_that_no_answer_fits_are_told_where_they_are(bench: Bench) -> None:
     schema = "{contract: {json_schema: {type: object}}, "
     bench.edit("dataset: {", f"dataset: {schema}")
@@ -100,6 +101,7 @@ def test_rows_that_no_answer_fits_are_told_where_they_are(bench: Bench) -> None:
     assert "NO_TRAIN_ROWS" in [item["code"] for item in bench.built().plan.findings]
 
 
+@pytest.mark.case("ROW-09")
 def test_no_row_left_is_told_and_nothing_is_judged(applied: Bench) -> None:
     applied.edit("dataset: {", "dataset: {cleaning: {max_chars: 1}, ")
     plan = applied.built().plan

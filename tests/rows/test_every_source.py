@@ -64,6 +64,7 @@ def test_what_cannot_be_read_here_says_so(tmp_path: Path, locator: str, code: st
     assert caught.value.code == code
 
 
+@pytest.mark.case("ROW-04")
 @pytest.mark.parametrize("scheme", TEXT_SCHEMES)
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff"])
 def test_other_encodings_are_one_finding(tmp_path: Path, scheme: str, mark: bytes) -> None:
@@ -133,6 +134,7 @@ def test_limit_stops_reading_rows_and_digests_the_whole_file(tmp_path: Path) -> 
     assert (len(records), feed.digest) == (1, whole.digest)
 
 
+@pytest.mark.case("ROW-04")
 def test_cells_may_hold_delimiters_quotes_and_line_ends(tmp_path: Path) -> None:
     data = b'a,b\r\n"x, ""y""","1\r\n2"\r\n,\r\nplain,3'
     (tmp_path / "a.csv").write_bytes(data)
@@ -145,6 +147,7 @@ def test_cells_may_hold_delimiters_quotes_and_line_ends(tmp_path: Path) -> None:
     assert [record.line for record in records] == [2, 4, 5]
 
 
+@pytest.mark.case("ROW-04")
 def test_malformed_cells_have_codes_and_lines(tmp_path: Path) -> None:
     data = b'a,b\n1,2,3\nx"y,2\n"x"y,2\n\xff,2\n\0,2\nok,2\n"cut,2'
     (tmp_path / "a.csv").write_bytes(data)
@@ -161,6 +164,7 @@ def test_malformed_cells_have_codes_and_lines(tmp_path: Path) -> None:
     assert [record.line for record in records] == [2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.case("ROW-04")
 @pytest.mark.parametrize("header", [b"a,a", b"a,,b", b'a,"b'])
 def test_headers_name_every_column_once(tmp_path: Path, header: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(header + b"\n1,2\n")

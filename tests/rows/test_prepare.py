@@ -56,6 +56,7 @@ def test_lines_hold_what_training_and_evaluation_read(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(stored)
 
 
+@pytest.mark.case("ROW-06", "EVA-10")
 def test_order_of_rows_and_files_decides_nothing(tmp_path: Path) -> None:
     rows = rows_of(80)
     rows += [{**rows[0], "site": "elsewhere"}, {"text": "x"}, dict(reversed(rows[3].items()))]
@@ -91,6 +92,7 @@ def test_hash_seed_and_locale_decide_nothing(tmp_path: Path, seed: str) -> None:
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.case("ROW-10")
 def test_added_rows_move_no_other_row(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(200))
     prepared(tmp_path, source())
@@ -101,6 +103,7 @@ def test_added_rows_move_no_other_row(tmp_path: Path) -> None:
     assert all(after[row_id] == split for row_id, split in before.items())
 
 
+@pytest.mark.case("ROW-05")
 def test_every_row_read_has_one_fate(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = rows_of(50)
     write_rows(tmp_path / "tickets.jsonl", [*rows, rows[0], {"text": "no label"}])
@@ -117,6 +120,7 @@ def test_every_row_read_has_one_fate(tmp_path: Path) -> None:
     assert "SMALL_GOLD_SET" in codes_of(result)
 
 
+@pytest.mark.case("ROW-05")
 @settings(max_examples=60)
 @given(
     st.lists(
@@ -141,6 +145,7 @@ def test_any_bytes_obey_the_accounting_laws_twice_the_same(
         assert lost == sum(total["rejected"].values())
 
 
+@pytest.mark.case("EVA-04")
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -173,6 +178,7 @@ def test_gold_rows_in_training_block(tmp_path: Path, change: Any, code: str) -> 
     ]
 
 
+@pytest.mark.case("EVA-04")
 def test_equal_input_with_another_answer_and_equal_groups_leak(tmp_path: Path) -> None:
     rows = rows_of(40)
     other = {**rows[4], "label": "other", "site": "alone"}
@@ -260,6 +266,7 @@ def test_a_late_label_is_known(tmp_path: Path) -> None:
     assert not result.bindings["tickets"].rejected
 
 
+@pytest.mark.case("ROW-08")
 def test_labels_that_look_equal_collide(tmp_path: Path) -> None:
     rows = [{**row, "label": "Major"} if number == 7 else row for number, row in
             enumerate(rows_of(40))]  # fmt: skip
@@ -270,6 +277,7 @@ def test_labels_that_look_equal_collide(tmp_path: Path) -> None:
     assert [str(item.place) for item in found] == ["tickets.jsonl:8"]
 
 
+@pytest.mark.case("ROW-08")
 def test_labels_with_invisible_characters_are_named(tmp_path: Path) -> None:
     rows = [*rows_of(40), {"text": "another one", "label": "ma\u200bjor"}]
     write_rows(tmp_path / "tickets.jsonl", rows)
@@ -277,6 +285,7 @@ def test_labels_with_invisible_characters_are_named(tmp_path: Path) -> None:
     assert {"INVISIBLE_IN_IDENTIFIER", "LABEL_COLLISION"} <= set(codes)
 
 
+@pytest.mark.case("EVA-04")
 def test_texts_to_learn_leak_by_similarity(tmp_path: Path) -> None:
     text = " ".join(f"word{number}" for number in range(11))
     write_rows(tmp_path / "tickets.jsonl", [*rows_of(30), {"text": f"{text} tail"}])

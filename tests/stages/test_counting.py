@@ -41,6 +41,7 @@ def test_no_metadata_field_counts(kind: Any) -> None:
     assert set(counting_values(spec)) == set(fields) - left_out
 
 
+@pytest.mark.case("PLN-13")
 @settings(deadline=None)
 @given(st.sampled_from(METADATA), st.integers(1, 9))
 def test_metadata_of_a_recipe_never_moves_its_fingerprint(name: str, value: int) -> None:
@@ -49,6 +50,7 @@ def test_metadata_of_a_recipe_never_moves_its_fingerprint(name: str, value: int)
     assert fingerprint(counting_values(changed)) == fingerprint(counting_values(plain))
 
 
+@pytest.mark.case("PLN-13")
 @settings(deadline=None)
 @given(st.sampled_from(COUNTING))
 def test_every_other_field_of_a_recipe_does(name: str) -> None:

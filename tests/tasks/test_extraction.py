@@ -93,6 +93,7 @@ def values(pairs: list[tuple[dict[str, Any], str]], contract: dict[str, Any]) ->
     return {key: float(metric.value(totals)) for key, metric in metrics.items()}
 
 
+@pytest.mark.case("EVA-09")
 def test_unparseable_output_is_wrong_in_every_field() -> None:
     gold = {"object": {"name": "Ada", "size": 3}}
     found = values([(gold, '{"name": "Ada", "size": 3.0}'), (gold, "sorry")], FIELDS)

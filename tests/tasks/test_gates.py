@@ -20,6 +20,7 @@ def codes(*gates: Gate, **facts: Any) -> list[tuple[str, str]]:
     return [(problem.code, problem.severity) for problem in found]
 
 
+@pytest.mark.case("EVA-02", "EVA-03", "EVA-11")
 @pytest.mark.parametrize(
     ("fields", "code", "severity"),
     [
@@ -63,6 +64,7 @@ def test_each_problem_has_its_code(fields: dict[str, Any], code: str, severity: 
     assert codes(sound, Gate(**fields), rows=20) == [(code, severity)]
 
 
+@pytest.mark.case("EVA-02")
 def test_close_match_is_offered() -> None:
     gate = Gate(metric_id="acuracy", threshold=0.5)
     (problem,) = gate_problems([gate], "classification", LABELS)
@@ -70,11 +72,13 @@ def test_close_match_is_offered() -> None:
     assert "accuracy" in problem.remedy
 
 
+@pytest.mark.case("EVA-02")
 def test_slices_without_rows_are_errors() -> None:
     gate = Gate(metric_id="accuracy", threshold=0.5, slice="site=noth")
     assert codes(gate, slice_rows={"site=north": 9}) == [("GATE_OPTIONS", "error")]
 
 
+@pytest.mark.case("EVA-11")
 def test_nothing_required_blocks_a_deployment() -> None:
     gate = Gate(metric_id="accuracy", threshold=0.5, required=False)
     assert codes(gate) == [("NO_REQUIRED_GATE", "warning")]

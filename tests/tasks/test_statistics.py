@@ -138,6 +138,7 @@ def test_power_preview_table(
     assert found.value_for_80_percent == pytest.approx(for_80, abs=0.0016)
 
 
+@pytest.mark.case("EVA-03")
 def test_no_result_of_20_rows_passes_a_lower_bound_of_85_percent() -> None:
     assert power_preview(20, 0.85, "lower", 0.95).k_needed is None
 

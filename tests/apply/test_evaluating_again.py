@@ -1,0 +1,49 @@
+"""An evaluation does again what a change asks for, and no more."""
+
+import pytest
+
+from brewslm.errors import ExitCode
+from brewslm.state.records import Status
+from tests.apply.bench import Bench
+
+_GATE = "      - {gate_id: right, metric_id: accuracy, threshold: 0.8, operator: gte}\n"
+_MORE = _GATE + "      - {gate_id: even, metric_id: macro_f1, threshold: 0.7, operator: gte}\n"
+
+
+@pytest.mark.case("EVA-07")
+def test_other_metric_is_decided_on_what_was_scored(applied: Bench) -> None:
+    applied.edit("metric_id: accuracy", "metric_id: macro_f1")
+    applied.edit("deployment:", "workflow: {gate_policy: {allow_weakening: true}}\n  deployment:")
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert applied.jobs == []
+
+
+@pytest.mark.case("EVA-07")
+def test_other_way_to_answer_is_asked_anew(applied: Bench) -> None:
+    applied.edit("  eval_pack:\n", "  eval_pack:\n    generation: {max_new_tokens: 9}\n")
+    applied.skill = lambda index: index != 3
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert applied.doors() == ["generate baseline", "generate candidate", "score"]
+
+
+@pytest.mark.case("EVA-13")
+def test_gate_that_is_added_decides_although_nothing_is_trained(applied: Bench) -> None:
+    applied.edit(_GATE, _MORE)
+    outcome = applied.apply()
+    assert outcome.exit_code is ExitCode.DONE
+    assert applied.jobs == []
+    assert outcome.gates["pass"] == 2
+
+
+@pytest.mark.case("EVA-13")
+def test_gate_that_is_added_and_not_passed_blocks(bench: Bench) -> None:
+    bench.skill = lambda index: index % 6 != 0
+    assert bench.apply().exit_code is ExitCode.DONE
+    promoted = bench.promoted()
+    bench.edit(_GATE, _MORE.replace("threshold: 0.7", "threshold: 0.95"))
+    outcome = bench.apply()
+    assert outcome.exit_code is ExitCode.GATE_NOT_PASSED
+    assert bench.jobs == []
+    assert outcome.gates["fail"] == 1
+    assert bench.records()["eval_pack"].status is Status.QUARANTINED
+    assert bench.promoted() == promoted

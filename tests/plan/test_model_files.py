@@ -1,0 +1,175 @@
+"""Weights are looked at before any library opens them; what is odd is refused and never loaded."""
+
+import json
+import pickle
+import shutil
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewslm.diagnostics import exit_code_of
+from brewslm.errors import ExitCode, PlanError
+from brewslm.plan.base_model import BUILTIN
+from brewslm.plan.plan import Plan
+from brewslm.plan.safetensors import INDEX, read_header
+from tests.apply.bench import Bench
+
+Header = dict[str, Any]
+_MEMORY_BYTES = 1 << 20
+
+
+@pytest.fixture
+def own_base(bench: Bench) -> Bench:
+    """Return a project with a base model in its own folder that was never applied."""
+    shutil.copytree(BUILTIN / "nano", bench.root / "base")
+    bench.edit("builtin:nano", "./base")
+    return bench
+
+
+def _packed(header: bytes, data: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+def _tensor(shape: Any, offsets: Any, dtype: Any = "F32") -> Header:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+_WHOLE = {"a": _tensor([2], [0, 8]), "b": _tensor([1, 2], [8, 16])}
+_TEXT = json.dumps(_WHOLE).encode()
+_DATA = bytes(16)
+_REFUSED = {
+    "empty": b"",
+    "cut in the data": _packed(_TEXT, _DATA)[:-1],
+    "cut in the header": _packed(_TEXT, _DATA)[:30],
+    "trailing byte": _packed(_TEXT, _DATA + b"x"),
+    "length beyond the file": (2**63).to_bytes(8, "little") + _TEXT + _DATA,
+    "no JSON": _packed(b"\x80\x04]q\x00." * 9, b""),
+    "a list": _packed(b"[1, 2]", b""),
+    "deep": _packed(b'{"a":' * 4000 + b"1" + b"}" * 4000, b""),
+    "the same name twice": _packed(
+        _TEXT[:-1] + b', "a": ' + json.dumps(_WHOLE["a"]).encode() + b"}", _DATA
+    ),
+}
+_BROKEN: dict[str, Header] = {
+    "overlap": {"a": _tensor([2], [0, 8]), "b": _tensor([2], [4, 12]), "c": _tensor([1], [12, 16])},
+    "hole": {"a": _tensor([2], [0, 8]), "b": _tensor([1], [12, 16])},
+    "backwards": {"a": _tensor([2], [8, 0]), "b": _tensor([4], [0, 16])},
+    "another size": {"a": _tensor([3], [0, 8]), "b": _tensor([2], [8, 16])},
+    "overflow": {"a": _tensor([2**33, 2**31 + 1], [0, 8]), "b": _tensor([2], [8, 16])},
+    "negative": {"a": _tensor([-2, -1], [0, 8]), "b": _tensor([2], [8, 16])},
+    "no count": {"a": _tensor([2.0], [0, 8]), "b": _tensor([True, 2], [8, 16])},
+    "no list": {"a": _tensor("2", [0, 8]), "b": _tensor([2], [8, 16])},
+    "one offset": {"a": _tensor([2], [0]), "b": _tensor([2], [8, 16])},
+    "unknown type": {"a": _tensor([4], [0, 16], "F31")},
+    "no type": {"a": _tensor([4], [0, 16], ["F32"])},
+    "no entry": {"a": 7},
+    "more keys": {"a": _tensor([4], [0, 16]) | {"code": "x"}},
+    "a hidden name": {"a\u202e": _tensor([4], [0, 16])},
+    "metadata": {"__metadata__": {"a": {"b": 1}}, "a": _tensor([4], [0, 16])},
+}
+_REFUSED |= {name: _packed(json.dumps(item).encode(), _DATA) for name, item in _BROKEN.items()}
+
+
+@pytest.mark.case("ART-03")
+@pytest.mark.parametrize("name", _REFUSED)
+def test_weights_that_are_not_whole_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(_packed(_TEXT, _DATA))
+    assert read_header(path) == {"a": ("F32", [2]), "b": ("F32", [1, 2])}
+    path.write_bytes(_REFUSED[name])
+    tracemalloc.start()
+    with pytest.raises(PlanError) as caught:
+        read_header(path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.code == "MODEL_NOT_SAFETENSORS"
+    assert peak_bytes < _MEMORY_BYTES
+
+
+def _errors(plan: Plan) -> list[str]:
+    return [item.code for item in plan.finding_values if item.severity == "error"]
+
+
+class _Canary:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return (Path.touch, (self._path,))
+
+
+@pytest.mark.case("ART-01", "ART-02")
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "adapter_model.bin", "model.safetensors"])
+def test_pickled_weights_are_refused_unopened(own_base: Bench, tmp_path: Path, name: str) -> None:
+    canary = tmp_path / "canary"
+    (own_base.root / "base" / "model.safetensors").unlink()
+    (own_base.root / "base" / name).write_bytes(pickle.dumps(_Canary(canary)))
+    plan = own_base.built().plan
+    assert _errors(plan) == ["MODEL_NOT_SAFETENSORS"]
+    assert exit_code_of(plan.finding_values) is ExitCode.ERROR
+    assert not canary.exists()
+
+
+@pytest.fixture
+def shards(own_base: Bench) -> Bench:
+    """Return a project whose base model has its weights in two files, with an index."""
+    base = own_base.root / "base"
+    weights = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").rename(base / "model-1.safetensors")
+    (base / "model-2.safetensors").write_bytes(_packed(_TEXT, _DATA))
+    header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
+    names = [name for name in header if name != "__metadata__"]
+    places = dict.fromkeys(names, "model-1.safetensors") | dict.fromkeys(
+        "ab", "model-2.safetensors"
+    )
+    _write_index(base, places)
+    assert _errors(own_base.built().plan) == []
+    return own_base
+
+
+def _write_index(base: Path, places: Any) -> None:
+    (base / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+@pytest.mark.case("ART-11")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"a": "../x.safetensors"},
+        {"a": "/x.safetensors"},
+        {"a": "model-3.safetensors"},
+        {"a": "model-1.safetensors"},
+        {"c": "model-2.safetensors"},
+        {"a": 7},
+    ],
+)
+def test_index_that_says_something_else_than_the_files_is_refused(
+    shards: Bench, change: dict[str, Any]
+) -> None:
+    base = shards.root / "base"
+    places = json.loads((base / INDEX).read_text())["weight_map"]
+    _write_index(base, places | change)
+    plan = shards.built().plan
+    assert _errors(plan) == ["BASE_REFUSED"]
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+
+
+@pytest.mark.case("ART-11")
+def test_shards_that_no_index_names_and_odd_indexes_are_refused(shards: Bench) -> None:
+    base = shards.root / "base"
+    index = (base / INDEX).read_text()
+    for text in ("{", "[]", "{}", '{"weight_map": []}'):
+        (base / INDEX).write_text(text)
+        assert _errors(shards.built().plan) == ["BASE_REFUSED"]
+    (base / INDEX).write_text(index)
+    (base / "more.safetensors").write_bytes(
+        _packed(_TEXT.replace(b'"a"', b'"x"').replace(b'"b"', b'"y"'), _DATA)
+    )
+    assert _errors(shards.built().plan) == ["BASE_REFUSED"]
+    (base / "more.safetensors").write_bytes(_packed(_TEXT, _DATA))
+    assert _errors(shards.built().plan) == ["MODEL_NOT_SAFETENSORS"], "a tensor in two files"
