@@ -76,6 +76,7 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(training_job: Ma
     assert first != other
 
 
+@pytest.mark.case("CRA-12")
 @pytest.mark.parametrize("stop_after", [3, 5, 7])
 def test_interrupted_run_goes_on_to_the_same_bits(training_job: MakeJob, stop_after: int) -> None:
     whole = training_job("whole")
