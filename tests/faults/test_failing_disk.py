@@ -4,7 +4,7 @@ repaired, the next run finishes the work.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ _CODES = {
 }
 _ANYWHERE = {"state_write_failed", "cache_unwritable"}
 """Of a record that found another place, and of a cache, which nothing depends on."""
-_STRIDE = {"ENOSPC": 9, "EIO": 17, "EROFS": 17}
+_STRIDE = {"ENOSPC": 13, "EIO": 25, "EROFS": 25}
 """Of an apply one in so many writes fails, beside every commit."""
 _MOST = 10
 """Writes that are taken of a shorter command."""
@@ -79,7 +79,7 @@ def test_failing_disk_ends_in_a_code_and_a_repaired_one_in_the_work_done(
     name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str], None],
 ) -> None:
     ground = swept(partial(made_ground, folder=folder / error), [name], launchers)[0]
     writes = _writes(ground.points)
@@ -98,11 +98,10 @@ def test_failing_disk_ends_in_a_code_and_a_repaired_one_in_the_work_done(
     found = [
         item for items in swept(partial(_trial, ground), failures, launchers) for item in items
     ]
-    with capsys.disabled():
-        print(  # noqa: T201  the count is the result
-            f"\n{name}, {error}: {len(writes)} writes, {len(failures)} failures, "
-            f"{len(found)} violations"
-        )
+    tell(
+        f"failing disk, {name}, {error}: {len(writes)} writes, {len(failures)} failures, "
+        f"{len(found)} violations"
+    )
     assert not found, "\n".join(found)
 
 

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,9 +86,9 @@ def test_apply_killed_at_any_point_is_recovered_from(
     name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str], None],
 ) -> None:
-    once, again = _sweep(name, folder, launchers, capsys, _LEAST)
+    once, again = _sweep(name, folder, launchers, tell, _LEAST)
     assert once + again > _LEAST
 
 
@@ -97,9 +98,9 @@ def test_any_writer_killed_at_any_point_is_recovered_from(
     name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str], None],
 ) -> None:
-    once, _ = _sweep(name, folder, launchers, capsys, _FEW if name == "plan" else _MOST)
+    once, _ = _sweep(name, folder, launchers, tell, _FEW if name == "plan" else _MOST)
     assert once >= 2
 
 
@@ -107,7 +108,7 @@ def _sweep(
     name: str,
     folder: Path,
     launchers: "SimpleQueue[Launcher]",
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str], None],
     sample: int,
 ) -> tuple[int, int]:
     """Return how many trials killed a process, and how many of them killed the recovery too.
@@ -120,11 +121,10 @@ def _sweep(
     found = [item for trial in tried for item in trial.found]
     once = sum(trial.killed > 0 for trial in tried)
     again = sum(trial.killed > 1 for trial in tried)
-    with capsys.disabled():
-        print(  # noqa: T201  the count is the result
-            f"\n{name}: {len(ground.points)} points, {once} kills, {again} more during a recovery, "
-            f"{len(found)} violations (seed {_SEED})"
-        )
+    tell(
+        f"kill sweep, {name}: {len(ground.points)} points, {once} kills, {again} more during a "
+        f"recovery, {len(found)} violations (seed {_SEED})"
+    )
     assert not found, "\n".join(found)
     assert once == len(tried)
     return once, again

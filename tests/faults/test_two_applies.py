@@ -134,7 +134,7 @@ def test_two_copies_of_a_plan_at_once_do_the_work_once(folder: Path, launcher: L
 
 @pytest.mark.case("CON-04")
 def test_fifty_applies_at_once_do_the_work_once(
-    folder: Path, launcher: Launcher, capsys: pytest.CaptureFixture[str]
+    folder: Path, launcher: Launcher, tell: Callable[[str], None]
 ) -> None:
     bench = Bench.make(folder / "fifty" / "project")
     arguments = ("apply", "--auto-approve", "--lock-timeout", "10m")
@@ -153,8 +153,7 @@ def test_fifty_applies_at_once_do_the_work_once(
     assert len(_serials(bench)) == 1
     grouped = [run for run, _ in itertools.groupby(runs)]
     assert len(grouped) == len(set(grouped)), "events of two applies interleave"
-    with capsys.disabled():
-        print(f"\n{_AT_ONCE} applies at once: exit codes {dict(codes)}")  # noqa: T201
+    tell(f"{_AT_ONCE} applies at once: exit codes {dict(codes)}")
 
 
 @pytest.mark.case("CON-01")
@@ -250,7 +249,7 @@ def _everything(bench: Bench) -> dict[str, Any]:
 
 @pytest.mark.case("CON-02")
 def test_holder_that_is_stopped_and_woken_after_a_takeover_writes_nothing(
-    folder: Path, launchers: "SimpleQueue[Launcher]", capsys: pytest.CaptureFixture[str]
+    folder: Path, launchers: "SimpleQueue[Launcher]", tell: Callable[[str], None]
 ) -> None:
     launcher = launchers.get()
     ground = made_ground("fresh", launcher, folder / "stopped")
@@ -261,7 +260,6 @@ def test_holder_that_is_stopped_and_woken_after_a_takeover_writes_nothing(
     links = [index for index in under_lease if "link: champion" in ground.points[index]]
     went = swept(partial(_stopped_and_woken, ground), [*points, *links], launchers)
     found = [item for _, items in went for item in items]
-    with capsys.disabled():
-        counts = dict(Counter(kind for kind, _ in went))
-        print(f"\nstopped holders: {counts}, {len(found)} violations")  # noqa: T201
+    counts = dict(Counter(kind for kind, _ in went))
+    tell(f"stopped holders: {counts}, {len(found)} violations")
     assert not found, "\n".join(found)
