@@ -22,15 +22,18 @@ class DigestIndex:
         self._row_bits = max(rows, 1).bit_length()
         self._row_mask = (1 << self._row_bits) - 1
         self._digest_mask = (1 << _ENTRY_BITS - self._row_bits) - 1
-        self._parts = [array("Q") for _ in range(1 << _PART_BITS)]
+        part_bits = min(_PART_BITS, self._row_bits)
+        self._part_shift = _ENTRY_BITS - part_bits
+        self._parts = [array("Q") for _ in range(1 << part_bits)]
         self._bits = bytearray(0)
 
     def add(self, digests: Iterable[int], row: int) -> None:
         """Take up what a row has, before `seal`; a digest is any integer."""
-        row_bits, mask, parts = self._row_bits, self._digest_mask, self._parts
+        row_bits, mask = self._row_bits, self._digest_mask
+        parts, shift = self._parts, self._part_shift
         for digest in digests:
             entry = (digest & mask) << row_bits | row
-            parts[entry >> _ENTRY_BITS - _PART_BITS].append(entry)
+            parts[entry >> shift].append(entry)
 
     def seal(self) -> None:
         """Make the index answer; nothing more is taken up."""
@@ -46,19 +49,21 @@ class DigestIndex:
         """Return how many entries there are."""
         return sum(map(len, self._parts))
 
-    def rows_of(self, digest: int) -> Iterator[int]:
-        """Yield the rows that may have it, ascending; each as often as it was taken up."""
-        digest &= self._digest_mask
-        at = digest & len(self._bits) * 8 - 1
-        if not self._bits[at >> 3] & 1 << (at & 7):
-            return
-        first = digest << self._row_bits
-        part = self._parts[first >> _ENTRY_BITS - _PART_BITS]
-        for place in range(bisect_left(part, first), len(part)):
-            entry = part[place]
-            if entry >> self._row_bits != digest:
-                return
-            yield entry & self._row_mask
+    def rows_of(self, digests: Iterable[int]) -> Iterator[int]:
+        """Yield the rows that may have one of them, digest by digest, ascending for each; a row
+        comes as often as it was taken up.
+        """
+        row_bits, row_mask, digest_mask = self._row_bits, self._row_mask, self._digest_mask
+        bits, mask = self._bits, len(self._bits) * 8 - 1
+        for digest in digests:
+            at = digest & digest_mask & mask
+            if not bits[at >> 3] & 1 << (at & 7):
+                continue
+            first = (digest & digest_mask) << row_bits
+            part = self._parts[first >> self._part_shift]
+            start = bisect_left(part, first)
+            for entry in part[start : bisect_left(part, first | row_mask, start)]:
+                yield entry & row_mask
 
     def frequent(self, rows: float) -> Iterator[tuple[int, set[int]]]:
         """Yield every digest, cut as in the index, of more than so many rows, with the rows."""

@@ -314,7 +314,7 @@ class _Runs:
             for at, gram in enumerate(_grams(tokens, size)):
                 if gram in self._frequent:
                     continue
-                for index, _ in groupby(self._index.rows_of(hash(gram))):
+                for index, _ in groupby(self._index.rows_of((hash(gram),))):
                     if index not in known:
                         known[index] = frozenset(self._runs(self._evaluated[index]))
                     if gram not in known[index]:

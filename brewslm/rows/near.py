@@ -13,7 +13,6 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.matching import matching_text, shingles, texts_of
@@ -24,7 +23,7 @@ _ROUNDING = 1e-9
 _MOST_SHARED = 8
 _SPARE_PARTS = 8
 _SAMPLED_TEXTS = 2048
-_WEIGHT_BITS = 16
+_LEAST_WEIGHT_BITS, _WEIGHT_BITS = 6, 16
 _PART_NUMBER_BITS = 20
 _WEIGHT_SHIFT = 44
 _VALUE_MASK = (1 << _WEIGHT_SHIFT) - (1 << _PART_NUMBER_BITS)
@@ -75,7 +74,7 @@ class SimilarTexts:
             if size_class is None:
                 continue
             digests = self._first_parts(values, size_class, min(most, size_class.most))
-            shared = Counter(chain.from_iterable(map(self._index.rows_of, digests)))
+            shared = Counter(self._index.rows_of(digests))
             for index, count in shared.items():
                 if count >= size_class.shared:
                     jaccard = _jaccard(own, shingles(self._texts[index]))
@@ -126,7 +125,7 @@ def _weights(texts: Sequence[str]) -> list[int]:
     """Return how rare shingles are by the last bits of their hash, judged by some texts; it lies
     where it decides about the order of parts.
     """
-    mask = (1 << _WEIGHT_BITS) - 1
+    mask = (1 << min(_LEAST_WEIGHT_BITS + len(texts).bit_length(), _WEIGHT_BITS)) - 1
     counts = [1] * (mask + 1)
     for text in texts[:: 1 + len(texts) // _SAMPLED_TEXTS]:
         for shingle in shingles(text):

@@ -117,7 +117,7 @@ def test_every_row_read_has_one_fate(tmp_path: Path) -> None:
     assert "SMALL_GOLD_SET" in codes_of(result)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.binary(max_size=30)
