@@ -15,6 +15,7 @@ from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
 from brewslm.apply.leftovers import sweep
+from brewslm.apply.lineages import mark_own
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
@@ -325,6 +326,7 @@ class _Walk:
     def _sweep(self) -> None:
         """Remove what killed runs left, all but what an open entry may go on from."""
         kept = {operation.folder for operation in self._session.operations(only_open=True)}
+        mark_own(self._desk.artifacts, self._session)
         with self._session.holding():
             removed = sweep(self._desk.home, self._desk.artifacts, kept)
         if removed:

@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from brewslm.apply.lineages import check_alone, mark_own
 from brewslm.artifacts.store import ArtifactReader, ArtifactStore, Stored
 from brewslm.contracts import Output
-from brewslm.errors import ArtifactError
+from brewslm.errors import ArtifactError, RefusedError
 from brewslm.files import remove_folder
 from brewslm.plan.placed import MODELS, short_name
 from brewslm.state.records import DeploymentRecord, RevisionRecord
@@ -79,11 +80,21 @@ def find_garbage(
 def discard(garbage: Garbage, artifacts: ArtifactStore, session: StateSession) -> None:
     """Put what may go into the trash, from where a sweep would take it back.
 
-    Raises: LeaseLostError.
+    Raises: LeaseLostError, RefusedError where other states lead to the store; nothing is in the
+    trash then.
     """
+    lineage = session.meta().lineage
+    mark_own(artifacts, session)
+    check_alone(artifacts, lineage)
     for item in garbage.objects:
         with session.holding():
             artifacts.trash(item.digest)
+    try:
+        check_alone(artifacts, lineage)
+    except RefusedError:
+        with session.holding():
+            artifacts.sweep()
+        raise
 
 
 def delete(garbage: Garbage, artifacts: ArtifactStore, home: Path, session: StateSession) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from brewslm.apply.clock import Clock
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.history import History
+from brewslm.apply.lineages import mark_own
 from brewslm.artifacts.store import ArtifactStore, Produced
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
@@ -45,6 +46,7 @@ def adopt(
     """
     if action.fingerprint is None or action.facts is None:
         raise ValueError(f"{action.address} has no fingerprint yet")
+    mark_own(artifacts, session)
     kept = artifacts.put_folder(folder)
     if kept.digest != digest:
         raise _other(kept.digest, digest)

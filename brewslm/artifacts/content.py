@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from brewslm.artifacts import faults
 from brewslm.artifacts.copying import copy_pieces
-from brewslm.artifacts.documents import hex_of, listing_from, produced_from
+from brewslm.artifacts.documents import check_lineage, hex_of, listing_from, produced_from
 from brewslm.artifacts.laying import lay
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Output
@@ -23,6 +23,8 @@ _Found = TypeVar("_Found")
 
 class ContentStore(ABC):
     """The half of an artifact store that does not depend on where bytes lie."""
+
+    is_shared = False
 
     # Reading
 
@@ -73,7 +75,18 @@ class ContentStore(ABC):
         found = self._mapped(self._remembered, sorted(self._memory_names()))
         return [item for item in found if item is not None and item.kind == kind]
 
+    def lineages(self) -> list[str]:
+        """Return the lineages of the states that were marked to lead here, sorted."""
+        return sorted(self._markers())
+
     # Writing
+
+    def mark_lineage(self, lineage: str) -> None:
+        """Mark that the state of this lineage leads here; one marker is enough.
+
+        Raises: ValueError for what cannot be the name of a marker.
+        """
+        self._mark(check_lineage(lineage))
 
     @abstractmethod
     def put_bytes(self, data: bytes) -> Output:
@@ -122,6 +135,14 @@ class ContentStore(ABC):
     @abstractmethod
     def _memory(self, name: str) -> bytes | None:
         """Return what is remembered under a name, None where nothing readable is."""
+
+    @abstractmethod
+    def _markers(self) -> Iterable[str]:
+        """Return the lineages that are marked."""
+
+    @abstractmethod
+    def _mark(self, lineage: str) -> None:
+        """Leave a marker durably unless it is there."""
 
     def _mapped(self, look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterable[_Found]:
         """Return what looking at each item found, in their order."""

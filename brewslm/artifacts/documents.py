@@ -1,6 +1,7 @@
 """The two documents of an artifact store: a folder's listing, and what a fingerprint yielded."""
 
 import json
+import re
 from typing import Any
 
 from msgspec import to_builtins
@@ -11,6 +12,7 @@ from brewslm.contracts import Output
 from brewslm.fingerprint import canonical_json, digest_value
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
+_LINEAGE = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 
 
 def hex_of(digest: str) -> str:
@@ -22,6 +24,16 @@ def hex_of(digest: str) -> str:
     if len(name) != 64 or not _HEX_DIGITS.issuperset(name):
         raise ValueError(f"no digest: {digest}")
     return name
+
+
+def check_lineage(lineage: str) -> str:
+    """Return a lineage that can be the name of a marker.
+
+    Raises: ValueError for any other text.
+    """
+    if not _LINEAGE.fullmatch(lineage):
+        raise ValueError(f"no lineage: {lineage}")
+    return lineage
 
 
 def listing_from(digest: str, data: bytes) -> dict[str, Output]:

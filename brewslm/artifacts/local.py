@@ -1,8 +1,9 @@
 """The artifact store of one machine: a folder of files named by their SHA-256.
 
 `objects/ab/cdef…` holds bytes, folders are listings among them, `produced/` remembers which
-fingerprint yielded what, `aside/` holds objects that were found corrupt, `incoming/` copies that
-are not complete yet. Nothing is ever written in place, and no link is followed out of the store.
+fingerprint yielded what, `lineages/` which states lead here, `aside/` holds objects that were
+found corrupt, `incoming/` copies that are not complete yet. Nothing is ever written in
+place, and no link is followed out of the store.
 """
 
 import errno
@@ -120,6 +121,7 @@ class LocalStore(ContentStore):
         self._take_back()
         unfinished = [*self._root.glob("incoming/*"), *self._root.glob("produced/.*.tmp")]
         unfinished += self._root.glob("objects/*/.*.tmp")
+        unfinished += self._root.glob("lineages/.*.tmp")
         for path in unfinished:
             path.unlink(missing_ok=True)
         return len(unfinished)
@@ -169,6 +171,14 @@ class LocalStore(ContentStore):
                 return stream.read()
         except (OSError, ValueError):
             return None
+
+    def _markers(self) -> Iterable[str]:
+        return [path.name for path in (self._root / "lineages").glob("[!.]*")]
+
+    def _mark(self, lineage: str) -> None:
+        folder = self._make_folder(self._root / "lineages")
+        if not (folder / lineage).exists():
+            write_atomic(folder / lineage, lineage.encode())
 
     def _opened(self, digest: str) -> BufferedReader:
         """Open an object for reading; what is no regular file counts as corrupt."""

@@ -21,6 +21,7 @@ class MemoryArtifacts(ContentStore):
         self._objects: dict[str, bytes] = {}
         self._trash: dict[str, bytes] = {}
         self._produced: dict[str, bytes] = {}
+        self._lineages: set[str] = set()
 
     # Reading
 
@@ -97,3 +98,9 @@ class MemoryArtifacts(ContentStore):
 
     def _memory(self, name: str) -> bytes | None:
         return self._produced.get(name)
+
+    def _markers(self) -> Iterable[str]:
+        return self._lineages
+
+    def _mark(self, lineage: str) -> None:
+        self._lineages.add(lineage)

@@ -1,8 +1,8 @@
 """Artifacts that several clones share: objects in a bucket, named by their SHA-256.
 
-The layout is that of the local store: `objects/ab/cdef…`, `produced/`, `aside/`, `trash/`. An
-upload is whole or absent by itself; one that finds the object there reads it and takes the place of
-a corrupt one.
+The layout is that of the local store: `objects/ab/cdef…`, `produced/`, `lineages/`, `aside/`,
+`trash/`. An upload is whole or absent by itself; one that finds the object there reads it and takes
+the place of a corrupt one.
 """
 
 import re
@@ -32,6 +32,8 @@ _AT_ONCE = 16
 
 class ObjectArtifacts(ContentStore):
     """Artifacts below one URL; every call raises UnreachableError when nobody answers there."""
+
+    is_shared = True
 
     def __init__(self, url: str) -> None:
         """url: s3://BUCKET/PREFIX, or the same with gs or az."""
@@ -118,6 +120,12 @@ class ObjectArtifacts(ContentStore):
     def _memory(self, name: str) -> bytes | None:
         found = self._folder.find(f"produced/{name}")
         return None if found is None else found.data
+
+    def _markers(self) -> Iterable[str]:
+        return [key.partition("/")[2] for key in self._folder.keys("lineages")]
+
+    def _mark(self, lineage: str) -> None:
+        self._folder.create(f"lineages/{lineage}", lineage.encode())
 
     def _mapped(self, look: Callable[[_Item], _Found], items: Iterable[_Item]) -> Iterable[_Found]:
         with ThreadPoolExecutor(_AT_ONCE) as pool:

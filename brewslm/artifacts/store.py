@@ -38,6 +38,11 @@ class Stored(Struct, frozen=True):
 class ArtifactReader(Protocol):
     """Looks at kept bytes; every read verifies the digest."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several states may lead to what is kept."""
+        ...
+
     def is_present(self, output: Output) -> bool:
         """Return whether the object, and for folders each listed file, is there with the right
         size; reads no content.
@@ -69,6 +74,10 @@ class ArtifactReader(Protocol):
 
     def stored(self) -> list[Stored]:
         """Return every object that is kept, sorted by digest."""
+        ...
+
+    def lineages(self) -> list[str]:
+        """Return the lineages of the states that were marked to lead here, sorted."""
         ...
 
 
@@ -105,6 +114,13 @@ class ArtifactStore(ArtifactReader, Protocol):
 
     def record_produced(self, produced: Produced) -> None:
         """Remember what a fingerprint yielded, after its outputs are kept."""
+        ...
+
+    def mark_lineage(self, lineage: str) -> None:
+        """Mark that the state of this lineage leads here, before anything is kept for it.
+
+        Raises: ValueError for what cannot be the name of a marker.
+        """
         ...
 
     def trash(self, digest: str) -> None:

@@ -10,6 +10,8 @@ from brewslm.errors import ArtifactError
 class UnseenArtifacts:
     """A reader that takes what is recorded to be there, and can show nothing of it."""
 
+    is_shared = False
+
     def __init__(self, produced: Iterable[Produced] = ()) -> None:
         """produced: what is known to have been yielded there."""
         self._produced = {item.fingerprint: item for item in produced}
@@ -39,6 +41,10 @@ class UnseenArtifacts:
 
     def stored(self) -> list[Stored]:
         """Know of no object."""
+        return []
+
+    def lineages(self) -> list[str]:
+        """Know of no marker."""
         return []
 
 

@@ -5,7 +5,7 @@ it, and lets a few others through: it asks a bitmap of digests. What it lets thr
 word by word.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from zlib import crc32
@@ -63,12 +63,12 @@ class RunFilter:
     bits: bytes
 
     @classmethod
-    def of(cls, runs: Collection[tuple[str, ...]], size: int) -> "RunFilter":
-        """Return a filter of runs of `size` words; neighbours in a text cost least as neighbours
-        here.
+    def of(cls, runs: Iterable[tuple[str, ...]], amount: int, size: int) -> "RunFilter":
+        """Return a filter of runs of `size` words, of which there are at most `amount`; neighbours
+        in a text cost least as neighbours here.
         """
         length = (size + 1) // 2
-        bits = _empty_bits(len(runs))
+        bits = _empty_bits(amount)
         before: tuple[str, ...] = ()
         for run in runs:
             is_next = before[1:] == run[:-1]

@@ -8,11 +8,12 @@ by the first layer that sees it.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import orjson
 
+from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.leak_scan import (
     SHORT_MAX_TOKENS,
     SHORT_MIN_TOKENS,
@@ -242,7 +243,10 @@ def _derived(
 
 
 class _Runs:
-    """Runs of words of the evaluation rows, without the frequent ones, which are template text."""
+    """Runs of words of the evaluation rows, without the frequent ones, which are template text.
+
+    The index knows them by digests; the words are read back where one is met.
+    """
 
     def __init__(
         self, evaluated: Sequence[StoredExample], texts: Texts, size: int, contents: ContentStore
@@ -251,25 +255,26 @@ class _Runs:
         self._texts = texts
         self._size = size
         self._contents = contents
-        self._rows: dict[tuple[str, ...], list[int]] = {}
+        self._index = DigestIndex(len(evaluated))
         self._total_tokens: list[int] = []
         for index, example in enumerate(evaluated):
-            own = [word_tokens(text) for text in texts.of_example(contents.content(example))]
+            own = self._words(example)
             self._total_tokens.append(sum(map(len, own)))
             for tokens in own:
-                for gram in _grams(tokens, size):
-                    rows = self._rows.setdefault(gram, [])
-                    if not rows or rows[-1] != index:
-                        rows.append(index)
-        limit = max(_BOILERPLATE_ROWS, _BOILERPLATE_SHARE * len(evaluated))
-        frequent = [gram for gram, rows in self._rows.items() if len(rows) > limit]
-        for gram in frequent:
-            del self._rows[gram]
-        self.boilerplate = sorted(" ".join(gram) for gram in frequent)
+                self._index.add(map(hash, _grams(tokens, size)), index)
+        self._index.seal()
+        self._frequent = frozenset(self._frequent_runs())
+        self.boilerplate = sorted(map(" ".join, self._frequent))
 
     def filter(self) -> RunFilter:
         """Return what tells most texts without a run from those that may have one."""
-        return RunFilter.of(self._rows, self._size)
+        runs = (
+            run
+            for example in self._evaluated
+            for run in self._runs(example)
+            if run not in self._frequent
+        )
+        return RunFilter.of(runs, len(self._index), self._size)
 
     def leaks(self, trained: Iterable[StoredExample]) -> Iterator[Leak]:
         """Yield pairs that share a run."""
@@ -278,14 +283,42 @@ class _Runs:
                 share = min(covered / self._total_tokens[index], 1.0)
                 yield Leak("leak_ngram", self._evaluated[index], example, share, longest)
 
+    def _words(self, example: StoredExample) -> list[list[str]]:
+        content = self._contents.content(example)
+        return [word_tokens(text) for text in self._texts.of_example(content)]
+
+    def _runs(self, example: StoredExample) -> Iterator[tuple[str, ...]]:
+        return chain.from_iterable(_grams(tokens, self._size) for tokens in self._words(example))
+
+    def _frequent_runs(self) -> Iterator[tuple[str, ...]]:
+        """Yield the runs of too many rows, counted word by word."""
+        limit = max(_BOILERPLATE_ROWS, _BOILERPLATE_SHARE * len(self._evaluated))
+        digests: set[int] = set()
+        rows: set[int] = set()
+        for digest, own in self._index.frequent(limit):
+            digests.add(digest)
+            rows |= own
+        counts: Counter[tuple[str, ...]] = Counter()
+        for index in rows:
+            runs = set(self._runs(self._evaluated[index]))
+            counts.update(run for run in runs if self._index.cut(hash(run)) in digests)
+        return (run for run, count in counts.items() if count > limit)
+
     def _shared(self, example: StoredExample) -> dict[int, tuple[int, int]]:
         """Return for each evaluation row the longest shared run and all words in shared runs."""
         found: dict[int, tuple[int, int]] = {}
         size = self._size
-        for text in self._texts.of_example(self._contents.content(example)):
+        known: dict[int, frozenset[tuple[str, ...]]] = {}
+        for tokens in self._words(example):
             last: dict[int, tuple[int, int]] = {}
-            for at, gram in enumerate(_grams(word_tokens(text), size)):
-                for index in self._rows.get(gram, ()):
+            for at, gram in enumerate(_grams(tokens, size)):
+                if gram in self._frequent:
+                    continue
+                for index, _ in groupby(self._index.rows_of((hash(gram),))):
+                    if index not in known:
+                        known[index] = frozenset(self._runs(self._evaluated[index]))
+                    if gram not in known[index]:
+                        continue
                     previous, run = last.get(index, (-2, 0))
                     run = run + 1 if previous == at - 1 else size
                     last[index] = at, run

@@ -1,23 +1,45 @@
 """Pairs of similar texts, exactly: Jaccard similarity of character 5-gram sets.
 
-Candidates come from prefix filtering. With shingles in one global order and a = ceil(t |x|), two
-sets whose Jaccard reaches t share at least min(l, a) shingles among the first |x| - a + l of each,
-so no pair is missed; every candidate is verified on the whole sets, so none is wrong. Rare shingles
-come first in the order, which keeps candidates few. Source: Bayardo, Ma, Srikant, Scaling Up All
-Pairs Similarity Search (2007); Wang, Li, Feng, Can We Beat the Prefix Filtering? (2012).
+The shingles of a text are dealt into as many parts as its size class has. Two sets that differ in d
+shingles differ in at most d parts, and a Jaccard of t bounds d. So among their parts, put into one
+global order, the first d + l of each have at least l in common: no pair is missed, and every
+candidate is verified on the whole sets, so none is wrong. A part of several shingles is far rarer
+than a shingle, and parts of rare shingles come first, which keeps candidates few. Source: Arasu,
+Ganti, Kaushik, Efficient Exact Set-Similarity Joins (2006); Wang, Li, Feng, Can We Beat the Prefix
+Filtering? (2012).
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
+from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.matching import matching_text, shingles, texts_of
 from brewslm.rows.rejects import HoldCode
 from brewslm.rows.stored import Content, ContentStore, StoredExample
 
 _ROUNDING = 1e-9
-_SHARED_SHINGLES = 32
+_MOST_SHARED = 8
+_SPARE_PARTS = 8
+_SAMPLED_TEXTS = 2048
+_LEAST_WEIGHT_BITS, _WEIGHT_BITS = 6, 16
+_PART_NUMBER_BITS = 20
+_WEIGHT_SHIFT = 44
+_VALUE_MASK = (1 << _WEIGHT_SHIFT) - (1 << _PART_NUMBER_BITS)
+
+
+class _SizeClass:
+    """Sets of similar size, which are dealt into equally many parts."""
+
+    def __init__(self, number: int, most: int, threshold: float) -> None:
+        """most: shingles of the largest set of the class."""
+        self.number = number
+        self.most = most
+        differing = math.floor((1 - threshold) / threshold * most + _ROUNDING)
+        self.parts = differing + differing // 2 + _SPARE_PARTS
+        self.shared = max(1, min(_MOST_SHARED, differing // 8))
+        """Parts that similar sets have in common among the first ones, at least."""
 
 
 class SimilarTexts:
@@ -27,44 +49,89 @@ class SimilarTexts:
         """texts: matching forms; threshold: Jaccard similarity in (0, 1] from which on a pair
         counts.
         """
+        self._texts = texts
         self._threshold = threshold
-        self._sets = [shingles(text) for text in texts]
-        self._enough = [min(_SHARED_SHINGLES, self._needed(len(own))) for own in self._sets]
-        frequency = Counter(chain.from_iterable(self._sets))
-        ordered = sorted(frequency, key=lambda shingle: (frequency[shingle], shingle))
-        self._rank = {shingle: rank for rank, shingle in enumerate(ordered)}
-        self._postings: dict[str, list[int]] = defaultdict(list)
-        for index, own in enumerate(self._sets):
-            for shingle in sorted(own, key=self._rank.__getitem__)[: self._prefix(len(own))]:
-                self._postings[shingle].append(index)
+        self._weights = _weights(texts)
+        self._bounds: list[int] = []
+        self._classes: dict[int, _SizeClass] = {}
+        self._index = DigestIndex(len(texts))
+        for number, text in enumerate(texts):
+            values = self._values(shingles(text))
+            size_class = self._class_of(len(values))
+            most = len(values) / threshold
+            self._index.add(self._first_parts(values, size_class, most), number)
+        self._index.seal()
 
     def similar_to(self, text: str) -> list[tuple[int, float]]:
         """Return (index, Jaccard) of every indexed text at or above the threshold."""
         own = shingles(text)
-        known = own & self._rank.keys()
-        needed = self._needed(len(own))
-        if len(known) < needed:
-            return []
-        prefix = self._prefix(len(own)) - (len(own) - len(known))
-        first = sorted(known, key=self._rank.__getitem__)[:prefix]
-        postings = (self._postings[shingle] for shingle in first if shingle in self._postings)
-        shared = Counter(chain.from_iterable(postings))
-        enough = min(_SHARED_SHINGLES, needed)
-        found = []
-        for index, count in shared.items():
-            if count >= enough or count >= self._enough[index]:
-                jaccard = _jaccard(own, self._sets[index])
-                if jaccard >= self._threshold - _ROUNDING:
-                    found.append((index, jaccard))
+        least = math.ceil(self._threshold * len(own) - _ROUNDING)
+        most = math.floor(len(own) / self._threshold + _ROUNDING)
+        found: list[tuple[int, float]] = []
+        values = self._values(own)
+        for number in range(self._number_of(least), self._number_of(most) + 1):
+            size_class = self._classes.get(number)
+            if size_class is None:
+                continue
+            digests = self._first_parts(values, size_class, min(most, size_class.most))
+            shared = Counter(self._index.rows_of(digests))
+            for index, count in shared.items():
+                if count >= size_class.shared:
+                    jaccard = _jaccard(own, shingles(self._texts[index]))
+                    if jaccard >= self._threshold - _ROUNDING:
+                        found.append((index, jaccard))
         found.sort()
         return found
 
-    def _needed(self, size: int) -> int:
-        """Return how many of its shingles a set shares with any similar set, at least."""
-        return math.ceil(self._threshold * size - _ROUNDING)
+    def _number_of(self, size: int) -> int:
+        """Return the number of the class of sets of a size; each reaches a fifth further."""
+        bounds = self._bounds
+        while not bounds or bounds[-1] < size:
+            bounds.append(max(bounds[-1] + 1, bounds[-1] * 6 // 5) if bounds else 1)
+        return bisect_left(bounds, size)
 
-    def _prefix(self, size: int) -> int:
-        return size - self._needed(size) + _SHARED_SHINGLES
+    def _class_of(self, size: int) -> _SizeClass:
+        number = self._number_of(size)
+        if number not in self._classes:
+            made = _SizeClass(number, self._bounds[number], self._threshold)
+            self._classes[number] = made
+        return self._classes[number]
+
+    def _values(self, own: set[str]) -> list[tuple[int, int]]:
+        """Return of each shingle what chooses its part, and what it adds to the part's value."""
+        weights = self._weights
+        mask = len(weights) - 1
+        digests = map(hash, own)
+        return [(item, weights[item & mask] + (item >> 20 & _VALUE_MASK)) for item in digests]
+
+    def _first_parts(
+        self, values: list[tuple[int, int]], size_class: _SizeClass, most: float
+    ) -> Iterator[int]:
+        """Yield digests of the first parts of a set, as many as any similar set of up to `most`
+        shingles asks for.
+        """
+        count = size_class.parts
+        parts = list(range(count))
+        for digest, value in values:
+            parts[digest % count] += value
+        parts.sort(reverse=True)
+        differing = (1 - self._threshold) / (1 + self._threshold) * (len(values) + most)
+        first = math.floor(differing + _ROUNDING) + size_class.shared
+        number = size_class.number
+        return (hash((number, part)) for part in parts[:first])
+
+
+def _weights(texts: Sequence[str]) -> list[int]:
+    """Return how rare shingles are by the last bits of their hash, judged by some texts; it lies
+    where it decides about the order of parts.
+    """
+    mask = (1 << min(_LEAST_WEIGHT_BITS + len(texts).bit_length(), _WEIGHT_BITS)) - 1
+    counts = [1] * (mask + 1)
+    for text in texts[:: 1 + len(texts) // _SAMPLED_TEXTS]:
+        for shingle in shingles(text):
+            counts[hash(shingle) & mask] += 1
+    rarest = math.log2(max(counts)) + 1
+    return [round(8 * (rarest - math.log2(count))) << _WEIGHT_SHIFT for count in counts]
 
 
 def _jaccard(first: set[str], second: set[str]) -> float:

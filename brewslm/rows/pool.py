@@ -10,12 +10,17 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import msgpack
 
+from brewslm.errors import WorkerError
+
 _MOST_WORKERS = 8
+_ENDING_S = 5.0
+"""How long a process may take to end once its pipe is broken."""
 
 A = TypeVar("A")
 R = TypeVar("R", covariant=True)
@@ -39,11 +44,28 @@ class ChunkWork(Protocol[A, R]):
         ...
 
 
-class WorkerLostError(RuntimeError):
+class WorkerLostError(WorkerError):
     """A worker process ended before its work."""
 
-    def __init__(self) -> None:
-        super().__init__("a process that prepared rows ended before its work")
+    def __init__(self, exit_code: int | None) -> None:
+        """exit_code: as multiprocessing gives it, a signal as its negative number."""
+        is_killed = exit_code == -signal.SIGKILL
+        super().__init__(
+            "a process that prepared rows ended before its work"
+            + ("; the system may have run out of memory" if is_killed else ""),
+            code="worker_killed",
+            found=_ending(exit_code),
+            expected="an answer for every part of the rows",
+            remedy="free memory or set a limit on the data source, then run the command again"
+            if is_killed
+            else "run the command again",
+        )
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "no answer, although it still runs"
+    return signal.Signals(-exit_code).name if exit_code < 0 else f"exit status {exit_code}"
 
 
 def worker_count() -> int:
@@ -68,14 +90,14 @@ class _Pool(Generic[A, R]):
         context = multiprocessing.get_context("spawn")
         self._decoder = msgpack.Decoder(work.result)
         self._connections: list[Connection[Any, Any]] = []
-        self._processes = []
+        self._processes: dict[Connection[Any, Any], BaseProcess] = {}
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(work, theirs), daemon=True)
             process.start()
             theirs.close()
             self._connections.append(ours)
-            self._processes.append(process)
+            self._processes[ours] = process
 
     def __enter__(self) -> "_Pool[A, R]":
         return self
@@ -88,7 +110,7 @@ class _Pool(Generic[A, R]):
     ) -> None:
         for connection in self._connections:
             connection.close()
-        for process in self._processes:
+        for process in self._processes.values():
             if kind is not None:
                 process.terminate()
             process.join()
@@ -103,32 +125,36 @@ class _Pool(Generic[A, R]):
             answer = None
             if not idle:
                 connection = busy.popleft()
-                answer = _received(connection)
+                answer = self._received(connection)
                 idle.append(connection)
             connection = idle.popleft()
-            _send(connection, data)
+            self._send(connection, data)
             busy.append(connection)
             if answer is not None:
                 yield self._decoder.decode(answer)
         while busy:
-            yield self._decoder.decode(_received(busy.popleft()))
+            yield self._decoder.decode(self._received(busy.popleft()))
 
+    def _send(self, connection: "Connection[Any, Any]", data: bytes) -> None:
+        try:
+            connection.send_bytes(data)
+        except OSError as error:
+            raise self._lost(connection) from error
 
-def _send(connection: "Connection[Any, Any]", data: bytes) -> None:
-    try:
-        connection.send_bytes(data)
-    except OSError as error:
-        raise WorkerLostError from error
+    def _received(self, connection: "Connection[Any, Any]") -> bytes:
+        try:
+            answer = connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise self._lost(connection) from error
+        if not answer:
+            raise connection.recv()
+        return answer
 
-
-def _received(connection: "Connection[Any, Any]") -> bytes:
-    try:
-        answer = connection.recv_bytes()
-    except (EOFError, OSError) as error:
-        raise WorkerLostError from error
-    if not answer:
-        raise connection.recv()
-    return answer
+    def _lost(self, connection: "Connection[Any, Any]") -> WorkerLostError:
+        """Return how the worker behind a pipe that broke ended."""
+        process = self._processes[connection]
+        process.join(_ENDING_S)
+        return WorkerLostError(process.exitcode)
 
 
 def _serve(work: ChunkWork[A, R], connection: "Connection[Any, Any]") -> None:

@@ -31,7 +31,7 @@ from brewslm.rows.mapper import (
 from brewslm.rows.mapping import MappedChunk, RowMapping, absorb, map_records
 from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
-from brewslm.rows.pool import each, worker_count
+from brewslm.rows.pool import WorkerLostError, each, worker_count
 from brewslm.rows.prepared import ExampleLines, Writer, file_name, index_lines, rejected_lines
 from brewslm.rows.record import Flag, Reject, Split
 from brewslm.rows.rejects import HoldCode
@@ -91,6 +91,8 @@ def prepare(
 
     workers: processes that share the work, which changes no byte of the result; None takes one for
     each core where there is enough to do. `compose` and `count_tokens` travel to them.
+
+    Raises: WorkerLostError when one of them ended before its work.
     """
     with ContentStore(make_private_folder(out)) as contents:
         return _prepare(Work(request, contents), root, out, compose, count_tokens, workers)
@@ -114,6 +116,8 @@ def _prepare(
     for source in sorted(request.sources, key=lambda item: item.name):
         try:
             _read_source(work, source, root, workers)
+        except WorkerLostError:
+            raise
         except BrewError as error:
             work.feeds.pop(source.name, None)
             work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))

@@ -9,7 +9,7 @@ import pytest
 from brewslm.apply.garbage import Garbage, GarbageOptions, delete, discard, find_garbage
 from brewslm.artifacts.local import LocalStore
 from brewslm.contracts import Output
-from brewslm.errors import ExitCode
+from brewslm.errors import ExitCode, RefusedError
 from brewslm.state.records import RevisionRecord
 from tests.apply.bench import Bench
 
@@ -133,3 +133,54 @@ def test_finding_moves_nothing(applied: Bench, after_s: float) -> None:
     before = _store(applied).stored()
     _found(applied, after_s=after_s)
     assert _store(applied).stored() == before
+
+
+class SharedFolder(LocalStore):
+    """A store that other states may lead to; one of them comes when something goes."""
+
+    is_shared = True
+    comes = ""
+
+    def trash(self, digest: str) -> None:
+        super().trash(digest)
+        if self.comes:
+            self.mark_lineage(self.comes)
+
+
+def _collect_from(bench: Bench, store: LocalStore) -> None:
+    with bench.lease() as session:
+        garbage = find_garbage(
+            session, store, bench.root, bench.home, GarbageOptions(time.time() + LATER_S)
+        )
+        discard(garbage, store, session)
+        delete(garbage, store, bench.home, session)
+
+
+def test_shared_bytes_go_where_no_other_lineage_is_marked(applied: Bench) -> None:
+    store = SharedFolder(applied.home / "store")
+    loose = store.put_bytes(b"nobody needs this")
+    _collect_from(applied, store)
+    assert not store.is_present(loose)
+    with closing(applied.store().read()) as state:
+        assert store.lineages() == [state.meta().lineage]
+
+
+@pytest.mark.parametrize("comes", ["", "another"], ids=["was there", "comes meanwhile"])
+def test_bytes_that_another_lineage_may_need_stay(applied: Bench, comes: str) -> None:
+    store = SharedFolder(applied.home / "store")
+    loose = store.put_bytes(b"another project needs this")
+    if not comes:
+        store.mark_lineage("another")
+    store.comes = comes
+    with pytest.raises(RefusedError) as caught:
+        _collect_from(applied, store)
+    assert (caught.value.code, caught.value.found) == ("delete_refused", "lineage another")
+    assert "prefix" in caught.value.remedy
+    store.verify(loose)
+    store.comes = ""
+    store.empty_trash()
+    store.verify(loose)
+
+
+def test_store_of_one_project_is_not_marked(applied: Bench) -> None:
+    assert _store(applied).lineages() == []

@@ -151,6 +151,24 @@ def test_everything_that_is_kept_is_listed(store: ArtifactStore, tmp_path: Path)
     assert all(item.kept_s <= time.time() + 1 for item in listed)
 
 
+def test_marked_lineages_are_told_and_never_swept(store: ArtifactStore) -> None:
+    assert store.lineages() == []
+    for lineage in ("b2-f", "a1", "b2-f"):
+        store.mark_lineage(lineage)
+    store.put_bytes(b"weights")
+    store.sweep()
+    store.empty_trash()
+    assert store.lineages() == ["a1", "b2-f"]
+    assert [item.size_bytes for item in store.stored()] == [7]
+
+
+@pytest.mark.parametrize("lineage", ["", ".", "..", "../x", "a/b", "a\0b", "-", "a" * 65, "a\n"])
+def test_what_cannot_name_a_marker_is_a_bug(store: ArtifactStore, lineage: str) -> None:
+    with pytest.raises(ValueError, match="no lineage"):
+        store.mark_lineage(lineage)
+    assert store.lineages() == []
+
+
 def test_trash_is_taken_back_until_it_is_emptied(store: ArtifactStore) -> None:
     one, other = store.put_bytes(b"weights"), store.put_bytes(b"other")
     store.trash(one.digest)

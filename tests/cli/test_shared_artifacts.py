@@ -54,6 +54,27 @@ def test_bytes_that_other_states_may_need_are_not_deleted(first: Bench, run: Run
     first.artifacts().verify(loose)
 
 
+def test_bytes_of_a_project_with_a_state_of_its_own_are_not_deleted(
+    bench: Bench, run: Run, bucket_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Bench.make(tmp_path / "second")
+    other.edit("2.0e-3", "1.0e-3")
+    for name, project in (("ONE", bench), ("OTHER", other)):
+        monkeypatch.setenv(f"{name}_URL", f"{bucket_url}/{name.lower()}")
+        stores = {"state": f"secret://{name}_URL", "artifacts": f"{bucket_url}/artifacts"}
+        name_stores(project, **stores).store().create(f"lineage-{name}")
+    assert bench.apply().exit_code == 0
+    loose = bench.artifacts().put_bytes(b"nobody needs this")
+    assert run("gc", "--delete", "--grace", "0").out.startswith("Deleted 1 object ")
+    assert not bench.artifacts().is_present(loose)
+    assert other.apply().exit_code == 0
+    for name, project in (("ONE", other), ("OTHER", bench)):
+        refused = run("--chdir", project.root, "gc", "--delete", "--grace", "0")
+        refused.says(6, "delete_refused", f"lineage lineage-{name}", "prefix")
+    for project in (bench, other):
+        bench.artifacts().verify(project.records()["training_plan"].outputs["lora_adapter"])
+
+
 @pytest.mark.case("ART-13")
 def test_damage_in_the_shared_store_is_never_reused(first: Bench, second: Bench) -> None:
     assert first.apply().exit_code == 0

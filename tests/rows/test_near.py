@@ -15,7 +15,7 @@ def jaccard(first: str, second: str) -> float:
     return len(one & two) / len(one | two)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.text("abc ", min_size=1, max_size=60), min_size=1, max_size=12),
     st.sampled_from([0.5, 0.7, 0.85, 1.0]),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from brewslm.errors import ExitCode
 from brewslm.rows import prepare as preparing
 from brewslm.rows.pool import WorkerLostError, each
 from brewslm.rows.prepare import Preparation
@@ -95,13 +96,39 @@ def test_error_of_a_worker_is_raised_where_its_result_is_due() -> None:
         next(results)
 
 
-def test_worker_that_is_killed_is_missed() -> None:
+@pytest.mark.parametrize(
+    ("sent", "found", "is_about_memory"),
+    [(signal.SIGKILL, "SIGKILL", True), (signal.SIGTERM, "SIGTERM", False)],
+)
+def test_worker_that_is_killed_is_missed(
+    sent: signal.Signals, found: str, is_about_memory: bool
+) -> None:
     results = each(Doubling(), iter(range(20, 10**6)), 2)
     next(results)
     for process in multiprocessing.active_children():
-        process.kill()
-    with pytest.raises(WorkerLostError):
+        assert process.pid is not None
+        os.kill(process.pid, sent)
+    with pytest.raises(WorkerLostError) as caught:
         list(results)
+    error = caught.value
+    assert (error.code, error.found, error.exit_code) == ("worker_killed", found, ExitCode.ERROR)
+    assert ("memory" in error.message, "memory" in error.remedy) == (is_about_memory,) * 2
+    assert error.expected
+    assert multiprocessing.active_children() == []
+
+
+def test_lost_worker_ends_the_preparation_and_is_no_finding_of_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(400))
+    monkeypatch.setattr("brewslm.rows.pool._serve", _killed)
+    request = Request("support-bot", (source(),))
+    with pytest.raises(WorkerLostError):
+        preparing.prepare(request, tmp_path, tmp_path / "out", compose, None, 2)
+
+
+def _killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
