@@ -29,8 +29,14 @@ _END_S = 10.0
 STALL_S = 1800.0
 """Silence after which a worker counts as stuck; work that goes on tells so every minute or two."""
 _TAIL_BYTES = 4096
-_TALK = frozenset({"ready", "progress", "checkpoint", "warning", "log"})
-"""Types of the messages that a worker sends while a job goes on."""
+_TALK: dict[str, dict[str, type]] = {
+    "ready": {},
+    "progress": {"done": int},
+    "checkpoint": {"step": int, "path": str},
+    "warning": {"reason_code": str, "text": str},
+    "log": {},
+}
+"""Types of the messages that a worker sends while a job goes on, and what each has to hold."""
 _TYPE_CHARS = 40
 
 _PASSED_ON = (
@@ -144,6 +150,7 @@ class ProcessWorker:
                         remedy=str(message.get("remedy", f"read {self._log_path.name}")),
                     )
                 case kind if kind in _TALK:
+                    self._check_talk(message)
                     on_message(message)
                 case kind:
                     self.kill()
@@ -235,6 +242,14 @@ class ProcessWorker:
             return Result.model_validate(message.get("result"))
         except ValidationError as error:
             raise self._protocol_error("a result of another shape") from error
+
+    def _check_talk(self, message: Message) -> None:
+        """Refuse a message that lacks what whoever hears it needs."""
+        kind = str(message["type"])
+        for name, held in _TALK[kind].items():
+            if not isinstance(message.get(name), held):
+                self.kill()
+                raise self._protocol_error(f'a message of the type "{kind}" without {name}')
 
     def _protocol_error(self, found: str) -> WorkerError:
         return WorkerError(

@@ -21,7 +21,7 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
-class ContentStore(ABC):
+class ContentAddressedStore(ABC):
     """The half of an artifact store that does not depend on where bytes lie."""
 
     is_shared = False

@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from brewslm.artifacts import faults
-from brewslm.artifacts.content import ContentStore
+from brewslm.artifacts.content import ContentAddressedStore
 from brewslm.artifacts.copying import copy_pieces, opened_regular, pieces_of
 from brewslm.artifacts.documents import hex_of, produced_bytes
 from brewslm.artifacts.store import Produced, Stored
@@ -25,7 +25,7 @@ from brewslm.files import make_private_folder, move, sync_folder, write_atomic
 from brewslm.fingerprint import digest_bytes
 
 
-class LocalStore(ContentStore):
+class LocalStore(ContentAddressedStore):
     """Artifacts below one folder, which is made when something is first kept."""
 
     def __init__(self, root: Path) -> None:

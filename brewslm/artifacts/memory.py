@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from brewslm.artifacts import faults
-from brewslm.artifacts.content import ContentStore
+from brewslm.artifacts.content import ContentAddressedStore
 from brewslm.artifacts.documents import hex_of, produced_bytes
 from brewslm.artifacts.store import Produced, Stored
 from brewslm.contracts import Output
 from brewslm.fingerprint import digest_bytes
 
 
-class MemoryArtifacts(ContentStore):
+class MemoryArtifacts(ContentAddressedStore):
     """Artifacts of this process."""
 
     def __init__(self) -> None:

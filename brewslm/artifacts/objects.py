@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import TypeVar
 
 from brewslm.artifacts import faults
-from brewslm.artifacts.content import ContentStore
+from brewslm.artifacts.content import ContentAddressedStore
 from brewslm.artifacts.copying import copy_pieces, opened_regular, pieces_of
 from brewslm.artifacts.documents import hex_of, produced_bytes
 from brewslm.artifacts.store import Produced, Stored
@@ -30,7 +30,7 @@ _AT_ONCE = 16
 """Requests under way at a time where many small objects are looked at."""
 
 
-class ObjectArtifacts(ContentStore):
+class ObjectArtifacts(ContentAddressedStore):
     """Artifacts below one URL; every call raises UnreachableError when nobody answers there."""
 
     is_shared = True

@@ -63,6 +63,8 @@ def _job(name: str = "j1") -> Job:
         ('tell(type="result", job_id=job(), result={"outputs": 7})', "another shape"),
         ('tell(type="result", job_id=job())', "another shape"),
         ("job(); out.write(b'[]\\n')", "a line without a type"),
+        ('tell(type="checkpoint", job_id=job(), path="a")', "without step"),
+        ('tell(type="warning", job_id=job(), reason_code=7, text="a")', "without reason_code"),
     ],
 )
 def test_broken_protocol_is_an_error_with_the_end_of_the_log(
