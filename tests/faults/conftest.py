@@ -26,3 +26,11 @@ def launchers() -> Iterator["SimpleQueue[Launcher]"]:
         for launcher in (first, second):
             idle.put(launcher)
         yield idle
+
+
+@pytest.fixture
+def launcher(launchers: "SimpleQueue[Launcher]") -> Launcher:
+    """Return one launcher, which stays among the idle ones: nothing else runs meanwhile."""
+    launcher = launchers.get()
+    launchers.put(launcher)
+    return launcher

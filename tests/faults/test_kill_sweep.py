@@ -16,6 +16,8 @@ from queue import SimpleQueue
 
 import pytest
 
+from brewslm.artifacts.documents import hex_of
+from tests.apply.bench import Bench
 from tests.faults.calls import Launcher
 from tests.faults.grounds import APPLIES, COMMANDS, Ground, made_ground
 from tests.faults.invariants import violations
@@ -147,3 +149,22 @@ def _kills(ground: Ground, sample: int, chance: random.Random) -> list[Kill]:
 def _once(ground: Ground) -> list[int]:
     """Return the points between which a kill can tell a difference: a sync shows none."""
     return [index for index, point in enumerate(ground.points) if not point.startswith(_SYNCS)]
+
+
+@pytest.mark.case("CRA-03")
+def test_training_that_was_kept_but_not_recorded_is_adopted(
+    folder: Path, launcher: Launcher
+) -> None:
+    ground = made_ground("fresh", launcher, folder / "adopted")
+    undisturbed = ground.project.with_name("undisturbed")
+    kept = Bench(undisturbed).artifacts().all_produced("training_plan")
+    (name,) = (f"{hex_of(item.fingerprint)}.json" for item in kept)
+    point = max(index for index, step in enumerate(ground.points) if step.endswith(name))
+    ending = launcher.call(ground.project, *ground.command, trouble={"kind": "kill", "at": point})
+    assert ending.code == -signal.SIGKILL
+    assert Bench(ground.project).records().get("training_plan") is None
+    (ground.project / "untrainable").touch()
+    ending, come_to = ground.finished(ground.project, launcher)
+    assert ending.code == 0, ending.said
+    assert "training_plan: finished and stored; adopted" in ending.said
+    assert come_to == ground.wanted

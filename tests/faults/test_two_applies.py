@@ -38,14 +38,6 @@ _LOST = ((1, True, False), (4, False, True))
 """How a woken process ends: exit code, and whether it says lease_lost or plan_stale."""
 
 
-@pytest.fixture
-def launcher(launchers: "SimpleQueue[Launcher]") -> Launcher:
-    """Return one launcher, which stays among the idle ones: nothing else runs meanwhile."""
-    launcher = launchers.get()
-    launchers.put(launcher)
-    return launcher
-
-
 def _await(condition: Callable[[], object]) -> None:
     begun_s = time.monotonic()
     while not condition():
