@@ -1,13 +1,20 @@
 """Paths of a project: what leaves it or is no file is refused, odd names are names."""
 
+import itertools
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from brewslm.fingerprint import digest_bytes
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
@@ -203,3 +210,62 @@ def test_a_crash_leaves_no_memory_on_the_disk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "0"
+
+
+@contextmanager
+def writing(write: Callable[[], None]) -> Iterator[None]:
+    """Have something written again and again while a block runs."""
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        while not is_over.is_set():
+            write()
+
+    writer = threading.Thread(target=repeat)
+    writer.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        writer.join()
+
+
+@pytest.mark.case("PTH-10")
+def test_source_that_is_replaced_while_it_is_read_is_one_of_its_versions(
+    bench: Bench, run: Run
+) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    lines = rows.read_bytes().splitlines(keepends=True)
+    versions = [b"".join(lines * 40), b"".join(lines[::-1] * 30)]
+    turns = itertools.cycle(versions)
+
+    def replace() -> None:
+        fresh = rows.with_name("rows.new")
+        fresh.write_bytes(next(turns))
+        fresh.replace(rows)
+
+    replace()
+    with writing(replace):
+        plans = [json.loads(run("plan", "--json").out) for _ in range(6)]
+    for plan in plans:
+        assert [item for item in plan["findings"] if item["severity"] == "error"] == []
+        found = {item["digest"] for item in plan["inputs"] if item["path"] == "data/rows.jsonl"}
+        assert len(found) == 1
+        assert found <= {digest_bytes(version) for version in versions}
+
+
+@pytest.mark.case("PTH-10")
+def test_source_that_grows_while_it_is_read_is_refused(bench: Bench, run: Run) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    lines = rows.read_bytes().splitlines(keepends=True)
+    rows.write_bytes(b"".join(lines * 40))
+
+    def grow() -> None:
+        with rows.open("ab") as stream:
+            stream.write(lines[0])
+        time.sleep(0.001)
+
+    with writing(grow):
+        answer = run("plan", "--json")
+    assert answer.code == 1
+    assert "INPUT_CHANGED" in {item["code"] for item in json.loads(answer.out)["findings"]}
