@@ -14,6 +14,8 @@ _SETTLING_S = 2.5
 """How old a file has to be before its stat call proves that it did not change."""
 _WORDS = 30_000
 _WORDS_A_ROW = 75
+_LONGEST_ROW = 512
+"""Tokens that such a row may have; most have fewer."""
 
 
 def example(folder: Path) -> Path:
@@ -40,6 +42,7 @@ def scripted(folder: Path, rows: int = 0) -> Bench:
     bench = Bench.make(folder)
     if rows:
         write_labelled(bench.root / "data" / "rows.jsonl", rows)
+        bench.edit("max_seq_length: 256", f"max_seq_length: {_LONGEST_ROW}")
     return bench
 
 

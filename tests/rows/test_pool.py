@@ -137,11 +137,13 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, sent: signal.Signals) -> 
     program.write_text(
         textwrap.dedent(
             """
-            import multiprocessing, time
+            import multiprocessing, signal, time
             from brewslm.rows.pool import each
             from tests.rows.test_pool import Doubling
 
             if __name__ == "__main__":
+                # What started the tests may have had them ignore it.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 results = each(Doubling(), iter(range(20, 10**9)), 2)
                 next(results)
                 print(*(item.pid for item in multiprocessing.active_children()), flush=True)
