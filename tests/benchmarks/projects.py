@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 import time
+from itertools import accumulate
 from pathlib import Path
 
 from tests.apply.bench import Bench
@@ -56,9 +57,9 @@ def write_labelled(path: Path, rows: int) -> None:
     draw = random.Random(7)  # noqa: S311  words, no secrets
     syllables = [first + second for first in "bdfgklmnprstv" for second in "aeiou"]
     words = ["".join(draw.choices(syllables, k=draw.randint(2, 5))) for _ in range(_WORDS)]
-    frequency = [1 / (rank + 10) for rank in range(_WORDS)]
+    frequency = list(accumulate(1 / (rank + 10) for rank in range(_WORDS)))
     with path.open("w") as stream:
         for number in range(rows):
-            text = " ".join(draw.choices(words, frequency, k=_WORDS_A_ROW))
+            text = " ".join(draw.choices(words, cum_weights=frequency, k=_WORDS_A_ROW))
             label = ("late", "lost", "torn")[number % 3]
             stream.write(json.dumps({"text": f"{text} {number}", "label": label}) + "\n")
