@@ -31,6 +31,7 @@ def test_writing_makes_all_of_them(empty: Path, run: Run) -> None:
         "event.json",
         "manifest.json",
         "plan.json",
+        "report.json",
         "sync.json",
     ]
 
