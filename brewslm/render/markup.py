@@ -23,8 +23,8 @@ def text(value: str) -> Markup:
 
 
 def lines(value: str) -> Markup:
-    """Return a text like `text`, with its own line ends and tabs kept."""
-    return Markup("\n".join("\t".join(map(text, line.split("\t"))) for line in value.split("\n")))
+    """Return a text for a `pre` element, which drops the first line end: its own are kept."""
+    return Markup("\n" + "\n".join(map(text, value.split("\n"))))
 
 
 def joined(parts: Iterable[str]) -> Markup:

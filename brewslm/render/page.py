@@ -42,7 +42,8 @@ dd { margin: 0; } dt { color: var(--soft); }
 article { border-top: 1px solid var(--line); padding: .6rem 0; }
 pre { margin: .2rem 0 .6rem; padding: .5rem; background: var(--band); white-space: pre-wrap; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } }
-@media print { body { max-width: none; } details > *, details::details-content { display: block; } }
+@media print { body { max-width: none; } }
+@media print { details::details-content { content-visibility: visible; } }
 """
 _POLICY = (
     "default-src 'none'; "
