@@ -32,7 +32,7 @@ caption { text-align: left; padding: .3rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem .3rem 0; text-align: left;
   vertical-align: top; overflow-wrap: normal; }
 thead th { border-bottom-width: 2px; white-space: nowrap; }
-tbody th { font-weight: 500; max-width: 22rem; overflow-wrap: anywhere; }
+tbody th { font-weight: 500; min-width: 10rem; max-width: 22rem; overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 svg { width: 9rem; height: 1.1rem; color: var(--ink); vertical-align: middle; }
 svg .bar { stroke: var(--bad); }
