@@ -102,6 +102,34 @@ def test_any_text_is_shown_and_never_read(text: str) -> None:
     assert (page.oddities, page.unclosed) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("verdict", "look"),
+    [("PASS", "good"), ("FAIL", "bad"), ("ERROR", "bad"), ("INCONCLUSIVE", "open")],
+)
+def test_a_verdict_is_a_word_and_a_colour(verdict: str, look: str, report: Report) -> None:
+    gate = report.gates[0].model_copy(update={"verdict": verdict})
+    page = assert_inert(
+        render_html(report.model_copy(update={"verdict": verdict, "gates": (gate,)}))
+    )
+    assert page.of("strong")[0] == verdict
+    assert ("p", "class", f"verdict {look}") in page.attributes
+    assert ("span", "class", look) in page.attributes
+
+
+def test_an_evaluation_without_gates_and_others_has_no_empty_tables(report: Report) -> None:
+    bare = report.model_copy(update={"gates": (), "comparison": (), "per_class": (), "pack": None})
+    page = assert_inert(render_html(bare))
+    assert "no required gate; 30 rows of gold_test" in page.shown
+    assert "Gates" not in page.of("h2")
+    assert page.tags.count("table") == 2, "metrics and slices"
+
+
+def test_only_shares_have_a_picture(report: Report) -> None:
+    loss = report.gates[0].model_copy(update={"actual": 3.8, "interval": (3.5, 4.1)})
+    page = assert_inert(render_html(report.model_copy(update={"gates": (loss,)})))
+    assert "svg" not in page.tags
+
+
 def test_style_that_could_end_is_refused() -> None:
     with pytest.raises(ValueError, match="markup"):
         style("</style>")
