@@ -31,6 +31,7 @@ _SHARED = {
     "reconciling",
     "pushing",
     "redaction",
+    "reporting",
     "reviewing",
     "selecting",
     "session",
