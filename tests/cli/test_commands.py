@@ -21,6 +21,7 @@ _SHARED = {
     "backend",
     "git_clone",
     "elsewhere",
+    "following",
     "git_objects",
     "importing",
     "leasing",
