@@ -49,7 +49,9 @@ def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts)
     """Carry out a plan under a lease; every address of the plan is in exactly one list of the
     outcome.
 
-    Raises: LeaseLostError when another run took over, StateError when the state cannot be written.
+    A run whose lease another one took over ends there; the outcome says so.
+
+    Raises: StateError when the state cannot be written.
     """
     return _Walk(plan, desk, session, facts).run()
 
@@ -78,7 +80,14 @@ class _Walk:
         self._revised_serial = newest[0].serial if newest else 0
 
     def run(self) -> Outcome:
-        """Recover, walk, record the revision."""
+        """Recover, walk, record the revision; what a lost lease leaves undone is pending."""
+        try:
+            self._walk()
+        except LeaseLostError as error:
+            self._lose(error)
+        return self._outcome
+
+    def _walk(self) -> None:
         self._journal.recover()
         self._sweep()
         for address, record in self._records.items():
@@ -88,7 +97,16 @@ class _Walk:
             self._step(action, index)
         self._repair_pointers()
         self._finish()
-        return self._outcome
+
+    def _lose(self, error: LeaseLostError) -> None:
+        """Place what was not decided yet, and tell that nothing more is written."""
+        outcome = self._outcome
+        undecided = [item for item in self._plan.actions if item.address not in outcome.addresses]
+        outcome.unchanged += [item.address for item in undecided if not item.is_work]
+        outcome.pending += [item.address for item in undecided if item.is_work]
+        outcome.lost = error
+        outcome.serial = self._journal.serial
+        self._desk.tell(telling.lost_lease(error, outcome.pending))
 
     def _step(self, action: Action, index: int) -> None:
         """Decide whether an action is begun at all."""
@@ -217,7 +235,7 @@ class _Walk:
     ) -> None:
         """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
         try:
-            with self._session.holding():
+            with promotion.moving_links(self._desk.home, self._session):
                 promotion.follow(self._desk.home, deployment, earlier)
             promotion.announce(self._desk, self._history, action, deployment, earlier)
         except OSError as error:
@@ -273,7 +291,7 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         if action.target == "deployment":
-            with self._session.holding():
+            with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
         self._outcome.applied.append(action.address)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
@@ -354,7 +372,7 @@ class _Walk:
             self._warn_of("deployment", error)
         except OSError as error:
             self._warn_of("deployment", unwritable(error))
-        with self._session.holding():
+        with promotion.moving_links(self._desk.home, self._session):
             moved = promotion.repair_pointers(self._desk.home, self._session)
         for alias in moved:
             if "deployment" not in self._outcome.applied:
@@ -363,7 +381,8 @@ class _Walk:
     def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
         if stop.is_requested:
-            outcome.is_interrupted = True
+            with self._session.holding():
+                outcome.is_interrupted = True
             self._desk.tell(
                 InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
             )

@@ -74,7 +74,7 @@ def roll_back(
     repair.set_aside_other(folder, rollback.promoted, session.holding)
     promotion.lay_out(place.home, place.artifacts, rollback.promoted)
     _end(session, operation, moved, again, clock)
-    with session.holding():
+    with promotion.moving_links(place.home, session):
         promotion.point(place.home, target.alias, target.digest)
     summary = f"{target.alias} -> {target.digest[:19]}, as at revision {target.revision}"
     History(session, facts.apply_id, facts.actor, clock).add(

@@ -79,6 +79,8 @@ def apply_planned(
     """Show a plan, ask, carry it out under a lease and return the exit code.
 
     listener: told everything too; stop: asked to stop when a signal arrives.
+
+    Raises: LeaseLostError after the end was told, when another run took over.
     """
     plan = planned.plan
     if not flags.is_json:
@@ -117,9 +119,13 @@ def apply_planned(
             is_resume_allowed=flags.is_resume_allowed,
             is_fail_fast=flags.is_fail_fast,
         )
-        summary, gates = _apply(session, planned, tell, facts, flags.wait_s, stop or Stop())
+        outcome, summary, gates = _apply(
+            session, planned, tell, facts, flags.wait_s, stop or Stop()
+        )
     if not flags.is_json:
         session.put(render_ending(summary, gates, _left_out(plan)))
+    if outcome.lost is not None:
+        raise outcome.lost
     return summary.exit_code
 
 
@@ -152,7 +158,7 @@ def _apply(
     facts: ApplyFacts,
     wait_s: float,
     stop: Stop,
-) -> tuple[SummaryEvent, list[dict[str, Any]]]:
+) -> tuple[Outcome, SummaryEvent, list[dict[str, Any]]]:
     clock = SystemClock()
     started_s = clock.steady_s()
     session.make_home()
@@ -184,7 +190,7 @@ def _apply(
             worker.close()
     summary = _summary(outcome, clock.steady_s() - started_s)
     tell(summary)
-    return summary, desk.values.get(Address("eval_pack"), {}).get("gates", [])
+    return outcome, summary, desk.values.get(Address("eval_pack"), {}).get("gates", [])
 
 
 def _left_out(plan: Plan) -> str:

@@ -14,7 +14,7 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateError, StateLockedError
 from brewslm.events import Event, LeaseAcquiredEvent, LeaseWaitEvent, Listener
-from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
+from brewslm.state.lease import LIFETIME_S, TAKEN_OVER, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
 from brewslm.state.rescue import check_none_waits
 from brewslm.state.store import StateSession, StateStore
@@ -143,7 +143,7 @@ def _record_takeover(
     History(state, facts.apply_id, facts.actor, clock).add(
         "system",
         "warning",
-        "lease_taken_over",
+        TAKEN_OVER,
         f"{before.operation} {before.lease_id} of {before.holder} was dead or silent",
         {"lease_id": before.lease_id, "pid": before.pid, "renewed_at": before.renewed_at},
     )

@@ -92,17 +92,6 @@ def corrupt(found: str, remedy: str = _OWN_BACKUP) -> StateError:
     )
 
 
-def lease_lost(current_fence: int, own_fence: int) -> LeaseLostError:
-    """Return the error of a write under an outdated fence."""
-    return LeaseLostError(
-        "the lease was taken over; nothing more is written",
-        code="lease_lost",
-        found=f"fence {current_fence}",
-        expected=f"fence {own_fence}",
-        remedy="brewslm lock show, then: brewslm plan",
-    )
-
-
 def lease_given_back() -> LeaseLostError:
     """Return the error of a write after the session's own release."""
     return LeaseLostError(

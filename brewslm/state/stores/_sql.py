@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import TakeoverRule, locked_error, renewed
+from brewslm.state.lease import TakeoverRule, locked_error, lost_error, renewed
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -423,7 +423,7 @@ class SqlSession(SqlReader):
             with self._database.transaction():
                 held, current = self.lease(), self.meta().fence
                 if held is None or held.fence != self.fence or current != self.fence:
-                    raise faults.lease_lost(current, self.fence)
+                    raise lost_error(self._held, self)
                 yield self._database
 
 

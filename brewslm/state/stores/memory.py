@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import locked_error, may_take_over, renewed
+from brewslm.state.lease import locked_error, lost_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
@@ -366,7 +366,7 @@ class MemorySession(MemoryReader):
         with self._store.changing() as content:
             held, current = MemoryReader(content).lease(), content.meta.fence
             if held is None or held.fence != self.fence or current != self.fence:
-                raise faults.lease_lost(current, self.fence)
+                raise lost_error(self._held, MemoryReader(content))
             yield content
 
 

@@ -22,12 +22,12 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from brewslm.durability import Step, durable
-from brewslm.errors import StateError
+from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over_shared, moved
 from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
 from brewslm.state.schema import TABLES
-from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
+from brewslm.state.stores._sql import Database, SqlReader, SqlSession, end_lease, take_lease
 
 V = TypeVar("V")
 
@@ -283,6 +283,34 @@ class PostgresqlSession(SqlSession):
     """A state under a lease whose times are the server's."""
 
     _database: PostgresqlDatabase
+
+    @contextmanager
+    def _writing(self) -> Iterator[Database]:
+        """One short transaction; where the server ended it, a takeover since then is the reason."""
+        is_begun = False
+        try:
+            with super()._writing() as database:
+                is_begun = True
+                yield database
+        except LeaseLostError:
+            raise
+        except StateError:
+            if is_begun:
+                self._check_lease()
+            raise
+
+    def _check_lease(self) -> None:
+        """Look who holds the lease, where that can be told.
+
+        Raises: LeaseLostError.
+        """
+        try:
+            with super()._writing():
+                return
+        except LeaseLostError:
+            raise
+        except StateError:
+            return
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
