@@ -20,7 +20,7 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, Output, spec_values
-from brewslm.errors import ArtifactError, BrewError, LeaseLostError, WorkerError
+from brewslm.errors import ArtifactError, BrewError, LeaseLostError, StalePlanError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
@@ -51,9 +51,27 @@ def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts)
 
     A run whose lease another one took over ends there; the outcome says so.
 
-    Raises: StateError when the state cannot be written.
+    Raises: StalePlanError when the state moved on since the plan, StateError when it cannot be
+    written.
     """
+    _check_unmoved(plan, session)
     return _Walk(plan, desk, session, facts).run()
+
+
+def _check_unmoved(plan: Plan, session: StateSession) -> None:
+    """Refuse a plan of another serial; one made before there was a state is of serial 0.
+
+    Raises: StalePlanError.
+    """
+    serial = session.meta().serial
+    if plan.project.serial != serial:
+        raise StalePlanError(
+            "the state moved on since this plan",
+            code="plan_stale",
+            found=f"serial {serial}",
+            expected=f"serial {plan.project.serial}",
+            remedy="brewslm plan --out NAME.plan.json",
+        )
 
 
 class _Walk:

@@ -27,7 +27,7 @@ from brewslm.cli.planning import (
 from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import FindingCode, exit_code_of
-from brewslm.errors import ApplyError, ExitCode, RefusedError, StalePlanError
+from brewslm.errors import ApplyError, ExitCode, RefusedError
 from brewslm.events import (
     ApprovalEvent,
     DriftEvent,
@@ -43,7 +43,6 @@ from brewslm.render.ending import render_ending
 from brewslm.render.progress import ProgressTalk
 from brewslm.render.stream import EventStream, told_to_all
 from brewslm.render.text import TextStyle, render_plan
-from brewslm.state.store import StateSession
 
 _UNASKED = {
     "normal": "brewslm apply --auto-approve, or brewslm apply NAME.plan.json",
@@ -168,7 +167,6 @@ def _apply(
         stopping_on_signals(stop, worker.kill),
         hold_lease(session, facts, tell, stop, wait_s, _operation(planned.plan)) as state,
     ):
-        _check_unmoved(planned.plan, state)
         desk = Desk(
             root=session.root,
             home=session.home,
@@ -197,22 +195,6 @@ def _left_out(plan: Plan) -> str:
     """Return the sentence about what a partial plan leaves out, empty where it leaves nothing."""
     partial = (item for item in plan.finding_values if item.code == FindingCode.PARTIAL_PLAN)
     return next((item.message for item in partial), "")
-
-
-def _check_unmoved(plan: Plan, state: StateSession) -> None:
-    """Refuse a plan of another serial; one made before there was a state is of serial 0.
-
-    Raises: StalePlanError.
-    """
-    meta = state.meta()
-    if plan.project.serial != meta.serial:
-        raise StalePlanError(
-            "the state moved on since this plan",
-            code="plan_stale",
-            found=f"serial {meta.serial}",
-            expected=f"serial {plan.project.serial}",
-            remedy="brewslm plan --out NAME.plan.json",
-        )
 
 
 def _announce(plan: Plan, tell: Listener, *, is_from_file: bool) -> None:
