@@ -5,6 +5,7 @@ import resource
 import sqlite3
 
 from brewslm.errors import LeaseLostError, StateError, StateVersionError
+from brewslm.state.mounts import Mount
 from brewslm.state.records import SCHEMA_VERSION
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -63,6 +64,20 @@ def not_regular(name: str) -> StateError:
         found=f"{name} is a link or no regular file",
         expected="no links",
         remedy=f"put the thing itself in the place of {name}",
+    )
+
+
+def on_network(folder: str, mount: Mount) -> StateError:
+    """Return the error of a state that several hosts would write to through a file."""
+    return StateError(
+        "the state cannot be kept in a file on a network file system",
+        code="system_config_invalid",
+        found=f"{folder} on {mount.kind}, {mount.source} at {mount.point}",
+        expected="a disk of this machine, whose processes share memory",
+        remedy=(
+            "move the project to a disk of this machine, or keep the state in PostgreSQL or an "
+            "object store: workflow: {backend: {state: secret://NAME}}"
+        ),
     )
 
 
