@@ -245,11 +245,15 @@ class SqlSession(SqlReader):
         database: Database,
         lease: LeaseRecord,
         taken_over: LeaseRecord | None = None,
+        skew_s: float = 0.0,
     ) -> None:
-        """database: writable; lease: the one this session holds; taken_over: the one before."""
+        """database: writable; lease: the one this session holds; taken_over: the one before;
+        skew_s: how far the store's clock is ahead of this machine's.
+        """
         super().__init__(database)
         self._held = lease
         self._taken_over = taken_over
+        self._skew_s = skew_s
         self._lock = threading.RLock()
         self._is_released = False
 
@@ -262,6 +266,11 @@ class SqlSession(SqlReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock was ahead of this machine's."""
+        return self._skew_s
 
     @contextmanager
     def holding(self) -> Iterator[None]:

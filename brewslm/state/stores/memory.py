@@ -235,12 +235,19 @@ class MemorySession(MemoryReader):
     """A state under a lease, changed as a whole."""
 
     def __init__(
-        self, store: ContentStore, lease: LeaseRecord, taken_over: LeaseRecord | None = None
+        self,
+        store: ContentStore,
+        lease: LeaseRecord,
+        taken_over: LeaseRecord | None = None,
+        skew_s: float = 0.0,
     ) -> None:
-        """store: where the lease was taken; taken_over: the lease before."""
+        """store: where the lease was taken; taken_over: the lease before; skew_s: how far the
+        store's clock is ahead of this machine's.
+        """
         self._store = store
         self._held = lease
         self._taken_over = taken_over
+        self._skew_s = skew_s
         self._is_released = False
 
     @property
@@ -256,6 +263,11 @@ class MemorySession(MemoryReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock was ahead of this machine's."""
+        return self._skew_s
 
     @contextmanager
     def holding(self) -> Iterator[None]:

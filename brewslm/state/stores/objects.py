@@ -105,7 +105,7 @@ class ObjectStateStore:
             )
             lease, before = self._take_lease(asked, moved(now, offset_s))
             self._raise_fence(lease)
-        return ObjectSession(self, lease, before)
+        return ObjectSession(self, lease, before, offset_s)
 
     def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease, raise the fence and add the event to the history.

@@ -376,7 +376,7 @@ class PostgresqlStore:
                 expires_at=moved(wanted.expires_at, offset_s),
             )
             lease, before = take_lease(database, asked, moved(now, offset_s), may_take_over_shared)
-            return PostgresqlSession(database, lease, before)
+            return PostgresqlSession(database, lease, before, offset_s)
         except BaseException:
             database.close()
             raise
