@@ -90,7 +90,15 @@ class StateLockedError(StateError):
 
 
 class LeaseLostError(StateError):
-    """The lease was taken over; nothing more may be written under the old fence."""
+    """The lease was taken over; nothing more may be written under the old fence.
+
+    fence: the one that writes were made under; current_fence: the one that outdated it, None where
+    the lease was the session's own to give back; is_forced: whether somebody ended it by hand.
+    """
+
+    fence = 0
+    current_fence: int | None = None
+    is_forced = False
 
 
 class StateVersionError(StateError):

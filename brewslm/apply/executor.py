@@ -20,7 +20,7 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, Output, spec_values
-from brewslm.errors import ArtifactError, BrewError, LeaseLostError, WorkerError
+from brewslm.errors import ArtifactError, BrewError, LeaseLostError, StalePlanError, WorkerError
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
@@ -49,9 +49,29 @@ def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts)
     """Carry out a plan under a lease; every address of the plan is in exactly one list of the
     outcome.
 
-    Raises: LeaseLostError when another run took over, StateError when the state cannot be written.
+    A run whose lease another one took over ends there; the outcome says so.
+
+    Raises: StalePlanError when the state moved on since the plan, StateError when it cannot be
+    written.
     """
+    _check_unmoved(plan, session)
     return _Walk(plan, desk, session, facts).run()
+
+
+def _check_unmoved(plan: Plan, session: StateSession) -> None:
+    """Refuse a plan of another serial; one made before there was a state is of serial 0.
+
+    Raises: StalePlanError.
+    """
+    serial = session.meta().serial
+    if plan.project.serial != serial:
+        raise StalePlanError(
+            "the state moved on since this plan",
+            code="plan_stale",
+            found=f"serial {serial}",
+            expected=f"serial {plan.project.serial}",
+            remedy="brewslm plan --out NAME.plan.json",
+        )
 
 
 class _Walk:
@@ -78,7 +98,14 @@ class _Walk:
         self._revised_serial = newest[0].serial if newest else 0
 
     def run(self) -> Outcome:
-        """Recover, walk, record the revision."""
+        """Recover, walk, record the revision; what a lost lease leaves undone is pending."""
+        try:
+            self._walk()
+        except LeaseLostError as error:
+            self._lose(error)
+        return self._outcome
+
+    def _walk(self) -> None:
         self._journal.recover()
         self._sweep()
         for address, record in self._records.items():
@@ -88,7 +115,16 @@ class _Walk:
             self._step(action, index)
         self._repair_pointers()
         self._finish()
-        return self._outcome
+
+    def _lose(self, error: LeaseLostError) -> None:
+        """Place what was not decided yet, and tell that nothing more is written."""
+        outcome = self._outcome
+        undecided = [item for item in self._plan.actions if item.address not in outcome.addresses]
+        outcome.unchanged += [item.address for item in undecided if not item.is_work]
+        outcome.pending += [item.address for item in undecided if item.is_work]
+        outcome.lost = error
+        outcome.serial = self._journal.serial
+        self._desk.tell(telling.lost_lease(error, outcome.pending))
 
     def _step(self, action: Action, index: int) -> None:
         """Decide whether an action is begun at all."""
@@ -217,7 +253,7 @@ class _Walk:
     ) -> None:
         """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
         try:
-            with self._session.holding():
+            with promotion.moving_links(self._desk.home, self._session):
                 promotion.follow(self._desk.home, deployment, earlier)
             promotion.announce(self._desk, self._history, action, deployment, earlier)
         except OSError as error:
@@ -273,7 +309,7 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         if action.target == "deployment":
-            with self._session.holding():
+            with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
         self._outcome.applied.append(action.address)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
@@ -354,7 +390,7 @@ class _Walk:
             self._warn_of("deployment", error)
         except OSError as error:
             self._warn_of("deployment", unwritable(error))
-        with self._session.holding():
+        with promotion.moving_links(self._desk.home, self._session):
             moved = promotion.repair_pointers(self._desk.home, self._session)
         for alias in moved:
             if "deployment" not in self._outcome.applied:
@@ -363,7 +399,8 @@ class _Walk:
     def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
         if stop.is_requested:
-            outcome.is_interrupted = True
+            with self._session.holding():
+                outcome.is_interrupted = True
             self._desk.tell(
                 InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
             )

@@ -67,6 +67,11 @@ class Journal:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._meta = session.meta()
 
+    @property
+    def serial(self) -> int:
+        """The serial after what this apply recorded last."""
+        return self._meta.serial
+
     def recover(self) -> None:
         """Close what earlier runs left open; keep the checkpoints that can be resumed."""
         desk = self._desk

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from brewslm.errors import BrewError, ExitCode
+from brewslm.errors import BrewError, ExitCode, LeaseLostError
 
 
 @dataclass
@@ -19,14 +19,31 @@ class Outcome:
         default_factory=lambda: {"pass": 0, "fail": 0, "inconclusive": 0, "error": 0}
     )
     errors: list[BrewError] = field(default_factory=list)
+    lost: LeaseLostError | None = None
+    """Why nothing more could be written."""
     is_gate_blocked: bool = False
     is_interrupted: bool = False
     serial: int = 0
     revision: int | None = None
 
     @property
+    def addresses(self) -> set[str]:
+        """Every address that is in one of the lists."""
+        lists = (
+            self.applied,
+            self.reused,
+            self.failed,
+            self.skipped,
+            self.pending,
+            self.unchanged,
+        )
+        return {address for addresses in lists for address in addresses}
+
+    @property
     def exit_code(self) -> ExitCode:
-        """The first that holds: interrupted, refused, broken, gate not passed, done."""
+        """The first that holds: cut off, interrupted, refused, broken, gate not passed, done."""
+        if self.lost is not None:
+            return self.lost.exit_code
         if self.is_interrupted:
             return ExitCode.INTERRUPTED
         if any(error.exit_code is ExitCode.REFUSED for error in self.errors):

@@ -7,8 +7,8 @@ follow. The row is the truth; a link that names something else is put back by th
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from brewslm.address import Address
@@ -17,7 +17,7 @@ from brewslm.apply.history import History
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
 from brewslm.durability import Step, durable
-from brewslm.errors import RefusedError
+from brewslm.errors import LeaseLostError, RefusedError
 from brewslm.events import PromotionEvent
 from brewslm.files import (
     make_private_folder,
@@ -31,7 +31,7 @@ from brewslm.plan.action import Action
 from brewslm.plan.placed import EXPORTS, MODELS, PROMOTED, link_target, short_name
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
-from brewslm.state.store import StateReader
+from brewslm.state.store import StateReader, StateSession
 
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
@@ -147,6 +147,21 @@ def tell_kept(desk: Desk, records: Mapping[str, ResourceRecord], reason: str) ->
             message=reason,
         )
     )
+
+
+@contextmanager
+def moving_links(home: Path, session: StateSession) -> Iterator[None]:
+    """Hold the lease while a block moves links; where it was taken over nevertheless, they name
+    what the state says once more.
+
+    Raises: LeaseLostError.
+    """
+    try:
+        with session.holding():
+            yield
+    except LeaseLostError:
+        repair_pointers(home, session)
+        raise
 
 
 def repair_pointers(home: Path, state: StateReader) -> list[str]:

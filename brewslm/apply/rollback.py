@@ -12,7 +12,7 @@ from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.history import History
 from brewslm.apply.revision import edited_revision
-from brewslm.errors import RefusedError
+from brewslm.errors import ApplyError
 from brewslm.plan.placed import MODELS, short_name
 from brewslm.plan.rollback import Rollback, held_candidates
 from brewslm.state.records import (
@@ -32,14 +32,14 @@ def roll_back(
 ) -> RevisionRecord:
     """Promote an earlier candidate again and return the revision that records it.
 
-    Raises: RefusedError with deployment_conflict when the pointer moved since the plan,
+    Raises: ApplyError with deployment_conflict when the pointer moved since the plan,
     LeaseLostError.
     """
     record = session.resources().get(_DEPLOYMENT)
     newest = session.deployments(rollback.current.alias)[:1]
     is_same = [item.sequence for item in newest] == [rollback.current.sequence]
     if record is None or not is_same or session.meta().serial != rollback.plan.project.serial:
-        raise RefusedError(
+        raise ApplyError(
             "the pointer moved since this was planned",
             code="deployment_conflict",
             found=newest[0].digest if newest else "nothing promoted",
@@ -74,7 +74,7 @@ def roll_back(
     repair.set_aside_other(folder, rollback.promoted, session.holding)
     promotion.lay_out(place.home, place.artifacts, rollback.promoted)
     _end(session, operation, moved, again, clock)
-    with session.holding():
+    with promotion.moving_links(place.home, session):
         promotion.point(place.home, target.alias, target.digest)
     summary = f"{target.alias} -> {target.digest[:19]}, as at revision {target.revision}"
     History(session, facts.apply_id, facts.actor, clock).add(

@@ -1,14 +1,17 @@
 """The events of single actions, from their start to their end."""
 
+from collections.abc import Sequence
+
 from brewslm.address import Address
 from brewslm.apply.desk import Done
 from brewslm.apply.journal import Begun
-from brewslm.errors import BrewError
+from brewslm.errors import BrewError, LeaseLostError
 from brewslm.events import (
     ActionCompleteEvent,
     ActionErrorEvent,
     ActionSkipEvent,
     ActionStartEvent,
+    LeaseLostEvent,
 )
 from brewslm.plan.action import Action
 from brewslm.state.records import ResourceRecord
@@ -72,4 +75,15 @@ def skipped(action: Action, because: str, upstream: Address) -> ActionSkipEvent:
     """Return that an action was not begun because of another one."""
     return ActionSkipEvent.model_validate(
         {"address": action.address, "because": because, "upstream": str(upstream)}
+    )
+
+
+def lost_lease(error: LeaseLostError, undone: Sequence[str]) -> LeaseLostEvent:
+    """Return that this run writes nothing more; undone: what it leaves unrecorded."""
+    left = f"; not recorded: {', '.join(undone)}" if undone else ""
+    return LeaseLostEvent(
+        fence=error.fence,
+        current_fence=error.current_fence,
+        cause="forced" if error.is_forced else "taken_over",
+        message=f"the lease is lost{left}",
     )

@@ -27,7 +27,7 @@ from brewslm.cli.planning import (
 from brewslm.cli.provenance import actor_of
 from brewslm.cli.session import Session
 from brewslm.diagnostics import FindingCode, exit_code_of
-from brewslm.errors import ApplyError, ExitCode, RefusedError, StalePlanError
+from brewslm.errors import ApplyError, ExitCode, RefusedError
 from brewslm.events import (
     ApprovalEvent,
     DriftEvent,
@@ -43,7 +43,6 @@ from brewslm.render.ending import render_ending
 from brewslm.render.progress import ProgressTalk
 from brewslm.render.stream import EventStream, told_to_all
 from brewslm.render.text import TextStyle, render_plan
-from brewslm.state.store import StateSession
 
 _UNASKED = {
     "normal": "brewslm apply --auto-approve, or brewslm apply NAME.plan.json",
@@ -79,6 +78,8 @@ def apply_planned(
     """Show a plan, ask, carry it out under a lease and return the exit code.
 
     listener: told everything too; stop: asked to stop when a signal arrives.
+
+    Raises: LeaseLostError after the end was told, when another run took over.
     """
     plan = planned.plan
     if not flags.is_json:
@@ -117,9 +118,13 @@ def apply_planned(
             is_resume_allowed=flags.is_resume_allowed,
             is_fail_fast=flags.is_fail_fast,
         )
-        summary, gates = _apply(session, planned, tell, facts, flags.wait_s, stop or Stop())
+        outcome, summary, gates = _apply(
+            session, planned, tell, facts, flags.wait_s, stop or Stop()
+        )
     if not flags.is_json:
         session.put(render_ending(summary, gates, _left_out(plan)))
+    if outcome.lost is not None:
+        raise outcome.lost
     return summary.exit_code
 
 
@@ -152,7 +157,7 @@ def _apply(
     facts: ApplyFacts,
     wait_s: float,
     stop: Stop,
-) -> tuple[SummaryEvent, list[dict[str, Any]]]:
+) -> tuple[Outcome, SummaryEvent, list[dict[str, Any]]]:
     clock = SystemClock()
     started_s = clock.steady_s()
     session.make_home()
@@ -162,7 +167,6 @@ def _apply(
         stopping_on_signals(stop, worker.kill),
         hold_lease(session, facts, tell, stop, wait_s, _operation(planned.plan)) as state,
     ):
-        _check_unmoved(planned.plan, state)
         desk = Desk(
             root=session.root,
             home=session.home,
@@ -184,29 +188,13 @@ def _apply(
             worker.close()
     summary = _summary(outcome, clock.steady_s() - started_s)
     tell(summary)
-    return summary, desk.values.get(Address("eval_pack"), {}).get("gates", [])
+    return outcome, summary, desk.values.get(Address("eval_pack"), {}).get("gates", [])
 
 
 def _left_out(plan: Plan) -> str:
     """Return the sentence about what a partial plan leaves out, empty where it leaves nothing."""
     partial = (item for item in plan.finding_values if item.code == FindingCode.PARTIAL_PLAN)
     return next((item.message for item in partial), "")
-
-
-def _check_unmoved(plan: Plan, state: StateSession) -> None:
-    """Refuse a plan of another serial; one made before there was a state is of serial 0.
-
-    Raises: StalePlanError.
-    """
-    meta = state.meta()
-    if plan.project.serial != meta.serial:
-        raise StalePlanError(
-            "the state moved on since this plan",
-            code="plan_stale",
-            found=f"serial {meta.serial}",
-            expected=f"serial {plan.project.serial}",
-            remedy="brewslm plan --out NAME.plan.json",
-        )
 
 
 def _announce(plan: Plan, tell: Listener, *, is_from_file: bool) -> None:

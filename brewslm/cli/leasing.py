@@ -14,12 +14,14 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, StateError, StateLockedError
 from brewslm.events import Event, LeaseAcquiredEvent, LeaseWaitEvent, Listener
-from brewslm.state.lease import LIFETIME_S, LeaseKeeper, wanted_lease
+from brewslm.render.words import duration
+from brewslm.state.lease import LIFETIME_S, TAKEN_OVER, LeaseKeeper, wanted_lease
 from brewslm.state.records import LeaseRecord
 from brewslm.state.rescue import check_none_waits
 from brewslm.state.store import StateSession, StateStore
 
 _RETRY_S = 1.0
+_TOLERATED_SKEW_S = 30.0
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -71,6 +73,7 @@ def hold_lease(
         with closing(store.read()) as reader:
             check_none_waits(session.rescue_folders, reader)
     state = _acquired(store, facts, tell, stop, wait_s, operation)
+    _warn_of_skew(session, state.skew_s)
     clock = SystemClock()
     keeper = LeaseKeeper(
         state,
@@ -87,6 +90,16 @@ def hold_lease(
         raise
     keeper.stop()
     state.release()
+
+
+def _warn_of_skew(session: Session, skew_s: float) -> None:
+    """Say how far two clocks differ that should be about equal."""
+    if abs(skew_s) > _TOLERATED_SKEW_S:
+        side = "ahead of" if skew_s > 0 else "behind"
+        session.say(
+            f"warning: the clock of the shared state is {duration(abs(skew_s))} {side} this "
+            "machine's; the lease goes by it, other times in the records by this machine's"
+        )
 
 
 def _create(store: StateStore) -> None:
@@ -143,7 +156,7 @@ def _record_takeover(
     History(state, facts.apply_id, facts.actor, clock).add(
         "system",
         "warning",
-        "lease_taken_over",
+        TAKEN_OVER,
         f"{before.operation} {before.lease_id} of {before.holder} was dead or silent",
         {"lease_id": before.lease_id, "pid": before.pid, "renewed_at": before.renewed_at},
     )

@@ -14,6 +14,7 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup
 from brewslm.errors import ExitCode
 from brewslm.render.words import visible
+from brewslm.state.lease import FORCED
 from brewslm.state.records import RunEvent
 
 
@@ -67,7 +68,7 @@ def force_unlock(session: Session, lease_id: str, is_approved: bool) -> int:
         run_id="",
         stage="system",
         severity="warning",
-        reason_code="lease_forced",
+        reason_code=FORCED,
         actor=actor,
         summary=f"lease {lease_id} was ended by {actor}",
         payload={"lease_id": lease_id},

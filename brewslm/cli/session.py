@@ -5,7 +5,7 @@ talk.
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +19,7 @@ from brewslm.cli.redaction import Redact, redaction
 from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
+from brewslm.state.mounts import system_mounts
 from brewslm.state.opening import open_shared_state
 from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.store import StateStore
@@ -45,6 +46,8 @@ class Session(Struct, frozen=True):
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     schema: Schema = SCHEMA
     """The version of the state that commands write."""
+    mounts: Callable[[], str] = system_mounts
+    """Gives the system's table of mounts."""
     out: TextIO = field(default_factory=lambda: sys.stdout)
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
@@ -93,7 +96,7 @@ class Session(Struct, frozen=True):
 
     def own_store(self) -> StateStore:
         """Return the state store beside the manifest, which need not exist."""
-        return SqliteStore(self.home / "state.db", self.schema)
+        return SqliteStore(self.home / "state.db", self.schema, self.mounts)
 
     def artifacts(self) -> ArtifactStore:
         """Return the project's artifact store.

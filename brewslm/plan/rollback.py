@@ -13,7 +13,7 @@ from msgspec import Struct
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output
-from brewslm.errors import ArtifactError, PlanError, RefusedError
+from brewslm.errors import ArtifactError, PlanError
 from brewslm.plan.action import Action, Cause, Price, snapshot
 from brewslm.plan.plan import Plan
 from brewslm.plan.recorded import recorded_plan
@@ -39,8 +39,8 @@ def plan_rollback(
     """Return the rollback to what was promoted at a revision, by default to what was promoted
     before; None when that is promoted already.
 
-    Raises: PlanError with unknown_revision; RefusedError with deployment_rollback_no_predecessor
-    or deployment_target_invalid.
+    Raises: PlanError with unknown_revision, deployment_rollback_no_predecessor or
+    deployment_target_invalid.
     """
     record = state.resources().get(str(_DEPLOYMENT))
     alias = str(record.values.get("alias", "")) if record else ""
@@ -64,7 +64,7 @@ def check_target(artifacts: ArtifactReader, target: DeploymentRecord) -> Output:
     """Verify an earlier promotion: every byte by its digest, and that the required gates passed
     on exactly these bytes; return them as an output.
 
-    Raises: RefusedError with deployment_target_invalid.
+    Raises: PlanError with deployment_target_invalid.
     """
     try:
         artifacts.verify(Output(target.digest, 0, is_folder=True))
@@ -170,8 +170,8 @@ def _facts(state: StateReader, fingerprint: str) -> dict[str, Any]:
     return next((item.facts for item in entries if item.fingerprint == fingerprint), {})
 
 
-def _no_predecessor(found: str) -> RefusedError:
-    return RefusedError(
+def _no_predecessor(found: str) -> PlanError:
+    return PlanError(
         "there is nothing to roll back to",
         code="deployment_rollback_no_predecessor",
         found=found,
@@ -180,8 +180,8 @@ def _no_predecessor(found: str) -> RefusedError:
     )
 
 
-def _invalid(message: str, found: str, expected: str) -> RefusedError:
-    return RefusedError(
+def _invalid(message: str, found: str, expected: str) -> PlanError:
+    return PlanError(
         f"that can't be promoted again: {message}",
         code="deployment_target_invalid",
         found=found,

@@ -18,6 +18,7 @@ from brewslm.events import (
     Event,
     GateEvent,
     InterruptEvent,
+    LeaseLostEvent,
     LeaseWaitEvent,
     PromotionEvent,
     RecoveryEvent,
@@ -76,7 +77,13 @@ class ProgressTalk:
                     self._line(f"  worker: {event.text}")
             case GateEvent() | SummaryEvent():
                 pass
-            case PromotionEvent() | RecoveryEvent() | InterruptEvent() | LeaseWaitEvent():
+            case (
+                PromotionEvent()
+                | RecoveryEvent()
+                | InterruptEvent()
+                | LeaseWaitEvent()
+                | LeaseLostEvent()
+            ):
                 self._end_bar()
                 self._line("  " + (event.message or _default_words(event)))
             case _:

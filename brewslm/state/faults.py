@@ -5,6 +5,7 @@ import resource
 import sqlite3
 
 from brewslm.errors import LeaseLostError, StateError, StateVersionError
+from brewslm.state.mounts import Mount
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -65,6 +66,20 @@ def not_regular(name: str) -> StateError:
     )
 
 
+def on_network(folder: str, mount: Mount) -> StateError:
+    """Return the error of a state that several hosts would write to through a file."""
+    return StateError(
+        "the state cannot be kept in a file on a network file system",
+        code="system_config_invalid",
+        found=f"{folder} on {mount.kind}, {mount.source} at {mount.point}",
+        expected="a disk of this machine, whose processes share memory",
+        remedy=(
+            "move the project to a disk of this machine, or keep the state in PostgreSQL or an "
+            "object store: workflow: {backend: {state: secret://NAME}}"
+        ),
+    )
+
+
 def check_version(version: int, newest: int) -> None:
     """Refuse a state of a newer program; newest: version that this one writes.
 
@@ -99,17 +114,6 @@ def corrupt(found: str, remedy: str = _OWN_BACKUP) -> StateError:
         found=found,
         expected="a state of this program that passes its integrity check",
         remedy=remedy,
-    )
-
-
-def lease_lost(current_fence: int, own_fence: int) -> LeaseLostError:
-    """Return the error of a write under an outdated fence."""
-    return LeaseLostError(
-        "the lease was taken over; nothing more is written",
-        code="lease_lost",
-        found=f"fence {current_fence}",
-        expected=f"fence {own_fence}",
-        remedy="brewslm lock show, then: brewslm plan",
     )
 
 

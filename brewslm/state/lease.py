@@ -18,13 +18,16 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
-from brewslm.state.records import LeaseRecord
-from brewslm.state.store import StateSession
+from brewslm.state.records import LeaseRecord, RunEvent
+from brewslm.state.store import StateReader, StateSession
 
 LIFETIME_S = 60.0
 RENEWAL_S = 20.0
 SHARED_GRACE_S = 30.0
 """How much longer than its expiry a lease of another host is left alone."""
+
+TAKEN_OVER, FORCED = "lease_taken_over", "lease_forced"
+"""Reason codes of the events that tell how a lease ended; their payload names it."""
 
 TakeoverRule = Callable[[LeaseRecord, LeaseRecord, str], bool]
 """Says of a held lease, the wanted one and the time whether the first may be taken over."""
@@ -137,13 +140,12 @@ def renewed(held: LeaseRecord, renewed_at: str, expires_at: str) -> LeaseRecord:
 
 def locked_error(held: LeaseRecord) -> StateLockedError:
     """Return the error that says who holds the lease and how to get out."""
-    commit = f", commit {held.git_commit[:7]}" if held.git_commit else ""
     return StateLockedError(
         "another run holds the lease on the state",
         code="state_locked",
         found=(
-            f"{held.operation} {held.lease_id} by {held.holder} (pid {held.pid}{commit}), "
-            f"since {held.acquired_at}, renewed {held.renewed_at}, until {held.expires_at}"
+            f"{_shown(held)}, since {held.acquired_at}, renewed {held.renewed_at}, "
+            f"until {held.expires_at}"
         ),
         expected="a free lease",
         remedy=(
@@ -151,6 +153,55 @@ def locked_error(held: LeaseRecord) -> StateLockedError:
             f"brewslm force-unlock {held.lease_id}"
         ),
     )
+
+
+def lost_error(own: LeaseRecord, state: StateReader) -> LeaseLostError:
+    """Return the error of a write under an outdated fence, which says who ended the lease and when.
+
+    own: the lease of the run that may not write any more; state: as it is now.
+    """
+    ended = _ended_by(own, state)
+    is_forced = ended is not None and ended.reason_code == FORCED
+    error = LeaseLostError(
+        "this run's lease was ended by force, and it writes nothing more"
+        if is_forced
+        else "another run took the lease over from this one, which writes nothing more",
+        code="lease_lost",
+        found=f"{_successor(state.lease(), ended)}, fence {state.meta().fence}",
+        expected=(
+            f"the lease of this run, {_shown(own)}, renewed {own.renewed_at}, fence {own.fence}"
+        ),
+        remedy=(
+            "brewslm lock show says whether the other run still works; once it ended, "
+            "for what is left to do: brewslm plan"
+        ),
+    )
+    error.fence, error.current_fence = own.fence, state.meta().fence
+    error.is_forced = is_forced
+    return error
+
+
+def _ended_by(own: LeaseRecord, state: StateReader) -> RunEvent | None:
+    """Return the event of the takeover or the force that ended a lease, None when none is told."""
+    for code in (TAKEN_OVER, FORCED):
+        for event in state.run_events(reason_code=code):
+            if event.payload.get("lease_id") == own.lease_id:
+                return event
+    return None
+
+
+def _successor(held: LeaseRecord | None, ended: RunEvent | None) -> str:
+    if held is not None:
+        return f"{_shown(held)}, since {held.acquired_at}"
+    if ended is not None:
+        how = "ended by force" if ended.reason_code == FORCED else "taken over"
+        return f"{how} by {ended.actor} at {ended.at}, free by now"
+    return "a lease that is free by now"
+
+
+def _shown(lease: LeaseRecord) -> str:
+    commit = f", commit {lease.git_commit[:7]}" if lease.git_commit else ""
+    return f"{lease.operation} {lease.lease_id} by {lease.holder} (pid {lease.pid}{commit})"
 
 
 class LeaseKeeper:

@@ -83,6 +83,13 @@ class StateSession(StateReader, Protocol):
         """The lease of a dead or silent holder that this session's lease replaced."""
         ...
 
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock, which the lease goes by, was ahead of this machine's when the
+        lease was taken; 0 for a store of this machine.
+        """
+        ...
+
     def holding(self) -> AbstractContextManager[None]:
         """Keep the lease from being taken over while a block changes files that are not the
         state's; the block is short and writes nothing through this session.

@@ -10,7 +10,7 @@ from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.rollback import release, roll_back
 from brewslm.artifacts.local import LocalStore
-from brewslm.errors import BrewError, ExitCode, RefusedError
+from brewslm.errors import ApplyError, BrewError, ExitCode
 from brewslm.plan.rollback import Rollback, plan_rollback
 from brewslm.plan.selection import Selection
 from brewslm.state.lease import LIFETIME_S, wanted_lease
@@ -201,7 +201,7 @@ def test_pointer_that_moved_meanwhile_is_a_conflict(twice: Bench) -> None:
     rollback = _planned(twice)
     _roll_back(twice, rollback)
     promoted = twice.promoted()
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(ApplyError) as caught:
         _roll_back(twice, rollback)
     assert caught.value.code == "deployment_conflict"
     assert twice.promoted() == promoted

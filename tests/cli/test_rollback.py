@@ -34,14 +34,14 @@ def test_rollback_shows_asks_and_moves(twice: Bench, run: Run) -> None:
 
 @pytest.mark.usefixtures("applied")
 def test_rollback_without_a_predecessor_is_refused(run: Run) -> None:
-    run("rollback", "--auto-approve").says(6, "deployment_rollback_no_predecessor")
+    run("rollback", "--auto-approve").says(1, "deployment_rollback_no_predecessor")
     run("rollback", "9", "--auto-approve").says(1, "unknown_revision")
     run("rollback", "1", "--release").says(1, "--release stands alone")
 
 
 @pytest.mark.usefixtures("bench")
 def test_rollback_of_a_fresh_project(run: Run) -> None:
-    run("rollback").says(6, "deployment_rollback_no_predecessor")
+    run("rollback").says(1, "deployment_rollback_no_predecessor")
     assert run("rollback", "--release").out.startswith("Nothing was done")
 
 

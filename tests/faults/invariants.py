@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from brewslm.artifacts.local import LocalStore
+from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.fingerprint import digest_folder
@@ -37,12 +37,13 @@ def violations(project: Path) -> list[str]:
     bench = Bench(project)
     if not bench.store().exists():
         return [] if bench.promoted() is None else ["a champion without a state"]
-    found = list(_integrity(bench.home / "state.db"))
+    own = bench.home / "state.db"
+    found = list(_integrity(own)) if own.exists() else []
     with closing(bench.store().read()) as state:
         found += _numbers(state)
         found += _journal(state)
         found += _history(state)
-        found += _references(state, LocalStore(bench.home / "store"))
+        found += _references(state, bench.artifacts())
         found += _champion(state, bench)
     return found
 
@@ -131,7 +132,7 @@ def _history(state: StateReader) -> Iterator[str]:
         previous = event
 
 
-def _references(state: StateReader, artifacts: LocalStore) -> Iterator[str]:
+def _references(state: StateReader, artifacts: ArtifactStore) -> Iterator[str]:
     outputs: list[tuple[str, Output]] = []
     for record in state.resources().values():
         for name, output in record.outputs.items():
@@ -148,7 +149,7 @@ def _references(state: StateReader, artifacts: LocalStore) -> Iterator[str]:
 
 def _champion(state: StateReader, bench: Bench) -> Iterator[str]:
     deployments = state.deployments()
-    artifacts = LocalStore(bench.home / "store")
+    artifacts = bench.artifacts()
     for deployment in deployments[:2]:  # gc keeps the evidence of no more
         verdict = json.loads(artifacts.read_bytes(deployment.evidence_digest))
         if (verdict["verdict"], verdict["candidate_digest"]) != ("PASS", deployment.digest):

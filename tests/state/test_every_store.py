@@ -139,15 +139,22 @@ def test_session_names_the_lease_that_it_took_over(store: StateStore) -> None:
 def test_forced_unlock_enters_the_history_with_it(store: StateStore) -> None:
     held = lease()
     session = store.acquire(held, NOW)
-    event = run_event(stage="system", severity="warning", reason_code="lease_forced")
+    event = run_event(
+        stage="system",
+        severity="warning",
+        reason_code="lease_forced",
+        payload={"lease_id": held.lease_id},
+    )
     with pytest.raises(StateLockedError):
         store.force_unlock("another", event)
     assert store.force_unlock(held.lease_id, event).lease_id == held.lease_id
     with closing(store.read()) as reader:
         assert [item.reason_code for item in reader.run_events()] == ["lease_forced"]
         assert reader.lease() is None
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError) as caught:
         session.add_run_event(event)
+    assert caught.value.is_forced
+    assert f"ended by force by mira at {NOW}" in caught.value.found
     session.close()
 
 
@@ -380,6 +387,11 @@ def test_lost_lease_writes_nothing(store: StateStore, ends: str) -> None:
         with pytest.raises(LeaseLostError) as caught:
             write()
         assert caught.value.code == "lease_lost"
+        assert (caught.value.fence, caught.value.current_fence) == (1, second.fence)
+        holder = second.lease()
+        assert holder is not None
+        assert f"{holder.lease_id} by {holder.holder}" in caught.value.found
+        assert f"since {holder.acquired_at}" in caught.value.found
         assert caught.value.remedy
     first.release()
     assert second.lease() is not None, "the old holder must not give back what is not its own"

@@ -185,7 +185,7 @@ def test_holder_that_died_between_lease_and_head_is_taken_over(
         with closing(store.acquire(lease(), LATER)) as third:
             assert third.fence == 3
             with pytest.raises(LeaseLostError):
-                slow._raise_fence(lease_taken.fence)
+                slow._raise_fence(lease_taken)
             third.begin(operation())
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import TakeoverRule, locked_error, renewed
+from brewslm.state.lease import TakeoverRule, locked_error, lost_error, renewed
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -251,11 +251,15 @@ class SqlSession(SqlReader):
         database: Database,
         lease: LeaseRecord,
         taken_over: LeaseRecord | None = None,
+        skew_s: float = 0.0,
     ) -> None:
-        """database: writable; lease: the one this session holds; taken_over: the one before."""
+        """database: writable; lease: the one this session holds; taken_over: the one before;
+        skew_s: how far the store's clock is ahead of this machine's.
+        """
         super().__init__(database)
         self._held = lease
         self._taken_over = taken_over
+        self._skew_s = skew_s
         self._lock = threading.RLock()
         self._is_released = False
 
@@ -268,6 +272,11 @@ class SqlSession(SqlReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock was ahead of this machine's."""
+        return self._skew_s
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -456,7 +465,7 @@ class SqlSession(SqlReader):
             with self._database.transaction():
                 held, current = self.lease(), self.meta().fence
                 if held is None or held.fence != self.fence or current != self.fence:
-                    raise faults.lease_lost(current, self.fence)
+                    raise lost_error(self._held, self)
                 yield self._database
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.lease import locked_error, may_take_over, renewed
+from brewslm.state.lease import locked_error, lost_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
@@ -235,12 +235,19 @@ class MemorySession(MemoryReader):
     """A state under a lease, changed as a whole."""
 
     def __init__(
-        self, store: ContentStore, lease: LeaseRecord, taken_over: LeaseRecord | None = None
+        self,
+        store: ContentStore,
+        lease: LeaseRecord,
+        taken_over: LeaseRecord | None = None,
+        skew_s: float = 0.0,
     ) -> None:
-        """store: where the lease was taken; taken_over: the lease before."""
+        """store: where the lease was taken; taken_over: the lease before; skew_s: how far the
+        store's clock is ahead of this machine's.
+        """
         self._store = store
         self._held = lease
         self._taken_over = taken_over
+        self._skew_s = skew_s
         self._is_released = False
 
     @property
@@ -256,6 +263,11 @@ class MemorySession(MemoryReader):
     def taken_over(self) -> LeaseRecord | None:
         """The lease of a dead or silent holder that this session's lease replaced."""
         return self._taken_over
+
+    @property
+    def skew_s(self) -> float:
+        """How far the store's clock was ahead of this machine's."""
+        return self._skew_s
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -366,7 +378,7 @@ class MemorySession(MemoryReader):
         with self._store.changing() as content:
             held, current = MemoryReader(content).lease(), content.meta.fence
             if held is None or held.fence != self.fence or current != self.fence:
-                raise faults.lease_lost(current, self.fence)
+                raise lost_error(self._held, MemoryReader(content))
             yield content
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -21,16 +22,18 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from brewslm.durability import Step, durable
 from brewslm.errors import LeaseLostError, StateError, UnreachableError
 from brewslm.objects import Object, ObjectFolder
 from brewslm.state import faults
 from brewslm.state.documents import to_text
-from brewslm.state.lease import locked_error, may_take_over_shared, moved
+from brewslm.state.lease import locked_error, lost_error, may_take_over_shared, moved
 from brewslm.state.records import LeaseRecord, Meta, RunEvent
 from brewslm.state.run_events import migrated_event
 from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.stores.memory import Content, MemoryReader, MemorySession, append_event
 
+_STATE = Path("state")
 _HEAD, _LEASE = "head.json", "lease.json"
 _NO_LEASE: dict[str, Any] = {"lease": None, "fence": 0}
 _TRIES = 20
@@ -104,8 +107,8 @@ class ObjectStateStore:
                 expires_at=moved(wanted.expires_at, offset_s),
             )
             lease, before = self._take_lease(asked, moved(now, offset_s))
-            self._raise_fence(lease.fence)
-        session = ObjectSession(self, lease, before)
+            self._raise_fence(lease)
+        session = ObjectSession(self, lease, before, offset_s)
         if is_older:
             try:
                 session.migrate(moved(now, offset_s))
@@ -250,15 +253,15 @@ class ObjectStateStore:
         before = loaded.content
         is_grown = _with_lease(after, before.lease) != before
         if is_grown and not self._commit(loaded, after):
-            raise self._lost(before)
+            raise self._lost(_held(before))
         if after.lease == before.lease:
             return
         is_put = self._put_lease(loaded.lease, after.lease, after.meta.fence)
         if not is_put and after.lease is not None:
-            raise self._lost(before)
+            raise self._lost(_held(before))
 
-    def _lost(self, before: Content) -> LeaseLostError:
-        return faults.lease_lost(self._load().content.meta.fence, before.meta.fence)
+    def _lost(self, own: LeaseRecord) -> LeaseLostError:
+        return lost_error(own, MemoryReader(self._load().content))
 
     def _commit(self, loaded: _Loaded, after: Content) -> bool:
         """Put content in force that follows on what was loaded; return whether it is.
@@ -269,7 +272,10 @@ class ObjectStateStore:
             self._back_up(loaded)
             after.meta = replace(after.meta, migrated_from=None)
         snapshot = self._put_snapshot(after)
-        if not self._folder.replace(_HEAD, _head_bytes(after.meta, snapshot), loaded.head):
+        with durable(Step.COMMIT, _STATE):
+            head = _head_bytes(after.meta, snapshot)
+            is_put = self._folder.replace(_HEAD, head, loaded.head)
+        if not is_put:
             return False
         is_same_serial = after.meta.serial == loaded.content.meta.serial
         if is_same_serial and snapshot != loaded.snapshot:
@@ -314,15 +320,18 @@ class ObjectStateStore:
                 return lease, held
         raise self._contended()
 
-    def _raise_fence(self, fence: int) -> None:
-        """Write the fence into the head, whatever the old holder writes meanwhile."""
+    def _raise_fence(self, lease: LeaseRecord) -> None:
+        """Write the lease's fence into the head, whatever the old holder writes meanwhile."""
+        fence = lease.fence
         for _ in range(_TRIES):
             loaded = self._load()
             meta, snapshot = self._opened_head(loaded.head)
             if meta.fence >= fence or loaded.content.meta.fence > fence:
-                raise faults.lease_lost(loaded.content.meta.fence, fence)
+                raise self._lost(lease)
             head = _head_bytes(replace(meta, fence=fence), snapshot)
-            if self._folder.replace(_HEAD, head, loaded.head):
+            with durable(Step.COMMIT, _STATE):
+                is_put = self._folder.replace(_HEAD, head, loaded.head)
+            if is_put:
                 return
         raise self._contended()
 
@@ -338,9 +347,10 @@ class ObjectStateStore:
 
     def _put_lease(self, before: Object | None, lease: str | None, fence: int) -> bool:
         data = orjson.dumps({"fence": fence, "lease": lease, "written": token_hex(16)})
-        if before is None:
-            return self._folder.create(_LEASE, data)
-        return self._folder.replace(_LEASE, data, before)
+        with durable(Step.COMMIT, _STATE):
+            if before is None:
+                return self._folder.create(_LEASE, data)
+            return self._folder.replace(_LEASE, data, before)
 
     def _check_conditions(self) -> None:
         """Refuse a service that writes although a condition does not hold."""
@@ -382,6 +392,18 @@ class ObjectSession(MemorySession):
         with self._writing() as content:
             _note_migration(content, self._held.lease_id, self._held.holder, now)
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Look before a block that changes files, and again behind it: the service cannot keep
+        others from taking over meanwhile.
+
+        Raises: LeaseLostError, also behind a block that a takeover met.
+        """
+        with super().holding():
+            yield
+        with super().holding():
+            return
+
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         offset_s = self._store.offset_s()
@@ -395,6 +417,14 @@ def _note_migration(content: Content, run_id: str, actor: str, now: str) -> None
         append_event(
             content, migrated_event(run_id, actor, now, meta.migrated_from, meta.schema_version)
         )
+
+
+def _held(content: Content) -> LeaseRecord:
+    """Return the lease in content that a session wrote under."""
+    lease = MemoryReader(content).lease()
+    if lease is None:
+        raise ValueError("content without a lease was written")
+    return lease
 
 
 def _with_lease(content: Content, lease: str | None) -> Content:

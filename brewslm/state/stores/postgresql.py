@@ -22,12 +22,12 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from brewslm.durability import Step, durable
-from brewslm.errors import StateError
+from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over_shared, moved
 from brewslm.state.records import LeaseRecord, Meta, RunEvent
 from brewslm.state.schema import SCHEMA, Schema
-from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
+from brewslm.state.stores._sql import Database, SqlReader, SqlSession, end_lease, take_lease
 from brewslm.state.stores.sqlite import SqliteDatabase, memory_database, migrated_copy
 
 V = TypeVar("V")
@@ -336,6 +336,34 @@ class PostgresqlSession(SqlSession):
 
     _database: PostgresqlDatabase
 
+    @contextmanager
+    def _writing(self) -> Iterator[Database]:
+        """One short transaction; where the server ended it, a takeover since then is the reason."""
+        is_begun = False
+        try:
+            with super()._writing() as database:
+                is_begun = True
+                yield database
+        except LeaseLostError:
+            raise
+        except StateError:
+            if is_begun:
+                self._check_lease()
+            raise
+
+    def _check_lease(self) -> None:
+        """Look who holds the lease, where that can be told.
+
+        Raises: LeaseLostError.
+        """
+        try:
+            with super()._writing():
+                return
+        except LeaseLostError:
+            raise
+        except StateError:
+            return
+
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         with self._lock:
@@ -402,7 +430,7 @@ class PostgresqlStore:
                 expires_at=moved(wanted.expires_at, offset_s),
             )
             lease, before = take_lease(database, asked, moved(now, offset_s), may_take_over_shared)
-            session = PostgresqlSession(database, lease, before)
+            session = PostgresqlSession(database, lease, before, offset_s)
         except BaseException:
             database.close()
             raise

@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from brewslm.errors import StateError
 from brewslm.files import make_private_folder, sync_file, sync_folder, temporary_name
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over
+from brewslm.state.mounts import find_mount, system_mounts
 from brewslm.state.records import LeaseRecord, Meta, RunEvent
 from brewslm.state.schema import APPLICATION_ID, SCHEMA, Schema
 from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
@@ -87,10 +88,15 @@ class SqliteDatabase:
 class SqliteStore:
     """A state in one file; the file need not exist yet."""
 
-    def __init__(self, path: Path, schema: Schema = SCHEMA) -> None:
-        """path: of the database file; schema: the version that is written."""
+    def __init__(
+        self, path: Path, schema: Schema = SCHEMA, mounts: Callable[[], str] = system_mounts
+    ) -> None:
+        """path: of the database file; schema: the version that is written; mounts: gives the
+        system's table of mounts.
+        """
         self._path = path
         self._schema = schema
+        self._mounts = mounts
 
     def exists(self) -> bool:
         """Return whether there is a state."""
@@ -104,8 +110,8 @@ class SqliteStore:
         if self.exists():
             raise faults.already_there(self._path.name)
         try:
-            make_private_folder(self._path.parent)
             self._check_folder()
+            make_private_folder(self._path.parent)
             self._publish(lineage)
         except FileExistsError as error:
             raise faults.already_there(self._path.name) from error
@@ -240,9 +246,13 @@ class SqliteStore:
         return memory
 
     def _check_folder(self) -> None:
-        """Refuse to write through a linked folder."""
-        if self._path.parent.is_symlink():
-            raise faults.not_regular(self._path.parent.name)
+        """Refuse to write through a linked folder, and where other hosts may write too."""
+        folder = self._path.parent
+        if folder.is_symlink():
+            raise faults.not_regular(folder.name)
+        mount = find_mount(folder, self._mounts())
+        if mount is not None and mount.is_network:
+            raise faults.on_network(folder.name, mount)
 
     def _check_file(self) -> None:
         """Refuse links, other files and other programs' databases before SQLite opens them."""
