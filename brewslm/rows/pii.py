@@ -21,7 +21,7 @@ _SECRETS = (
     ("AWS_KEY", ("AKIA", "ASIA"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
     (
         "API_KEY",
-        ("sk-", "sk_live_", "gh", "xox", "AIza", "hf_", "glpat-"),
+        ("sk-", "sk_live_", "gh", "github_pat_", "xox", "AIza", "hf_", "glpat-"),
         re.compile(
             r"\b(?:sk-[A-Za-z0-9_-]{20,200}+|sk_live_[A-Za-z0-9]{16,200}+"
             r"|gh[oprsu]_[A-Za-z0-9]{36,255}+|github_pat_[A-Za-z0-9_]{22,255}+"
@@ -43,7 +43,7 @@ _SECRETS = (
 )
 _MARKS = {
     "-": ("sk-", "xox", "glpat-", "-----BEGIN"),
-    "_": ("sk_live_", "gh", "hf_"),
+    "_": ("sk_live_", "gh", "github_pat_", "hf_"),
     "I": ("AKIA", "ASIA", "AIza"),
     "J": ("eyJ",),
     ":": ("://",),
