@@ -79,6 +79,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
 def write_lines_atomic(path: Path, lines: Iterable[bytes], mode: int = 0o600) -> LinesWritten:
     """Make `path` hold exactly the lines, durably, without ever holding them all in memory.
 
+    lines: with their ends, any number at once.
     On any failure the old content is still there. Raises: OSError of the step that failed.
     """
     temporary = temporary_name(path)
@@ -87,9 +88,8 @@ def write_lines_atomic(path: Path, lines: Iterable[bytes], mode: int = 0o600) ->
     amount = size_bytes = 0
     try:
         with os.fdopen(os.open(temporary, flags, mode), "wb", _WRITE_BUFFER_BYTES) as stream:
-            for line in lines:
-                data = line + b"\n"
-                amount += 1
+            for data in lines:
+                amount += data.count(b"\n")
                 size_bytes += len(data)
                 sha256.update(data)
                 stream.write(data)

@@ -121,21 +121,24 @@ def _survey(value: Any, max_depth: int) -> tuple[int, bool]:
     depth = 0
     while level:
         inner: list[Any] = []
+        is_nested = False
         for item in level:
             kind = type(item)
             if kind is str:
                 continue
             if kind is dict:
+                is_nested = True
                 keys += len(item)
                 inner.extend(item.values())
             elif kind is list:
+                is_nested = True
                 inner.extend(item)
             elif kind is int:
                 if not _MIN_INTEGER <= item <= _MAX_INTEGER:
                     raise StrictJsonError(JsonFault.NUMBER_OUT_OF_RANGE, "more than 64 bits")
             elif kind is float and item == 0.0:
                 has_zero_float = True
-        depth += any(type(item) is dict or type(item) is list for item in level)
+        depth += is_nested
         if depth > max_depth:
             raise StrictJsonError(JsonFault.NESTING_TOO_DEEP)
         level = inner

@@ -15,7 +15,7 @@ from brewslm.address import Address
 from brewslm.contracts import Output, Spec, counting_values, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
-from brewslm.fingerprint import digest_folder, digest_value, listing_of
+from brewslm.fingerprint import digest_folder, digest_value
 from brewslm.plan.base_model import BaseModel
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.evaluation_shape import pack_of
@@ -118,8 +118,7 @@ def prepare_data(
         if isinstance(spec, AdapterSpec):
             _adapter_outcome(address, bound.get(address.name, []), preparation, outcome)
     outputs = {name: preparation.files[f"{_FILES.get(name, name)}.jsonl"] for name in _SETS}
-    size_bytes = sum(int(item["size_bytes"]) for item in listing_of(folder).values())
-    outputs["prepared"] = Output(digest_folder(folder), size_bytes, is_folder=True)
+    outputs["prepared"] = _folder_output(preparation.files)
     contract = preparation.manifest["contract_digest"]
     outputs["contract"] = Output(contract, 0)
     outcome.outputs[_DATASET] = outputs
@@ -128,6 +127,16 @@ def prepare_data(
         "tag_columns": list(tag_columns(specs)),
     }
     return outcome
+
+
+def _folder_output(files: Mapping[str, Output]) -> Output:
+    """Return the output of a folder by what was written into it."""
+    listing = {
+        name: {"digest": output.digest, "size_bytes": output.size_bytes}
+        for name, output in files.items()
+    }
+    size_bytes = sum(output.size_bytes for output in files.values())
+    return Output(digest_value(listing), size_bytes, is_folder=True)
 
 
 def _publish(built: Path, folder: Path) -> None:

@@ -250,5 +250,5 @@ def _flag(example: Example, joined: str) -> None:
             example.flags.add(Flag.INVISIBLE_CHARACTER)
     if "&" in joined and _ENTITY.search(joined):
         example.flags.add(Flag.HTML_ENTITY)
-    if not joined.isprintable() and _CONTROL.search(joined):
+    if not joined.replace("\n", "").isprintable() and _CONTROL.search(joined):
         example.flags.add(Flag.CONTROL_CHARACTER)

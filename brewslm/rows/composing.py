@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -25,9 +27,9 @@ class Stored(Struct, array_like=True):
 
 
 class Composed(Struct, array_like=True):
-    """Lines, and how long the texts in them are that a model reads."""
+    """Lines with their ends, and how long the texts in them are that a model reads."""
 
-    lines: list[bytes]
+    lines: bytes
     characters: list[int]
     tokens: list[int]
 
@@ -54,14 +56,14 @@ class Composing:
         texts: list[str] = []
         for example in examples:
             document = self._document(example)
-            lines.append(orjson.dumps(document))
+            lines.append(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
             texts.append(_shown_text(document))
         characters = [len(text) for text in texts]
         if self.count_tokens is None:
             tokens = [-(-length // _CHARACTERS_PER_TOKEN) for length in characters]
         else:
             tokens = self.count_tokens(texts)
-        return Composed(lines, characters, tokens)
+        return Composed(_joined(examples, lines), characters, tokens)
 
     def _document(self, example: Stored) -> dict[str, Any]:
         content = content_of(example.content)
@@ -91,6 +93,15 @@ class Composing:
             pair = (name for name in ("chosen", "rejected") if name in reference)
             document.update((name, reference[name]) for name in pair)
         return document
+
+
+def _joined(examples: list[Stored], lines: list[bytes]) -> bytes:
+    """Return the lines, those of equal rows, which are neighbours, in order of their bytes."""
+    if len({example.row_id for example in examples}) < len(lines):
+        keyed = zip((example.row_id for example in examples), lines, strict=True)
+        groups = groupby(keyed, key=itemgetter(0))
+        lines = [line for _, group in groups for line in sorted(line for _, line in group)]
+    return b"".join(lines)
 
 
 def stored_of(example: StoredExample, contents: ContentStore) -> Stored:

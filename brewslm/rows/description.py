@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 from brewslm.fingerprint import digest_value
@@ -90,8 +91,8 @@ def describe_rows(
     for binding in work.bindings.values():
         changed.update(binding.tally.changed)
         pii.update(binding.tally.pii)
-    for example in work.examples:
-        flags.update(flag.value for flag in example.flags)
+    for own, amount in Counter(example.flags for example in work.examples).items():
+        flags.update(dict.fromkeys((flag.value for flag in own), amount))
     return {
         "total_entries": accounting["total"]["accepted"],
         "splits": accounting["total"]["splits"],
@@ -117,9 +118,12 @@ def describe_rows(
 
 
 def _label_counts(examples: list[StoredExample]) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = {}
-    for example in examples:
-        if example.label is not None:
-            role = (example.split or Split.HELD).role
-            counts.setdefault(role, Counter())[example.label] += 1
-    return {role: dict(sorted(own.items())) for role, own in sorted(counts.items())}
+    amounts = Counter(
+        (example.split or Split.HELD, example.label)
+        for example in examples
+        if example.label is not None
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for (split, label), amount in sorted(amounts.items(), key=itemgetter(0)):
+        counts.setdefault(split.role, {})[label] = amount
+    return dict(sorted(counts.items()))

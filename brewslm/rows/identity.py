@@ -48,7 +48,7 @@ def row_id_of(example: Example) -> str:
 
 
 def order_digest(seed: int, row_id: str) -> str:
-    """Return the digest by which lines are ordered and rows are chosen."""
+    """Return the digest by which lines are ordered and rows are chosen, in hex."""
     return hex_digest(f"{seed}\0{row_id}".encode())
 
 

@@ -93,7 +93,10 @@ class LeakReport:
             key=lambda leak: (CODES.index(leak.code), leak.evaluated.row_id, leak.trained.row_id),
         )
         runs = ({"code": "boilerplate", "run": run} for run in self.boilerplate)
-        return [orjson.dumps(item) for item in (*(leak.to_json() for leak in pairs), *runs)]
+        return [
+            orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE)
+            for item in (*(leak.to_json() for leak in pairs), *runs)
+        ]
 
 
 def find_leaks(

@@ -42,6 +42,8 @@ def matching_text(text: str) -> str:
     if text.isascii():
         if not text.isprintable():
             text = _ASCII_CONTROLS.sub("", text)
+        elif "  " not in text and text == text.strip():
+            return text.lower()
         return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_VISIBLE)
     return " ".join(folded.split())

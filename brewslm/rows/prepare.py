@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -47,11 +46,12 @@ from brewslm.rows.source import (
     size_of,
 )
 from brewslm.rows.split import Placement, empty_sets, place, set_of
-from brewslm.rows.stored import ContentStore, StoredExample
+from brewslm.rows.stored import ContentStore, StoredExample, batches
 from brewslm.rows.work import BindingStats, SourceStats, Work
 
 _POOL_BYTES = 16 << 20
 _POOL_ROWS = 20_000
+_BATCH_ROWS = 4096
 _DECLARED = {
     "train": Split.TRAIN,
     "validation": Split.VALIDATION,
@@ -275,16 +275,14 @@ def _identities_digest(
 ) -> str:
     """Return the digest of the sorted identities of examples."""
     sha256 = hashlib.sha256()
-    separator = b""
-    ordered = sorted(examples, key=attrgetter("row_digest"))
-    for _, equal in groupby(ordered, key=attrgetter("row_digest")):
+    separator = ""
+    for batch in batches(sorted(examples, key=attrgetter("row_digest")), _BATCH_ROWS):
         identities = []
-        for example in equal:
+        for example in batch:
             tags = sorted(contents.content(example).tags.items()) if has_tags else []
             identities.append(f"{example.row_id} {example.group_key} {example.stratum} {tags}")
-        for identity in sorted(identities):
-            sha256.update(separator + identity.encode())
-            separator = b"\n"
+        sha256.update((separator + "\n".join(sorted(identities))).encode())
+        separator = "\n"
     return f"sha256:{sha256.hexdigest()}"
 
 

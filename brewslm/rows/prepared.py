@@ -8,8 +8,7 @@ reordering a source leaves the example files byte-equal.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, groupby
-from operator import itemgetter
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from brewslm.fingerprint import canonical_json
 from brewslm.rows.composing import Composing, stored_of
 from brewslm.rows.identity import order_digest
 from brewslm.rows.pool import each
-from brewslm.rows.record import Position, Reject, Split
-from brewslm.rows.stored import ContentStore, StoredExample
+from brewslm.rows.record import Reject, Split
+from brewslm.rows.stored import ContentStore, StoredExample, batches
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = "1.0"
@@ -44,14 +43,14 @@ class Writer:
         self.files: dict[str, Output] = {}
 
     def write(self, name: str, lines: Iterable[bytes]) -> int:
-        """Write a file of lines; return how many there are."""
+        """Write a file of lines with their ends, given any number at once; return how many."""
         written = write_lines_atomic(self._folder / name, lines)
         self.files[name] = Output(written.digest, written.size_bytes)
         return written.lines
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write manifest.json in canonical form, as one line."""
-        self.write(MANIFEST_NAME, [canonical_json(manifest)])
+        self.write(MANIFEST_NAME, [canonical_json(manifest) + b"\n"])
 
 
 class Lengths:
@@ -95,43 +94,33 @@ class ExampleLines:
         """splits: every set, in the order in which `of` is going to be called."""
         self.lengths = Lengths()
         self._ordered = {split: _ordered(own, seed) for split, own in splits.items()}
-        batches = (
+        stored = (
             [stored_of(example, contents) for example in batch]
             for own in self._ordered.values()
-            for batch in _batches(own)
+            for batch in batches(own, _BATCH_ROWS)
         )
-        self._composed = each(composing, batches, workers)
+        self._composed = each(composing, stored, workers)
 
     def of(self, split: Split) -> Iterator[bytes]:
-        """Yield the lines of a set; equal rows, which are neighbours, in order of their bytes."""
-        own = self._ordered[split]
+        """Yield the lines of a set, many at once; equal rows in order of their bytes."""
         self.lengths.add(split, (), ())
-        keyed = zip((example.row_digest for example in own), self._lines(split), strict=True)
-        for _, group in groupby(keyed, key=itemgetter(0)):
-            yield from sorted(line for _, line in group)
-
-    def _lines(self, split: Split) -> Iterator[bytes]:
         missing = len(self._ordered[split])
         while missing:
             composed = next(self._composed)
             self.lengths.add(split, composed.characters, composed.tokens)
-            missing -= len(composed.lines)
-            yield from composed.lines
+            missing -= len(composed.characters)
+            yield composed.lines
 
 
 def _ordered(examples: Sequence[StoredExample], seed: int) -> list[StoredExample]:
     return sorted(examples, key=lambda example: order_digest(seed, example.row_id))
 
 
-def _batches(examples: Sequence[StoredExample]) -> Iterator[Sequence[StoredExample]]:
-    for start in range(0, len(examples), _BATCH_ROWS):
-        yield examples[start : start + _BATCH_ROWS]
-
-
 def index_lines(
     placed: Sequence[StoredExample], duplicates: Sequence[Reject], contents: ContentStore
 ) -> Iterator[bytes]:
-    """Yield one line for every occurrence of an accepted row, in order of source and line.
+    """Yield one line for every occurrence of an accepted row, in order of source and line, many at
+    once.
 
     A duplicate names the set of the row that stayed.
     """
@@ -139,20 +128,30 @@ def index_lines(
     by_row_id = {example.row_id: example for example in placed if example.row_id in stayed}
     occurrences: list[StoredExample | Reject] = [*placed, *duplicates]
     occurrences.sort(key=_occurrence_order)
-    for item in occurrences:
-        if isinstance(item, StoredExample):
-            content = contents.content(item)
-            entry = _index_entry(
-                item.position, content.byte_offset, content.raw_digest, item.row_key, item
-            )
-        else:
-            position = item.position
-            example = by_row_id[item.of_row_id or ""]
-            entry = _index_entry(
-                position, position.byte_offset, item.raw_digest, item.row_key, example
-            )
-            entry["is_duplicate"] = True
-        yield orjson.dumps(entry)
+    for start in range(0, len(occurrences), _BATCH_ROWS):
+        batch = occurrences[start : start + _BATCH_ROWS]
+        yield b"".join(_line(_occurrence_entry(item, by_row_id, contents)) for item in batch)
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _occurrence_entry(
+    item: StoredExample | Reject, by_row_id: Mapping[str, StoredExample], contents: ContentStore
+) -> dict[str, Any]:
+    if isinstance(item, StoredExample):
+        origin = contents.origin(item)
+        return _index_entry(
+            item.source, item.line, origin.byte_offset, origin.raw_digest, item.row_key, item
+        )
+    position = item.position
+    example = by_row_id[item.of_row_id or ""]
+    entry = _index_entry(
+        position.source, position.line, position.byte_offset, item.raw_digest, item.row_key, example
+    )
+    entry["is_duplicate"] = True
+    return entry
 
 
 def _occurrence_order(item: StoredExample | Reject) -> tuple[str, int]:
@@ -162,7 +161,8 @@ def _occurrence_order(item: StoredExample | Reject) -> tuple[str, int]:
 
 
 def _index_entry(
-    position: Position,
+    source: str,
+    line: int,
     byte_offset: int | None,
     raw_digest: str,
     row_key: str | None,
@@ -170,8 +170,8 @@ def _index_entry(
 ) -> dict[str, Any]:
     return {
         "row_id": example.row_id,
-        "source": position.source,
-        "line": position.line,
+        "source": source,
+        "line": line,
         "byte_offset": byte_offset,
         "raw_digest": raw_digest,
         "row_key": row_key,
@@ -187,7 +187,7 @@ def rejected_lines(rejects: Iterable[Reject], contents: ContentStore) -> Iterato
     """Yield one line for every reject and duplicate, in order of source and line."""
     ordered = sorted(rejects, key=lambda item: (item.position.source, item.position.line))
     for item in ordered:
-        yield orjson.dumps(_rejected_entry(item, contents))
+        yield _line(_rejected_entry(item, contents))
 
 
 def _rejected_entry(item: Reject, contents: ContentStore) -> dict[str, Any]:

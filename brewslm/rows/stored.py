@@ -6,7 +6,7 @@ however long the texts are.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from sys import intern
 from types import TracebackType
@@ -22,22 +22,30 @@ _SIZE_BITS = 32
 _SIZE_MASK = (1 << _SIZE_BITS) - 1
 
 
-class Content(Struct, array_like=True):
+class Origin(Struct, array_like=True):
+    """The bytes that a row was made of; the beginning of its content."""
+
+    raw_digest: str
+    byte_offset: int | None
+
+
+class Content(Origin, array_like=True):
     """The part of an example that lies in a file."""
 
     inputs: dict[str, Any]
     reference: dict[str, Any]
     tags: dict[str, Any]
-    raw_digest: str
-    byte_offset: int | None
 
 
 _ENCODER = msgpack.Encoder()
 _DECODER = msgpack.Decoder(Content)
+_ORIGIN_DECODER = msgpack.Decoder(Origin)
 
 
-class StoredExample(Struct, array_like=True):
-    """An example whose content lies in a ContentStore."""
+class StoredExample(Struct, array_like=True, gc=False):
+    """An example whose content lies in a ContentStore; as nothing in it leads back to it, there is
+    nothing for the garbage collector to do.
+    """
 
     source: str
     file: str
@@ -81,6 +89,17 @@ class StoredExample(Struct, array_like=True):
         return Position(self.source, self.line, self.file)
 
 
+def batches(examples: Sequence[StoredExample], rows: int) -> Iterator[Sequence[StoredExample]]:
+    """Yield ordered examples so many at a time, and a few more where equal rows would part."""
+    start = 0
+    while start < len(examples):
+        end = start + rows
+        while end < len(examples) and examples[end].row_digest == examples[end - 1].row_digest:
+            end += 1
+        yield examples[start:end]
+        start = end
+
+
 def stored(example: Example, at: int) -> StoredExample:
     """Return what stays in memory of an example whose content lies at `at`."""
     is_classified = example.task_profile == "classification"
@@ -111,11 +130,11 @@ def content_bytes(example: Example) -> bytes:
     """Return the content of an example as a store keeps it."""
     return _ENCODER.encode(
         Content(
+            example.raw_digest,
+            example.position.byte_offset,
             example.inputs,
             example.reference,
             example.tags,
-            example.raw_digest,
-            example.position.byte_offset,
         )
     )
 
@@ -183,6 +202,10 @@ class ContentStore:
     def content(self, example: StoredExample) -> Content:
         """Return an example's content."""
         return _DECODER.decode(self.read(example.at))
+
+    def origin(self, example: StoredExample) -> Origin:
+        """Return the beginning of an example's content."""
+        return _ORIGIN_DECODER.decode(self.read(example.at))
 
     def content_at(self, at: int) -> Content:
         """Return the content that lies at a place."""

@@ -65,6 +65,23 @@ def _write_troubled(root: Path) -> None:
     (root / "other.jsonl").write_bytes(b"\n".join(other))
 
 
+def test_size_of_batches_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**row, "site": f"site{at % 7}"} for at, row in enumerate(3 * rows_of(40))]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    request = Request(
+        "support-bot", (source(),), cleaning=CleaningRequest(dedupe="off"), tag_columns=("site",)
+    )
+    written = []
+    for size in (1, 7, 1024):
+        monkeypatch.setattr("brewslm.rows.prepared._BATCH_ROWS", size)
+        monkeypatch.setattr("brewslm.rows.prepare._BATCH_ROWS", size)
+        made = preparing.prepare(request, tmp_path, tmp_path / f"out{size}", compose, None, 1)
+        files = [(tmp_path / f"out{size}" / name).read_bytes() for name in _FILES]
+        written.append((files, made.bindings["tickets"].examples_digest))
+    assert len(set(written[0][0][-2].splitlines())) > 40
+    assert written[0] == written[1] == written[2]
+
+
 def test_number_of_processes_changes_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
