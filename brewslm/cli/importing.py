@@ -16,8 +16,10 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
+from brewslm.plan.base_model import commit_of
 from brewslm.plan.lora_adapter import check_lora_adapter
 from brewslm.render.text import TextStyle, render_plan
+from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _TRAINING = "training_plan"
@@ -47,7 +49,13 @@ def command(session: Session, address: str, folder: Path, digest: str, lock_time
         return code
     spec = planned.specs.get(Address(_TRAINING))
     action = next((item for item in planned.plan.actions if item.address == _TRAINING), None)
-    if action is None or not isinstance(spec, TrainingPlanSpec) or action.fingerprint is None:
+    model = planned.specs.get(Address("model"))
+    if (
+        action is None
+        or action.fingerprint is None
+        or not isinstance(spec, TrainingPlanSpec)
+        or not isinstance(model, ModelSpec)
+    ):
         raise PlanError(
             "the manifest trains nothing that could be replaced",
             code="usage_error",
@@ -55,7 +63,7 @@ def command(session: Session, address: str, folder: Path, digest: str, lock_time
             expected=f"a {_TRAINING} whose data and base model are known",
             remedy="brewslm plan",
         )
-    check_lora_adapter(folder, spec)
+    check_lora_adapter(folder, spec, model, commit_of(planned.base_folder))
     check_digest(folder, digest)
     facts, artifacts = standing(session), session.artifacts()
     with hold_lease(session, facts, unheard, Stop(), wait_s, "state import") as held:

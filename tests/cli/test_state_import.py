@@ -1,16 +1,27 @@
 """An adapter that was trained elsewhere is taken over by digest, judged, and never run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brewslm.fingerprint import digest_folder
+from brewslm.plan.base_model import BUILTIN
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
 
-_CONFIG = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "auto_mapping": None}
+_CONFIG = {
+    "peft_type": "LORA",
+    "base_model_name_or_path": "nano",
+    "revision": None,
+    "r": 16,
+    "lora_alpha": 32,
+    "auto_mapping": None,
+}
+_ORG = "models--org--name"
+_COMMIT = "c0ffee" + "0" * 34
 
 
 def _write(folder: Path, **changes: Any) -> Path:
@@ -57,7 +68,6 @@ def test_imported_adapter_is_promoted_without_training(
         ({"r": 8}, 1, "lora_r 8"),
         ({"peft_type": "IA3"}, 1, "peft_type IA3"),
         ({"use_dora": True}, 1, "use_dora True"),
-        ({"auto_mapping": {"parent_library": "theirs"}}, 6, "config_key_refused"),
     ],
 )
 def test_adapter_of_another_form_is_refused(
@@ -69,6 +79,83 @@ def test_adapter_of_another_form_is_refused(
     assert not (bench.home / "store").exists()
 
 
+_OTHER_KEYS: list[tuple[str, Any]] = [
+    ("auto_mapping", {"base_model_class": "Evil", "parent_library": "theirs"}),
+    ("auto_map", {"AutoModel": "modeling.Evil"}),
+    ("custom_pipelines", {"evil": {"impl": "evil.Pipeline"}}),
+    ("trust_remote_code", True),
+    ("_attn_implementation", "org/kernel"),
+    ("_anything", 1),
+    ("unheard_of", 1),
+    ("r", True),
+    ("lora_dropout", "0.1"),
+    ("target_modules", {"q_proj": "theirs"}),
+    ("megatron_config", {"a": 1}),
+    ("megatron_core", "theirs/core"),
+    ("rank_pattern", {"rank_pattern": "/etc/passwd"}),
+    ("modules_to_save", ["https://example.org/x"]),
+    ("base_model_name_or_path", "/etc"),
+    ("base_model_name_or_path", "../nano"),
+    ("base_model_name_or_path", "https://example.org/nano"),
+    ("base_model_name_or_path", "C:\\nano"),
+    ("revision", "main"),
+    ("revision", "v1.0"),
+    ("revision", "c0ffee"),
+    ("revision", _COMMIT.upper()),
+]
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize(("key", "value"), _OTHER_KEYS)
+def test_adapter_is_refused_by_a_key_that_is_no_setting(
+    bench: Bench, run: Run, tmp_path: Path, key: str, value: Any
+) -> None:
+    folder = _write(tmp_path / "other", **{key: value})
+    words = ("state", "import", "training_plan", folder, "--digest", digest_folder(folder))
+    run(*words).says(6, "config_key_refused", f"found:    {key}")
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"base_model_name_or_path": "org/name"}, "org/name"),
+        ({"base_model_name_or_path": "builtin:milli"}, "builtin:milli"),
+        ({"base_model_name_or_path": None}, "none"),
+        ({"revision": _COMMIT}, f"nano at {_COMMIT}"),
+    ],
+)
+def test_adapter_of_another_base_is_refused(
+    bench: Bench, run: Run, tmp_path: Path, changes: dict[str, Any], found: str
+) -> None:
+    folder = _write(tmp_path / "other", **changes)
+    words = ("state", "import", "training_plan", folder, "--digest", digest_folder(folder))
+    run(*words).says(6, "base_mismatch", found)
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+
+
+@pytest.mark.case("ART-04")
+def test_adapter_of_a_cached_base_has_to_be_of_its_commit(
+    bench: Bench, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots = tmp_path / "hub" / _ORG / "snapshots"
+    shutil.copytree(BUILTIN / "nano", snapshots / _COMMIT)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    bench.edit("base_model: builtin:nano", f"base_model: org/name, revision: {_COMMIT}")
+    named = {"base_model_name_or_path": "org/name"}
+    other = _write(tmp_path / "other", **named, revision="d" * 40)
+    words = ("state", "import", "training_plan")
+    run(*words, other, "--digest", digest_folder(other)).says(6, "base_mismatch", "d" * 40)
+    short = _write(tmp_path / "short", base_model_name_or_path="name")
+    run(*words, short, "--digest", digest_folder(short)).says(6, "base_mismatch")
+    assert not (bench.home / "store").exists()
+    same = _write(tmp_path / "same", **named, revision=_COMMIT)
+    assert run(*words, same, "--digest", digest_folder(same)).code == 0
+
+
 @pytest.mark.case("ART-01", "ART-03")
 def test_files_that_could_run_code_or_are_cut_are_refused(
     bench: Bench, run: Run, adapter: Path
@@ -78,6 +165,11 @@ def test_files_that_could_run_code_or_are_cut_are_refused(
     words = ("state", "import", "training_plan", adapter, "--digest")
     run(*words, digest_folder(adapter)).says(6, "format_refused", "adapter_model.bin")
     pickled.unlink()
+    for name in ("modeling.py", "libevil.so", "trainer_state.json", "inner/a.json"):
+        (adapter / name).parent.mkdir(exist_ok=True)
+        (adapter / name).write_text("{}")
+        run(*words, digest_folder(adapter)).says(6, "format_refused", name)
+        (adapter / name).unlink()
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     run(*words, digest_folder(adapter)).says(1, "MODEL_NOT_SAFETENSORS")
@@ -92,7 +184,7 @@ def test_other_bytes_than_the_digest_says_are_refused(
     words = ("state", "import", "training_plan", adapter)
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run(*words).says(1, "--digest")
-    (adapter / "more").symlink_to("/etc/hostname")
+    (adapter / "README.md").symlink_to("/etc/hostname")
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run("state", "import", "dataset", adapter, "--digest", "x").says(1, "usage_error")
     assert not (bench.home / "store").exists()
