@@ -91,6 +91,13 @@ def names_of_files(folder: Path) -> list[str]:
     return [*(name for name in _LARGEST if name in names), *weights]
 
 
+def changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the names of the files that differ in their digests, or that only one side has."""
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
+
+
 def is_model_file(name: str) -> bool:
     """Return whether a file may lie beside the weights of a model."""
     return name in _LARGEST or is_paper(name)

@@ -18,6 +18,7 @@ from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
+from brewslm.plan.model_files import changed_names
 from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
@@ -110,7 +111,7 @@ class _Observation:
                 FindingCode.FINGERPRINT_MISMATCH,
                 _MODEL,
                 "cache_fingerprint",
-                "the base model's files are not the pinned ones",
+                "the base model's files are not the pinned ones" + self._changed(spec, base),
                 "if the change is wanted, write cache_fingerprint: " + base.digest,
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
@@ -120,6 +121,13 @@ class _Observation:
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
+        """Return the names of the files that differ, where the record is of the pinned ones."""
+        record = self._records.get(str(_MODEL))
+        if record is None or record.outputs["base"].digest != spec.cache_fingerprint:
+            return ""
+        return ": " + ", ".join(changed_names(record.values.get("files", {}), base.files))
 
     def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
         """Return what is recorded of a model whose files are others now, though the manifest asks
