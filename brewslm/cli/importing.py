@@ -16,7 +16,7 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
-from brewslm.plan.base_model import commit_of
+from brewslm.plan.hub_cache import commit_of
 from brewslm.plan.lora_adapter import check_lora_adapter
 from brewslm.render.text import TextStyle, render_plan
 from brewslm.stages.model import ModelSpec

@@ -6,7 +6,6 @@ then JSON.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.hub_cache import commit_of, find_snapshot
 from brewslm.plan.model_files import CONFIG, check_keys, names_of_files, read_document
 from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 BUILTIN = Path(__file__).parent.parent / "builtin"
 
 
@@ -46,6 +45,8 @@ class BaseModel(Struct, frozen=True):
     """Linear module name (last part) and its largest (out, in)."""
     module_count: Mapping[str, int]
     template_digest: str | None
+    commit: str | None = None
+    """Of a model in the Hub's cache."""
 
     @classmethod
     def recorded(
@@ -79,6 +80,7 @@ class BaseModel(Struct, frozen=True):
             "modules": {name: list(shape) for name, shape in sorted(self.modules.items())},
             "module_count": dict(sorted(self.module_count.items())),
             "template_digest": self.template_digest,
+            **({"commit": self.commit} if self.commit else {}),
             "files": dict(sorted(self.files.items())),
         }
 
@@ -103,12 +105,7 @@ def locate(
                 remedy="put the model's files there, or write builtin:nano",
             )
         return folder
-    return _in_hub_cache(base_model, revision, environment)
-
-
-def commit_of(folder: Path | None) -> str | None:
-    """Return the commit that a folder of the Hub's cache holds, None for other folders."""
-    return folder.name if folder is not None and _COMMIT.fullmatch(folder.name) else None
+    return find_snapshot(base_model, revision, environment)
 
 
 def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
@@ -153,6 +150,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         modules=modules,
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
+        commit=commit_of(folder),
     )
 
 
@@ -205,22 +203,3 @@ def _linear_modules(
             modules[short] = max(modules.get(short, (0, 0)), (shape[0], shape[1]))
             counts[short] = counts.get(short, 0) + 1
     return modules, counts
-
-
-def _in_hub_cache(
-    base_model: str, revision: str | None, environment: Mapping[str, str]
-) -> Path | None:
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    repository = hub / ("models--" + base_model.replace("/", "--"))
-    wanted = revision or "main"
-    snapshot = repository / "snapshots" / wanted
-    if snapshot.is_dir():
-        return snapshot
-    reference = repository / "refs" / wanted
-    if reference.is_file():
-        snapshot = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
-        return snapshot if snapshot.is_dir() else None
-    return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.errors import BrewError, PlanError, RefusedError
+from brewslm.plan.hub_cache import COMMIT
 from brewslm.plan.model_files import MAX_CONFIG_BYTES, is_model_file, is_place, refused_key
 from brewslm.plan.safetensors import read_header
 from brewslm.stages.model import ModelSpec
@@ -22,7 +23,6 @@ _NAMES = {"r": "lora_r", "lora_alpha": "lora_alpha", "use_dora": "use_dora"}
 """Keys of an adapter's configuration to those of ours that have to say the same."""
 _NAMES |= {"use_rslora": "use_rslora"}
 _BASE, _REVISION = "base_model_name_or_path", "revision"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 _TEXT, _FLAG, _COUNT, _NUMBER = (str,), (bool,), (int,), (int, float)
 _NAME_OR_NAMES = (str, list)
@@ -135,7 +135,7 @@ def _check_keys(config: Mapping[str, Any]) -> None:
             raise _key_refused(key)
     refused = refused_key({name: value for name, value in config.items() if name != _BASE})
     revision = config.get(_REVISION)
-    if refused is None and revision is not None and not _COMMIT.fullmatch(revision):
+    if refused is None and revision is not None and not COMMIT.fullmatch(revision):
         refused = _REVISION
     if refused is not None:
         raise _key_refused(refused)

@@ -3,6 +3,7 @@ to.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -137,21 +138,44 @@ class _Observation:
         if recorded is None or recorded.digest == base.digest:
             return base
         self._known.found_base = base
+        if recorded.commit not in (None, base.commit):
+            self._findings.report(
+                FindingCode.BASE_REVISION_MOVED,
+                _MODEL,
+                "revision",
+                f"{spec.revision or 'the newest commit'} is another commit than the recorded one",
+                f"write revision: {recorded.commit}; or, if the new one is wanted: "
+                "brewslm apply --refresh-only",
+                found=base.commit or "",
+                expected=recorded.commit or "",
+                severity=Severity.WARNING,
+            )
         return recorded
 
     def _base_model(self, spec: ModelSpec) -> BaseModel | None:
         """Return the base model, off the record where that is to be trusted; None when its files
         are not here.
         """
-        folder = locate(
-            spec.base_model, spec.revision, self._manifest.root, self._options.environment
-        )
+        folder = self._folder(spec)
         recorded = None
         if self._options.refresh == refresh.NONE or (folder is None and self._options.is_elsewhere):
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
         if recorded is not None or folder is None:
             return recorded
         return read_base_model(folder, spec.base_model, self._options.digests)
+
+    def _folder(self, spec: ModelSpec) -> Path | None:
+        """Return the base model's folder: where the manifest names no revision, of the recorded
+        commit while it is cached.
+        """
+        root, environment = self._manifest.root, self._options.environment
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, None)
+        commit = recorded.commit if recorded is not None else None
+        if spec.revision is None and commit is not None:
+            folder = locate(spec.base_model, commit, root, environment)
+            if folder is not None:
+                return folder
+        return locate(spec.base_model, spec.revision, root, environment)
 
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)
