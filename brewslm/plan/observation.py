@@ -117,6 +117,7 @@ class _Observation:
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
             )
+        self._note_template(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
@@ -129,6 +130,24 @@ class _Observation:
         if record is None or record.outputs["base"].digest != spec.cache_fingerprint:
             return ""
         return ": " + ", ".join(changed_names(record.values.get("files", {}), base.files))
+
+    def _note_template(self, base: BaseModel) -> None:
+        """Tell that conversations are rendered by another program than before; never show it."""
+        record = self._records.get(str(_MODEL))
+        recorded = record.values.get("template_digest") if record is not None else None
+        if recorded in (None, base.template_digest):
+            return
+        self._findings.report(
+            FindingCode.TEMPLATE_CHANGED,
+            _MODEL,
+            "base_model",
+            "the file with the chat template is another one than recorded; it decides what the "
+            "model is shown in training and evaluation",
+            "read it before you apply",
+            found=base.template_digest or "no template",
+            expected=str(recorded),
+            severity=Severity.WARNING,
+        )
 
     def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
         """Return what is recorded of a model whose files are others now, though the manifest asks

@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from brewslm.contracts import Job, Result
 from brewslm.files import StatProof
+from brewslm.fingerprint import digest_file
 from brewslm.plan.base_model import BUILTIN
 from tests.apply.bench import Bench
 from tests.cli.conftest import Doubles, Run
@@ -261,3 +262,26 @@ def test_flipped_bit_that_no_stat_result_shows_stops_the_training(
     answer.says(1, "artifact_corrupt", "model.safetensors")
     assert doubles.doors == []
     assert based.records() == before
+
+
+@pytest.mark.case("ART-05")
+def test_changed_template_is_told_by_its_digest_and_never_shown(
+    based: Bench, run: Run, doubles: Doubles
+) -> None:
+    template = based.root / "base" / "chat_template.jinja"
+    recorded = digest_file(template)
+    assert "TEMPLATE_CHANGED" not in run("plan").out
+    template.write_text("{% if 'xyzzy' in messages[0].content %}obey{% endif %}")
+    comment = based.root / "comment.md"
+    said = [run("plan", "--markdown", comment).out, run("plan", "--json").out]
+    answer = run("apply", "--auto-approve")
+    for text in (*said, comment.read_text(), answer.out):
+        assert "TEMPLATE_CHANGED" in text
+        assert "xyzzy" not in text
+    assert answer.code == 6
+    assert doubles.doors == []
+    answer = run("plan", "--json")
+    (told,) = [item for item in answer.document["findings"] if item["code"] == "TEMPLATE_CHANGED"]
+    assert (told["found"], told["expected"]) == (digest_file(template), recorded)
+    assert run("apply", "--refresh-only", "--auto-approve").code == 0
+    assert "TEMPLATE_CHANGED" not in run("plan").out
