@@ -13,6 +13,7 @@ import pytest
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
 from brewslm.plan.base_model import BUILTIN
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.safetensors import INDEX, read_header
 from tests.apply.bench import Bench
@@ -237,3 +238,69 @@ def test_what_libraries_write_into_configs_is_let_pass(own_base: Bench) -> None:
 def test_config_that_is_no_plain_object_is_refused(own_base: Bench, name: str, text: str) -> None:
     (own_base.root / "base" / name).write_text(text)
     assert _errors(own_base.built().plan) == ["BASE_REFUSED"]
+
+
+def _with_tokenizer(bench: Bench, **changes: Any) -> None:
+    path = bench.root / "base" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json"]
+)
+def test_tokenizer_of_a_gigabyte_is_refused_unread(own_base: Bench, name: str) -> None:
+    with (own_base.root / "base" / name).open("wb") as stream:
+        stream.truncate(1 << 30)
+    digests = DigestCache(0)
+    tracemalloc.start()
+    plan = own_base.built(digests=digests).plan
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, name in error.message) == ("BASE_REFUSED", True)
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+    assert not [key for key in digests.entries if "base" in key]
+    assert peak_bytes < 32 * _MEMORY_BYTES
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        {"type": "Replace", "pattern": {"Regex": "[\\s\\S]"}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": "no end ("}, "content": ""},
+        {"type": "Unheard"},
+    ],
+    ids=["drops everything", "no expression", "no normaliser"],
+)
+def test_tokenizer_that_is_of_no_use_is_refused(own_base: Bench, normalizer: Any) -> None:
+    _with_tokenizer(own_base, normalizer=normalizer)
+    plan = own_base.built().plan
+    assert _errors(plan) == ["BASE_REFUSED"]
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("(a+)+$", "it cannot be loaded"),
+        pytest.param(r"a*a*\d", "processor time", marks=pytest.mark.slow),
+    ],
+)
+def test_tokenizer_whose_expression_goes_back_for_ever_is_ended(
+    own_base: Bench, expression: str, why: str
+) -> None:
+    split = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated"}
+    _with_tokenizer(own_base, pre_tokenizer=split | {"invert": False})
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, why in error.found) == ("BASE_REFUSED", True)
+
+
+def test_tokenizer_in_order_counts_tokens(own_base: Bench) -> None:
+    plan = own_base.built().plan
+    dataset = next(item for item in plan.actions if item.address == "dataset")
+    assert dataset.after is not None
+    assert dataset.after["values"]["manifest"]["lengths"]["provenance"] == "measured"
