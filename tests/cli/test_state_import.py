@@ -178,6 +178,39 @@ def test_files_that_could_run_code_or_are_cut_are_refused(
     assert not (bench.home / "store").exists()
 
 
+_SHAPES = {
+    "overlap": {"a": ([2], [0, 8]), "b": ([1], [4, 8])},
+    "hole": {"a": ([1], [4, 8])},
+    "another size": {"a": ([3], [0, 8])},
+    "overflow": {"a": ([2**33, 2**31 + 1], [0, 8])},
+}
+
+
+@pytest.mark.case("ART-02", "ART-03")
+@pytest.mark.parametrize("name", [*_SHAPES, "length of 2^63", "empty", "trailing byte", "pickle"])
+def test_weights_that_are_not_whole_are_not_kept(
+    bench: Bench, run: Run, adapter: Path, name: str
+) -> None:
+    tensors = {
+        key: {"dtype": "F32", "shape": shape, "data_offsets": place}
+        for key, (shape, place) in _SHAPES.get(name, {"a": ([2], [0, 8])}).items()
+    }
+    text = json.dumps(tensors).encode()
+    canary = bench.root / "canary"
+    data = {
+        "length of 2^63": (2**63).to_bytes(8, "little") + text + bytes(8),
+        "empty": b"",
+        "trailing byte": len(text).to_bytes(8, "little") + text + bytes(9),
+        "pickle": f"cos\nsystem\n(S'touch {canary}'\ntR.".encode(),
+    }.get(name, len(text).to_bytes(8, "little") + text + bytes(8))
+    (adapter / "adapter_model.safetensors").write_bytes(data)
+    words = ("state", "import", "training_plan", adapter, "--digest", digest_folder(adapter))
+    run(*words).says(1, "MODEL_NOT_SAFETENSORS", "adapter_model.safetensors")
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+    assert not canary.exists()
+
+
 def test_other_bytes_than_the_digest_says_are_refused(
     bench: Bench, run: Run, adapter: Path
 ) -> None:
