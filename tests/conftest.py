@@ -1,5 +1,6 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import os
 import re
 import secrets
 import shutil
@@ -8,11 +9,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.apply.bench import Bench
 from tests.servers import object_server, postgresql_binaries, postgresql_server
 
+MEMORY = Path("/dev/shm")  # noqa: S108  a file system, not a file
+_TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
+_ROOM_BYTES = 4 << 30
 _NUMBER = re.compile(r"[A-Z]{3}-[0-9]{2}")
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 _TOLD = "told"
 _CASES = pytest.StashKey[dict[str, list[str]]]()
 
@@ -22,6 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cases", action="store_true", help="list the numbered cases and the tests of each"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where there is room for them.
+
+    Tests sync tens of thousands of files, and wait for a disk most of their time otherwise.
+    TMPDIR or --basetemp names another place.
+    """
+    is_named = _TEMPORARY_ROOT in os.environ or "TMPDIR" in os.environ
+    if not is_named and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= _ROOM_BYTES:
+        os.environ[_TEMPORARY_ROOT] = str(MEMORY)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,6 +79,16 @@ def pytest_terminal_summary(
         terminalreporter.line(
             f"{number}  {names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cleared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Remove all folders after tests that all passed."""
+    yield
+    if not request.session.testsfailed:
+        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,16 +1,22 @@
 """`brewslm events`: the append-only history of runs."""
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import click
 
+from brewslm.apply.interruption import Stop, stopping_on_signals
+from brewslm.cli.following import Find, follow, pause_of
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
+from brewslm.errors import ExitCode
 from brewslm.render.overview import render_events
 from brewslm.state.documents import to_document
+from brewslm.state.records import RunEvent
 from brewslm.state.run_events import SEVERITIES, STAGES
+from brewslm.state.store import StateReader
 
 
 @click.command("events")
@@ -23,6 +29,7 @@ from brewslm.state.run_events import SEVERITIES, STAGES
     help="Only this severity.",
 )
 @click.option("--code", "reason_code", help="Only this reason code.")
+@click.option("--follow", "is_following", is_flag=True, help="Oldest first; wait for more.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def command(
@@ -32,22 +39,46 @@ def command(
     stage: str | None,
     severity: str | None,
     reason_code: str | None,
+    is_following: bool,
     is_json: bool,
 ) -> int:
     """Show the history of runs, newest first."""
-    since = _utc(since) if since is not None else None
+    not_before = _utc(since) if since is not None else None
+
+    def find(state: StateReader, amount: int) -> list[RunEvent]:
+        return state.run_events(
+            limit=amount, stage=stage, severity=severity, reason_code=reason_code, since=not_before
+        )
+
+    def show(events: Sequence[RunEvent]) -> None:
+        if not is_json:
+            session.put(render_events(events))
+            return
+        for item in events:
+            line = json.dumps(to_document(item), ensure_ascii=False, sort_keys=True)
+            session.put_data(f"{line}\n")
+
+    if is_following:
+        return _followed(session, find, show, limit)
     with open_state(session) as state:
-        found = state.run_events(
-            limit=limit, stage=stage, severity=severity, reason_code=reason_code, since=since
-        )
-    if is_json:
-        lines = (
-            json.dumps(to_document(item), ensure_ascii=False, sort_keys=True) for item in found
-        )
-        session.put_data("".join(f"{line}\n" for line in lines))
-    else:
-        session.put(render_events(found))
-    return 0
+        found = find(state, limit)
+    show(found)
+    return ExitCode.DONE
+
+
+def _followed(
+    session: Session, find: Find, show: Callable[[Sequence[RunEvent]], None], limit: int
+) -> ExitCode:
+    """Show the newest events, oldest of them first, and then each one that comes."""
+    stop = Stop()
+    with stopping_on_signals(stop, lambda: None):
+        with open_state(session) as state:
+            found = find(state, limit)
+        if found:
+            show(found[::-1])
+        newest = found[0] if found else None
+        follow(session.store(), find, newest, show, pause_of(session.out), stop)
+    return ExitCode.INTERRUPTED if stop.is_requested else ExitCode.DONE
 
 
 def _utc(text: str) -> str:

@@ -123,6 +123,12 @@ def open_state(session: Session) -> Iterator[StateReader]:
         yield EmptyState()
         return
     with closing(store.read()) as reader:
+        meta = reader.meta()
+        if meta.migrated_from is not None:
+            session.say(
+                f"note[state_migrated]: the state has version {meta.migrated_from}; a copy in "
+                f"memory has version {meta.schema_version}, and the next apply migrates the state"
+            )
         yield reader
 
 

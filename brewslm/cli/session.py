@@ -20,6 +20,7 @@ from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
 from brewslm.state.opening import open_shared_state
+from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.store import StateStore
 from brewslm.state.stores.sqlite import SqliteStore
 
@@ -42,6 +43,8 @@ class Session(Struct, frozen=True):
     is_ascii: bool = False
     has_color: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    schema: Schema = SCHEMA
+    """The version of the state that commands write."""
     out: TextIO = field(default_factory=lambda: sys.stdout)
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
@@ -86,11 +89,11 @@ class Session(Struct, frozen=True):
             return own
         if own.exists():
             raise _backend_changed()
-        return open_shared_state(url)
+        return open_shared_state(url, self.schema)
 
     def own_store(self) -> StateStore:
         """Return the state store beside the manifest, which need not exist."""
-        return SqliteStore(self.home / "state.db")
+        return SqliteStore(self.home / "state.db", self.schema)
 
     def artifacts(self) -> ArtifactStore:
         """Return the project's artifact store.

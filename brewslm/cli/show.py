@@ -1,9 +1,11 @@
-"""`brewslm show`: the project, one resource, a revision, or a saved plan."""
+"""`brewslm show`: the project, one resource, a revision, a saved plan, an evaluation's report."""
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from brewslm.cli.paths import NamedPath, as_named, placed
 from brewslm.cli.planning import open_state, write_output
 from brewslm.cli.provenance import ci_run_of
 from brewslm.cli.session import Session
+from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ArtifactError, ExitCode, PlanError
 from brewslm.plan.plan import Plan
@@ -26,11 +29,23 @@ from brewslm.state.documents import to_document
 from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 
+_EVALUATION = "eval_pack"
+
 
 @click.command("show")
 @click.argument("what", required=False)
 @click.option("--json", "is_json", is_flag=True, help="As JSON.")
-@click.option("--markdown", "is_markdown", is_flag=True, help="A saved plan as Markdown.")
+@click.option(
+    "--markdown", "is_markdown", is_flag=True, help="A saved plan or eval_pack as Markdown."
+)
+@click.option("--report", type=NamedPath(), help="Write eval_pack as report.json.")
+@click.option("--html", type=NamedPath(), help="Write eval_pack as a page, by itself without rows.")
+@click.option("--rows", type=click.IntRange(0), help="Rows with their answers in the page.")
+@click.option(
+    "--csv",
+    type=NamedPath(),
+    help="Write the items of eval_pack, with prompts and answers, for a spreadsheet.",
+)
 @click.option(
     "--max-chars",
     type=click.IntRange(MIN_SIZE),
@@ -53,6 +68,10 @@ def command(
     what: str | None,
     is_json: bool,
     is_markdown: bool,
+    report: Path | None,
+    html: Path | None,
+    rows: int | None,
+    csv: Path | None,
     max_chars: int,
     validates: bool,
     shows_rejects: bool,
@@ -61,7 +80,15 @@ def command(
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
     path = placed(session, Path(what or ""))
-    if what is not None and (what.endswith(".json") or path.is_file()):
+    if report or html or csv or rows is not None:
+        _check_report(what, html, rows)
+        _write_report(session, report, html, csv, rows or 0)
+        if not (is_json or is_markdown or out):
+            return code
+    if what == _EVALUATION and is_markdown:
+        with open_state(session) as state:
+            text = _reporting().evaluation_markdown(session, state, max_chars)
+    elif what is not None and (what.endswith(".json") or path.is_file()):
         plan = read_saved(path)
         if validates:
             check_whole(plan, path)
@@ -85,6 +112,38 @@ def command(
     else:
         session.put(text)
     return code
+
+
+def _check_report(what: str | None, html: Path | None, rows: int | None) -> None:
+    if rows is not None and html is None:
+        raise UsageError(
+            "--rows says how many rows a page shows, and no page is asked for",
+            code="usage_error",
+            found="--rows without --html",
+            expected="--html FILE beside it",
+            remedy=f"brewslm show {_EVALUATION} --html report.html --rows {rows}",
+        )
+    if what != _EVALUATION:
+        raise UsageError(
+            "only an evaluation has a report",
+            code="usage_error",
+            found=what or "the whole project",
+            expected=_EVALUATION,
+            remedy=f"brewslm show {_EVALUATION} --html report.html",
+        )
+
+
+def _write_report(
+    session: Session, report: Path | None, html: Path | None, csv: Path | None, most_rows: int
+) -> None:
+    reporting = _reporting()
+    with open_state(session) as state:
+        reporting.write_files(session, state, reporting.ReportFiles(report, html, csv, most_rows))
+
+
+def _reporting() -> ModuleType:
+    """Import what only reports pay for."""
+    return import_module("brewslm.cli.reporting")
 
 
 def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) -> str:

@@ -22,6 +22,16 @@ _OWN = (_CONFIG, _WEIGHTS, "brewslm.json", "run.json", "SHA256SUMS")
 _NAMES = {"r": "lora_r", "lora_alpha": "lora_alpha", "use_dora": "use_dora"}
 """Keys of an adapter's configuration to those of ours that have to say the same."""
 _NAMES |= {"use_rslora": "use_rslora"}
+_DESCRIBED = {
+    "lora_dropout": "lora_dropout",
+    "bias": "lora_bias",
+    "target_modules": "target_modules",
+    "modules_to_save": "modules_to_save",
+}
+"""Further keys that say how an adapter was trained."""
+_INDESCRIBABLE = ("rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication")
+"""Keys of a form that no field of ours has."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _BASE, _REVISION = "base_model_name_or_path", "revision"
 
 _TEXT, _FLAG, _COUNT, _NUMBER = (str,), (bool,), (int,), (int, float)
@@ -83,6 +93,47 @@ def check_lora_adapter(
     commit: that of the base model where it has one. Raises: RefusedError with format_refused,
     config_key_refused or base_mismatch; PlanError with MODEL_NOT_SAFETENSORS or usage_error.
     """
+    config = _adapter_config(folder)
+    _check_form(config, spec)
+    _check_base(config, model, commit)
+
+
+def recipe_of(folder: Path) -> dict[str, Any]:
+    """Return what a LoRA adapter says of its training, under the names of `training_plan.config`.
+
+    `base_model` and `revision` are there only where they name a model of the Hub.
+
+    Raises: RefusedError with format_refused or config_key_refused; PlanError with
+    MODEL_NOT_SAFETENSORS or usage_error.
+    """
+    config = _adapter_config(folder)
+    foreign = [name for name in _INDESCRIBABLE if config.get(name)]
+    modules = config.get("target_modules")
+    if isinstance(modules, str) and modules != "all-linear":
+        foreign.append("target_modules")
+    if config.get("peft_type") != "LORA" or foreign:
+        raise PlanError(
+            "no manifest can describe that adapter",
+            code="usage_error",
+            found=f"peft_type {config.get('peft_type')}" + "".join(f", {item}" for item in foreign),
+            expected="peft_type LORA, with one rank for modules that are listed",
+            remedy="import an adapter that was trained with such a configuration",
+        )
+    recipe = {ours: config.get(theirs) or False for theirs, ours in _NAMES.items()}
+    for theirs, ours in _DESCRIBED.items():
+        if config.get(theirs) is not None:
+            value = config[theirs]
+            recipe[ours] = sorted(value) if isinstance(value, list) else value
+    base, revision = config.get("base_model_name_or_path"), config.get("revision")
+    if isinstance(base, str) and _HUB_ID.fullmatch(base):
+        recipe["base_model"] = base
+        if isinstance(revision, str) and revision:
+            recipe["revision"] = revision
+    return recipe
+
+
+def _adapter_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of an adapter whose files hold nothing that could be run."""
     files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
     odd = [path.relative_to(folder).as_posix() for path in files if not _is_expected(path, folder)]
     if odd:
@@ -103,9 +154,8 @@ def check_lora_adapter(
         )
     config = _config(folder / _CONFIG)
     _check_keys(config)
-    _check_form(config, spec)
-    _check_base(config, model, commit)
     read_header(folder / _WEIGHTS)
+    return config
 
 
 def _is_expected(path: Path, folder: Path) -> bool:
@@ -152,7 +202,8 @@ def _check_form(config: Mapping[str, Any], spec: TrainingPlanSpec) -> None:
             found=f"peft_type {config.get('peft_type')}"
             + "".join(f", {name} {found[name]}" for name in differing),
             expected="peft_type LORA" + "".join(f", {name} {wanted[name]}" for name in differing),
-            remedy="write the adapter's values into training_plan.config, or import another one",
+            remedy="write the adapter's values into training_plan.config, or have a new manifest "
+            "written with them: --write-manifest FILE",
         )
 
 

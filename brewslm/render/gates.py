@@ -34,7 +34,7 @@ def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
     """Return one aligned line a gate: verdict, name, value and bar, counts, interval, base,
     risk.
     """
-    rows = [_cells(gate) for gate in gates]
+    rows = [gate_cells(gate) for gate in gates]
     if not rows:
         return "no gates\n"
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
@@ -45,7 +45,8 @@ def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
+def gate_cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return verdict, name, value and bar, counts, interval, what it stands beside, and risk."""
     optional = "" if gate.get("required", True) else " (optional)"
     return (
         str(gate.get("verdict") or "-"),

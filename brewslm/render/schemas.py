@@ -12,8 +12,9 @@ from brewslm import events, sync
 from brewslm.field_docs import with_field_docs
 from brewslm.manifest.json_schema import manifest_schema
 from brewslm.plan import plan as plan_values
+from brewslm.tasks import report
 
-NAMES = ("manifest", "plan", "event", "sync")
+NAMES = ("manifest", "plan", "event", "sync", "report")
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -50,6 +51,12 @@ def _sync_schema() -> dict[str, Any]:
     return {"$schema": _DIALECT, "x-format-version": sync.FORMAT_VERSION, **schema}
 
 
+def _report_schema() -> dict[str, Any]:
+    models = _models_below(report.ReportValue)
+    schema = with_field_docs(report.Report.model_json_schema(mode="serialization"), models)
+    return {"$schema": _DIALECT, "x-format-version": report.FORMAT_VERSION, **schema}
+
+
 def _models_below(model: type[BaseModel]) -> list[type[BaseModel]]:
     return [model, *(inner for child in model.__subclasses__() for inner in _models_below(child))]
 
@@ -59,4 +66,5 @@ _DOCUMENTS = {
     "plan": _plan_schema,
     "event": _event_schema,
     "sync": _sync_schema,
+    "report": _report_schema,
 }

@@ -5,7 +5,6 @@ import resource
 import sqlite3
 
 from brewslm.errors import LeaseLostError, StateError, StateVersionError
-from brewslm.state.records import SCHEMA_VERSION
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -66,19 +65,30 @@ def not_regular(name: str) -> StateError:
     )
 
 
-def check_version(version: int) -> None:
-    """Refuse a state of a newer program.
+def check_version(version: int, newest: int) -> None:
+    """Refuse a state of a newer program; newest: version that this one writes.
 
     Raises: StateVersionError.
     """
-    if version > SCHEMA_VERSION:
+    if version > newest:
         raise StateVersionError(
             "the state was written by a newer program and stays untouched",
             code="state_too_new",
             found=f"version {version}",
-            expected=f"version {SCHEMA_VERSION} or older",
+            expected=f"version {newest} or older",
             remedy="install the newer release of brewslm",
         )
+
+
+def not_migrated(error: StateError, before: int, after: int, copy: str) -> StateError:
+    """Return the error of a state that stays at its version; copy: where it is kept beside."""
+    return StateError(
+        "the state could not be brought to the version of this program and is as it was",
+        code=error.code,
+        found=f"version {before}: {error.found or error.message}",
+        expected=f"version {after}",
+        remedy=f"go on with the earlier release of brewslm; a copy of the state is {copy}",
+    )
 
 
 def corrupt(found: str, remedy: str = _OWN_BACKUP) -> StateError:

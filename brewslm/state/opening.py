@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import cast
 
 from brewslm.errors import MissingExtraError, StateError
+from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.store import StateStore
 
 _OBJECTS = ("brewslm.state.stores.objects", "ObjectStateStore", "object-store")
@@ -14,7 +15,7 @@ _STORES = {
 """Scheme to module, class and the extra that brings its driver."""
 
 
-def open_shared_state(url: str) -> StateStore:
+def open_shared_state(url: str, schema: Schema = SCHEMA) -> StateStore:
     """Return the store of a URL; nothing is connected to yet.
 
     Raises: StateError for a URL of another kind, MissingExtraError without the driver. Neither
@@ -40,4 +41,4 @@ def open_shared_state(url: str) -> StateStore:
             expected=f"the extra {extra}",
             remedy=f'pip install "brewslm[{extra}]"',
         ) from error
-    return cast("StateStore", store(url))
+    return cast("StateStore", store(url, schema))

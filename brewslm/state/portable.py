@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from msgspec import ValidationError, convert
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from brewslm.fingerprint import canonical_json, digest_value
 from brewslm.state import faults
 from brewslm.state.documents import to_document, to_text
 from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord
+from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.store import StateReader
 from brewslm.state.stores.memory import Content, MemoryReader
 from brewslm.strict_json import StrictJsonError, parse_strict
@@ -49,8 +51,10 @@ def pulled_bytes(reader: StateReader) -> bytes:
     return canonical_json(pull(reader)) + b"\n"
 
 
-def open_pulled(data: bytes) -> StateReader:
+def open_pulled(data: bytes, schema: Schema = SCHEMA) -> StateReader:
     """Return a reader of a pulled state; its lease is free and its journal empty.
+
+    One that an older program pulled is brought to the version of the schema.
 
     Raises: StateError with code state_corrupt when the document is not what its digest says,
     StateVersionError when a newer program wrote it.
@@ -62,9 +66,12 @@ def open_pulled(data: bytes) -> StateReader:
     body = {name: value for name, value in document.items() if name != "digest"}
     try:
         _check_format(str(body["format_version"]))
-        faults.check_version(int(body["schema_version"]))
+        version = int(body["schema_version"])
+        faults.check_version(version, schema.version)
         if digest_value(body) != document["digest"]:
             raise _damaged("another content than its digest says")
+        if version != schema.version:
+            body = _migrated(body, version, schema)
         return MemoryReader(_content(body))
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise _damaged(f"{type(error).__name__}: {error}") from error
@@ -114,7 +121,7 @@ def _no_successor(found: str, expected: str) -> StateError:
 
 
 def _content(body: Mapping[str, Any]) -> Content:
-    content = Content(convert(body, Meta))
+    content = Content(replace(convert(body, Meta), migrated_from=None))
     for record in convert(body["resources"], list[ResourceRecord]):
         _check_record(record)
         if record.address in content.resources:
@@ -127,6 +134,38 @@ def _content(body: Mapping[str, Any]) -> Content:
         to_text(record) for record in convert(body["deployments"], list[DeploymentRecord])
     ]
     return content
+
+
+def _migrated(body: Mapping[str, Any], version: int, schema: Schema) -> dict[str, Any]:
+    """Return the same state at the version of a schema."""
+    lists = ("revisions", "deployments")
+    snapshot: dict[str, Any] = {
+        "resources": {
+            document["address"]: [_text(document), document["serial"]]
+            for document in body["resources"]
+        },
+        "operations": {},
+        "run_events": [],
+        **{name: [_text(document) for document in body[name]] for name in lists},
+    }
+    try:
+        schema.migrate_snapshot(version, snapshot)
+    except StateError as error:
+        raise _damaged(error.found) from error
+    resources = [
+        {**orjson.loads(text), "address": address, "serial": serial}
+        for address, (text, serial) in sorted(snapshot["resources"].items())
+    ]
+    return {
+        **body,
+        "schema_version": schema.version,
+        "resources": resources,
+        **{name: [orjson.loads(text) for text in snapshot[name]] for name in lists},
+    }
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return canonical_json(dict(document)).decode()
 
 
 def _check_record(record: ResourceRecord) -> None:

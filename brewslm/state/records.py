@@ -31,6 +31,9 @@ class Meta(Struct, frozen=True):
     lineage: str
     serial: int
     fence: int = 0
+    migrated_from: int | None = None
+    """Version that the store still holds, where this is a look at a copy that was brought to
+    `schema_version`; None where both are the same."""
 
 
 class ResourceRecord(Struct, frozen=True):

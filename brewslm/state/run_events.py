@@ -2,6 +2,8 @@
 stage.
 """
 
+import uuid
+
 from msgspec import to_builtins
 from msgspec.structs import replace
 
@@ -121,6 +123,22 @@ def chained(event: RunEvent, previous: RunEvent | None) -> RunEvent:
         return replace(event, sequence=1, previous_digest="")
     return replace(
         event, sequence=previous.sequence + 1, previous_digest=digest_value(to_builtins(previous))
+    )
+
+
+def migrated_event(run_id: str, actor: str, at: str, before: int, after: int) -> RunEvent:
+    """Return the event of a state that was brought to another version."""
+    return RunEvent(
+        sequence=0,
+        event_id=uuid.uuid4().hex,
+        run_id=run_id,
+        stage="system",
+        severity="info",
+        reason_code="state_migrated",
+        actor=actor,
+        summary=f"the state was brought from version {before} to version {after}",
+        payload={"from": before, "to": after},
+        at=at,
     )
 
 

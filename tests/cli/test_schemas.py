@@ -31,6 +31,7 @@ def test_writing_makes_all_of_them(empty: Path, run: Run) -> None:
         "event.json",
         "manifest.json",
         "plan.json",
+        "report.json",
         "sync.json",
     ]
 
@@ -57,3 +58,14 @@ def test_events_fit_their_schema(bench: Bench) -> None:
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert {"action_start", "action_complete"} <= {line["type"] for line in lines}
     assert [error.message for line in lines for error in event.iter_errors(line)] == []
+
+
+@pytest.mark.usefixtures("applied")
+def test_reports_fit_their_schema(run: Run) -> None:
+    assert run("show", "eval_pack", "--report", "r.json").code == 0
+    document = json.loads(Path("r.json").read_text())
+    report = _validator("report")
+    assert [error.message for error in report.iter_errors(document)] == []
+    assert document["format_version"] == "1.0"
+    document["gates"][0]["verdict"] = "MAYBE"
+    assert not report.is_valid(document)

@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from brewslm.address import Address
 from brewslm.fingerprint import digest_folder
+from brewslm.manifest.describe import described
+from brewslm.manifest.load import load_manifest
+from brewslm.manifest.yaml_file import read_yaml
 from brewslm.plan.base_model import BUILTIN
-from tests.apply.bench import Bench
-from tests.cli.conftest import Run
+from brewslm.plan.lora_adapter import recipe_of
+from brewslm.stages.training_plan import TrainingPlanSpec
+from tests.apply.bench import MANIFEST, Bench
+from tests.cli.conftest import Answer, Run
 
 _CONFIG = {
     "peft_type": "LORA",
@@ -88,6 +94,7 @@ _OTHER_KEYS: list[tuple[str, Any]] = [
     ("_anything", 1),
     ("unheard_of", 1),
     ("r", True),
+    ("r", "8\n  x: 1"),
     ("lora_dropout", "0.1"),
     ("target_modules", {"q_proj": "theirs"}),
     ("megatron_config", {"a": 1}),
@@ -220,4 +227,114 @@ def test_other_bytes_than_the_digest_says_are_refused(
     (adapter / "README.md").symlink_to("/etc/hostname")
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run("state", "import", "dataset", adapter, "--digest", "x").says(1, "usage_error")
+    assert not (bench.home / "store").exists()
+
+
+# Writing the manifest that describes it
+
+
+def _import(run: Run, folder: Path, *words: str | Path) -> Answer:
+    return run(
+        "state", "import", "training_plan", folder, "--digest", digest_folder(folder), *words
+    )
+
+
+def test_written_manifest_trains_what_was_imported(bench: Bench, run: Run, tmp_path: Path) -> None:
+    bench.edit("  export: {formats: [adapter, safetensors]}\n", "")
+    bench.edit("      num_epochs: 2\n", "      num_epochs: 2  # enough\n")
+    before = (bench.root / "brewslm.yaml").read_bytes()
+    folder = _write(
+        tmp_path / "elsewhere",
+        r=8,
+        lora_alpha=24.0,
+        lora_dropout=0.1,
+        bias="none",
+        use_rslora=True,
+        target_modules=["v_proj", "k_proj"],
+        base_model_name_or_path="nano",
+    )
+    _import(run, folder).says(1, "lora_r 8", "--write-manifest FILE")
+    answer = _import(run, folder, "--write-manifest", "imported.yaml")
+    assert (answer.code, answer.err) == (0, "")
+    assert "--manifest imported.yaml plan" in answer.out
+    assert "model.base_model is as it was" in answer.out
+    assert (bench.root / "brewslm.yaml").read_bytes() == before
+    written = (bench.root / "imported.yaml").read_text()
+    assert "# enough" in written
+    plan = load_manifest(bench.root, "imported.yaml").specs()[Address("training_plan")]
+    assert isinstance(plan, TrainingPlanSpec)
+    config = plan.config
+    assert (config.lora_r, config.lora_alpha, config.lora_dropout) == (8, 24, 0.1)
+    assert (config.use_rslora, config.use_dora, config.lora_bias) == (True, False, "none")
+    assert config.target_modules == ("k_proj", "v_proj")
+    assert (config.learning_rate, config.num_epochs) == (2e-3, 2)
+    assert run("--manifest", "imported.yaml", "fmt", "--check").code == 0
+    planned = run("--manifest", "imported.yaml", "plan").out
+    assert "# training_plan will be reused" in planned
+    assert "# training_plan will be created" in run("plan").out
+
+
+def test_base_model_of_the_hub_is_written_with_its_revision(tmp_path: Path) -> None:
+    base = {"base_model_name_or_path": "acme/small", "revision": "0" * 40}
+    recipe = recipe_of(_write(tmp_path / "elsewhere", **base))
+    text = described(MANIFEST.encode(), "brewslm.yaml", recipe)
+    model = read_yaml(text, "brewslm.yaml").value["spec"]["model"]
+    assert model == {"base_model": "acme/small", "revision": "0" * 40}
+
+
+def test_manifest_that_is_there_is_never_replaced(bench: Bench, run: Run, adapter: Path) -> None:
+    theirs = bench.root / "theirs.yaml"
+    theirs.symlink_to("nowhere")
+    outside = bench.root.parent / "outside.yaml"
+    before = (bench.root / "brewslm.yaml").read_bytes()
+    for name in ("brewslm.yaml", "theirs.yaml", str(outside), "../outside.yaml"):
+        _import(run, adapter, "--write-manifest", name).says(1, "usage_error")
+    assert (bench.root / "brewslm.yaml").read_bytes() == before
+    assert theirs.is_symlink()
+    assert not outside.exists()
+    assert not (bench.home / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"rank_pattern": {"q_proj": 4}}, "rank_pattern"),
+        ({"target_modules": ".*_proj"}, "target_modules"),
+        ({"peft_type": "IA3"}, "peft_type IA3"),
+    ],
+)
+def test_adapter_that_no_manifest_describes_is_refused(
+    bench: Bench, run: Run, tmp_path: Path, changes: dict[str, Any], word: str
+) -> None:
+    folder = _write(tmp_path / "other", **changes)
+    _import(run, folder, "--write-manifest", "new.yaml").says(1, "no manifest can describe", word)
+    assert not (bench.root / "new.yaml").exists()
+    assert not (bench.home / "store").exists()
+
+
+@pytest.mark.parametrize("changes", [{"r": 100_000}, {"lora_dropout": 7.0}])
+def test_manifest_that_does_not_validate_is_taken_away(
+    bench: Bench, run: Run, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    answer = _import(run, _write(tmp_path / "other", **changes), "--write-manifest", "new.yaml")
+    assert answer.code == 1
+    assert "new.yaml:" in answer.out
+    assert "describes it" not in answer.out
+    assert not (bench.root / "new.yaml").exists()
+    assert not (bench.home / "store").exists()
+
+
+def test_other_bytes_write_no_manifest(bench: Bench, run: Run, adapter: Path) -> None:
+    words = ("--digest", f"sha256:{'0' * 64}", "--write-manifest", "new.yaml")
+    run("state", "import", "training_plan", adapter, *words).says(1, "artifact_corrupt")
+    assert not (bench.root / "new.yaml").exists()
+
+
+def test_prepared_rows_are_believed_from_nobody(bench: Bench, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    for address in ("dataset", "data_source.rows"):
+        answer = run("state", "import", address, folder, "--digest", digest_folder(folder))
+        answer.says(1, "usage_error", "believes no prepared folder")
     assert not (bench.home / "store").exists()

@@ -8,16 +8,19 @@ import pytest
 
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
+from tests.conftest import MEMORY
 
-_OTHER = Path("/dev/shm")  # noqa: S108  another file system, where there is one
+_DISK = Path("/var/tmp")  # noqa: S108  another file system than memory is
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a temporary folder that is not on the file system of the project."""
-    if not _OTHER.is_dir() or _OTHER.stat().st_dev == tmp_path.stat().st_dev:
+    device = tmp_path.stat().st_dev
+    others = [at for at in (MEMORY, _DISK) if at.is_dir() and at.stat().st_dev != device]
+    if not others:
         pytest.skip("there is one file system here")
-    with tempfile.TemporaryDirectory(dir=_OTHER) as name:
+    with tempfile.TemporaryDirectory(dir=others[0]) as name:
         monkeypatch.setenv("TMPDIR", name)
         monkeypatch.setattr(tempfile, "tempdir", None)
         yield Path(name)

@@ -137,10 +137,9 @@ def test_other_findings_are_told_in_the_same_run(bench: Bench, run: Run) -> None
 def test_sizes_are_capped(bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(bench.root)
     size_bytes = sum(path.stat().st_size for path in (bench.root / "data").iterdir())
-    monkeypatch.setattr(tracked, "MAX_TOTAL_BYTES", size_bytes - 1)
-    run("plan", "--untrusted").says(1, "error[FILE_TOO_LARGE]")
-    monkeypatch.undo()
-    os.chdir(bench.root)
+    with monkeypatch.context() as patched:
+        patched.setattr(tracked, "MAX_TOTAL_BYTES", size_bytes - 1)
+        run("plan", "--untrusted").says(1, "error[FILE_TOO_LARGE]")
     monkeypatch.setattr(tracked, "MAX_FILE_BYTES", 100)
     run("plan", "--untrusted").says(1, "file_too_large")
 

@@ -3,6 +3,7 @@ writes nothing.
 """
 
 import itertools
+import json
 import re
 import shutil
 import signal
@@ -87,6 +88,8 @@ def test_readers_beside_an_apply_see_whole_states_and_are_in_nobodys_way(
     assert launcher.apply(bench.root).code == 0
     before = _serials(bench)
     bench.edit("2.0e-3", "1.0e-3")
+    following = launcher.begin(bench.root, "events", "--follow", "--json")
+    _await(lambda: following.out.exists() and following.out.read_text())
     writing = launcher.begin(bench.root, "apply", "--auto-approve", wait_s=1)
     _await(lambda: _lease(bench))
     seen = set()
@@ -102,6 +105,12 @@ def test_readers_beside_an_apply_see_whole_states_and_are_in_nobodys_way(
     assert len(_serials(bench)) == len(before) + 1
     with closing(bench.store().read()) as state:
         assert state.meta().fence == 2, "a reader took the lease"
+        told = [to_document(item) for item in reversed(state.run_events())]
+    _await(lambda: len(following.out.read_text().splitlines()) == len(told))
+    following.signal(signal.SIGINT)
+    ending = following.ended()
+    assert (ending.code, ending.err) == (130, "")
+    assert [json.loads(line) for line in ending.out.splitlines()] == told
     assert violations(bench.root) == []
 
 

@@ -1,6 +1,5 @@
 """The SQLite file: other processes, crashes, damage, full disks, folders without rights."""
 
-import itertools
 import os
 import resource as limits
 import signal
@@ -16,11 +15,10 @@ from msgspec.structs import asdict
 
 from brewslm.errors import StateError, StateLockedError, StateVersionError
 from brewslm.state.records import SCHEMA_VERSION
-from brewslm.state.schema import APPLICATION_ID, STEPS
+from brewslm.state.schema import APPLICATION_ID
 from brewslm.state.stores import sqlite
 from brewslm.state.stores.sqlite import SqliteStore
 from tests.state.states import (
-    AFTER_EXPIRY,
     LINEAGE,
     NOW,
     SOON,
@@ -331,105 +329,6 @@ def test_newer_version_is_refused_and_stays_untouched(path: Path) -> None:
     assert path.read_bytes() == before
     log = path.with_name("state.db-wal")
     assert not log.exists() or log.stat().st_size == 0
-
-
-def older(path: Path) -> Path:
-    """The same state as a program one version ago would have written it."""
-    fill(path)
-    change(path, "UPDATE meta SET schema_version = ?", SCHEMA_VERSION - 1)
-    return path.with_name(f"state.db.v{SCHEMA_VERSION - 1}-3.bak")
-
-
-def test_older_version_is_migrated_and_a_copy_kept(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backup = older(path)
-    monkeypatch.setitem(
-        STEPS,
-        SCHEMA_VERSION - 1,
-        lambda connection: connection.execute("CREATE TABLE added (one INTEGER)"),
-    )
-    before = content(path)["resources"]
-    with closing(SqliteStore(path).acquire(lease(), NOW)) as session:
-        assert session.meta().schema_version == SCHEMA_VERSION
-    assert content(path)["resources"] == before
-    assert content(backup)["resources"] == before
-    assert content(backup)["meta"].schema_version == SCHEMA_VERSION - 1
-    assert backup.stat().st_mode & 0o777 == 0o600
-
-
-@pytest.mark.case("CRA-08")
-def test_failed_migration_leaves_the_state_as_it_was(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(connection: sqlite3.Connection) -> None:
-        connection.execute("DROP TABLE resources")
-        connection.execute("SELECT * FROM nowhere")
-
-    backup = older(path)
-    before = content(path)
-    monkeypatch.setitem(STEPS, SCHEMA_VERSION - 1, fail)
-    with pytest.raises(StateError) as caught:
-        SqliteStore(path).acquire(lease(), NOW)
-    assert backup.name in caught.value.remedy
-    assert content(path) == before == content(backup)
-
-
-@pytest.mark.slow
-@pytest.mark.case("CRA-08")
-def test_kill_at_any_step_of_a_migration_leaves_the_old_or_the_new_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = (
-        HEAD
-        + """
-import os, signal
-from brewslm import durability
-from brewslm.state.records import SCHEMA_VERSION
-from brewslm.state.schema import STEPS
-
-seen = 0
-
-def watch(step, what, is_taken):
-    global seen
-    if seen == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    seen += 1
-
-STEPS[SCHEMA_VERSION - 1] = lambda connection: connection.execute("CREATE TABLE added (one)")
-durability.watcher = watch
-store.acquire(lease(), NOW).release()
-"""
-    )
-    monkeypatch.setitem(
-        STEPS,
-        SCHEMA_VERSION - 1,
-        lambda connection: connection.execute("CREATE TABLE added (one)"),
-    )
-    versions = []
-    for point in itertools.count():
-        path = tmp_path / str(point) / ".brewslm" / "state.db"
-        SqliteStore(path).create(LINEAGE)
-        backup = older(path)
-        before = content(path)["resources"]
-        child = start(program, path, str(point))
-        _, errors = child.communicate()
-        assert errors == ""
-        found = content(path)
-        assert found["resources"] == before
-        versions.append(found["meta"].schema_version)
-        if versions[-1] == SCHEMA_VERSION:
-            assert content(backup)["resources"] == before
-            assert content(backup)["meta"].schema_version == SCHEMA_VERSION - 1
-        with closing(SqliteStore(path).acquire(lease(), AFTER_EXPIRY)) as session:
-            assert session.meta().schema_version == SCHEMA_VERSION
-        assert content(path)["resources"] == before
-        assert content(backup)["resources"] == before
-        if child.returncode == 0:
-            break
-    assert versions == sorted(versions)
-    assert set(versions) == {SCHEMA_VERSION - 1, SCHEMA_VERSION}
-    assert len(versions) > 8
 
 
 # Damage

@@ -4,13 +4,14 @@ The statements are the common part of the dialects, with `?` for values; a datab
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
 from brewslm.state.lease import TakeoverRule, locked_error, renewed
@@ -24,7 +25,8 @@ from brewslm.state.records import (
     RevisionRecord,
     RunEvent,
 )
-from brewslm.state.run_events import chained, check_event
+from brewslm.state.run_events import chained, check_event, migrated_event
+from brewslm.state.schema import Schema
 from brewslm.state.store import StateReader
 
 R = TypeVar("R", bound=Struct)
@@ -88,16 +90,20 @@ class Database(Protocol):
 class SqlReader:
     """One consistent look; the transaction ends with the object."""
 
-    def __init__(self, database: Database) -> None:
-        """database: inside a read transaction, or a session's own."""
+    def __init__(self, database: Database, migrated_from: int | None = None) -> None:
+        """database: inside a read transaction, or a session's own; migrated_from: version of the
+        state that it is a copy of.
+        """
         self._database = database
+        self._migrated_from = migrated_from
 
     def meta(self) -> Meta:
         """Return schema version, lineage and serial."""
         rows = self._rows("SELECT schema_version, lineage, serial, fence FROM meta")
         if not rows:
             raise faults.corrupt("no meta row")
-        return Meta(*rows[0])
+        version, lineage, serial, fence = rows[0]
+        return Meta(version, lineage, serial, fence, self._migrated_from)
 
     def resources(self) -> dict[str, ResourceRecord]:
         """Return all records by address."""
@@ -375,6 +381,33 @@ class SqlSession(SqlReader):
             database.execute("UPDATE lease SET document = ?", (to_text(lease),))
             self._held = lease
             return self.meta()
+
+    def migrate(self, schema: Schema, now: str, back_up: Callable[[Meta], str]) -> None:
+        """Bring the tables to this version and tell it in the history; harmless when they are.
+
+        back_up: keeps a copy of the state as it is and returns its name.
+
+        Raises: StateVersionError, StateError that names the copy.
+        """
+        if not schema.steps_from(self.meta().schema_version):
+            return
+        with self._writing():
+            meta = self.meta()
+            copy = back_up(meta)
+        before = meta.schema_version
+        try:
+            with self._writing() as database:
+                schema.migrate_tables(before, database.execute)
+                append_event(
+                    database,
+                    migrated_event(
+                        self._held.lease_id, self._held.holder, now, before, schema.version
+                    ),
+                )
+        except LeaseLostError:
+            raise
+        except StateError as error:
+            raise faults.not_migrated(error, before, schema.version, copy) from error
 
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""

@@ -13,7 +13,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import Any
 
@@ -26,7 +26,9 @@ from brewslm.objects import Object, ObjectFolder
 from brewslm.state import faults
 from brewslm.state.documents import to_text
 from brewslm.state.lease import locked_error, may_take_over_shared, moved
-from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
+from brewslm.state.records import LeaseRecord, Meta, RunEvent
+from brewslm.state.run_events import migrated_event
+from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.stores.memory import Content, MemoryReader, MemorySession, append_event
 
 _HEAD, _LEASE = "head.json", "lease.json"
@@ -49,13 +51,14 @@ class _Loaded(Struct):
 class ObjectStateStore:
     """A state below one URL, which need not hold one yet."""
 
-    def __init__(self, url: str) -> None:
-        """url: s3://BUCKET/PREFIX, or the same with gs or az.
+    def __init__(self, url: str, schema: Schema = SCHEMA) -> None:
+        """url: s3://BUCKET/PREFIX, or the same with gs or az; schema: the version that is written.
 
         Raises: StateError.
         """
         with _answers():
             self._folder = ObjectFolder(url)
+        self._schema = schema
         self._lock = threading.RLock()
         self._newest: tuple[str, bytes] = ("", b"")
 
@@ -69,7 +72,7 @@ class ObjectStateStore:
 
         Raises: StateError when there is one already, or the service ignores conditions.
         """
-        meta = Meta(SCHEMA_VERSION, lineage, 0)
+        meta = Meta(self._schema.version, lineage, 0)
         with _answers():
             if self.exists():
                 raise faults.already_there(self._folder.name)
@@ -92,7 +95,7 @@ class ObjectStateStore:
         Raises: StateLockedError, StateVersionError, StateError.
         """
         with self._lock, _answers():
-            self._load()
+            is_older = self._load().content.meta.migrated_from is not None
             offset_s = self.offset_s()
             asked = replace(
                 wanted,
@@ -102,7 +105,15 @@ class ObjectStateStore:
             )
             lease, before = self._take_lease(asked, moved(now, offset_s))
             self._raise_fence(lease.fence)
-        return ObjectSession(self, lease, before)
+        session = ObjectSession(self, lease, before)
+        if is_older:
+            try:
+                session.migrate(moved(now, offset_s))
+            except BaseException:
+                with suppress(StateError):
+                    session.release()
+                raise
+        return session
 
     def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease, raise the fence and add the event to the history.
@@ -120,6 +131,7 @@ class ObjectStateStore:
                 after = loaded.content.copy()
                 after.meta = replace(after.meta, fence=after.meta.fence + 1)
                 if event is not None:
+                    _note_migration(after, event.run_id, event.actor, event.at)
                     append_event(after, event)
                 if self._commit(loaded, after):
                     self._free_lease(lease_id, after.meta.fence)
@@ -180,7 +192,7 @@ class ObjectStateStore:
         document = self._document(head.data)
         try:
             version = int(document["schema_version"])
-            faults.check_version(version)
+            faults.check_version(version, self._schema.version)
             meta = Meta(version, document["lineage"], document["serial"], document["fence"])
             return meta, str(document["snapshot"])
         except (KeyError, TypeError, ValueError) as error:
@@ -200,6 +212,11 @@ class ObjectStateStore:
 
     def _content(self, meta: Meta, data: bytes, lease: Object | None) -> Content:
         document = self._document(data)
+        if meta.schema_version != self._schema.version:
+            self._schema.migrate_snapshot(meta.schema_version, document)
+            meta = replace(
+                meta, schema_version=self._schema.version, migrated_from=meta.schema_version
+            )
         held = self._document(lease.data) if lease is not None else _NO_LEASE
         try:
             return Content(
@@ -244,7 +261,13 @@ class ObjectStateStore:
         return faults.lease_lost(self._load().content.meta.fence, before.meta.fence)
 
     def _commit(self, loaded: _Loaded, after: Content) -> bool:
-        """Put content in force that follows on what was loaded; return whether it is."""
+        """Put content in force that follows on what was loaded; return whether it is.
+
+        What was loaded from an older version is copied first.
+        """
+        if loaded.content.meta.migrated_from is not None:
+            self._back_up(loaded)
+            after.meta = replace(after.meta, migrated_from=None)
         snapshot = self._put_snapshot(after)
         if not self._folder.replace(_HEAD, _head_bytes(after.meta, snapshot), loaded.head):
             return False
@@ -252,6 +275,16 @@ class ObjectStateStore:
         if is_same_serial and snapshot != loaded.snapshot:
             self._folder.discard(loaded.snapshot)
         return True
+
+    def _back_up(self, loaded: _Loaded) -> None:
+        """Keep a copy of the head and the snapshot that are in force, as a state of its own."""
+        meta, snapshot = self._opened_head(loaded.head)
+        found = self._folder.find(snapshot)
+        if found is None:
+            return
+        folder = f"backups/v{meta.schema_version}-{meta.serial}"
+        self._folder.put(f"{folder}/{snapshot}", found.data)
+        self._folder.put(f"{folder}/{_HEAD}", loaded.head.data)
 
     def _put_snapshot(self, content: Content) -> str:
         data = orjson.dumps(
@@ -344,10 +377,24 @@ class ObjectSession(MemorySession):
 
     _store: ObjectStateStore
 
+    def migrate(self, now: str) -> None:
+        """Bring the content to this version and tell it in the history; harmless when it is."""
+        with self._writing() as content:
+            _note_migration(content, self._held.lease_id, self._held.holder, now)
+
     def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
         """Extend the lease."""
         offset_s = self._store.offset_s()
         return super().renew(moved(renewed_at, offset_s), moved(expires_at, offset_s))
+
+
+def _note_migration(content: Content, run_id: str, actor: str, now: str) -> None:
+    """Add to the history that content came from an older version, if it did."""
+    meta = content.meta
+    if meta.migrated_from is not None:
+        append_event(
+            content, migrated_event(run_id, actor, now, meta.migrated_from, meta.schema_version)
+        )
 
 
 def _with_lease(content: Content, lease: str | None) -> Content:

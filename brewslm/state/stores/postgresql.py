@@ -11,7 +11,7 @@ The URL is libpq's, with `schema=NAME` beside its parameters; no message repeats
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +25,10 @@ from brewslm.durability import Step, durable
 from brewslm.errors import StateError
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over_shared, moved
-from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
-from brewslm.state.schema import TABLES
+from brewslm.state.records import LeaseRecord, Meta, RunEvent
+from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
+from brewslm.state.stores.sqlite import SqliteDatabase, memory_database, migrated_copy
 
 V = TypeVar("V")
 
@@ -50,6 +51,7 @@ _TYPES = (
     (" TEXT", ' TEXT COLLATE "C"'),
 )
 """From the words of the embedded tables to this server's; order by bytes, as everywhere else."""
+_DEFINITIONS = ("CREATE ", "ALTER ")
 _MADE_MEANWHILE = (errors.DuplicateTable, errors.DuplicateSchema, errors.UniqueViolation)
 _NOT_OURS = (errors.UndefinedTable, errors.UndefinedColumn, errors.IntegrityError, errors.DataError)
 _DENIED = (errors.InsufficientPrivilege, errors.InvalidAuthorizationSpecification)
@@ -183,21 +185,52 @@ class PostgresqlDatabase:
         table = f'"{self._server.schema}".meta'
         return bool(self._value("SELECT to_regclass(?) IS NOT NULL", table))
 
-    def make(self, lineage: str) -> None:
+    def make(self, lineage: str, schema: Schema) -> None:
         """Make the tables of an empty state, or nothing.
 
         Raises: StateError, psycopg.Error of the statement that failed.
         """
-        schema, tables = self._server.schema, TABLES
-        for word, own in _TYPES:
-            tables = tables.replace(word, own)
-        if not self._value("SELECT to_regnamespace(?) IS NOT NULL", f'"{schema}"'):
-            self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'.encode())
+        self._make_schema(self._server.schema)
+        tables = _in_own_words(schema.tables)
         with self._connection.transaction():
-            self._connection.execute(f'SET LOCAL search_path TO "{schema}"; {tables}'.encode())
+            self._connection.execute(f"{self._in_schema}; {tables}".encode())
             self._connection.execute(
-                "INSERT INTO meta VALUES (1, %s, %s, 0, 0)", (SCHEMA_VERSION, lineage)
+                "INSERT INTO meta VALUES (1, %s, %s, 0, 0)", (schema.version, lineage)
             )
+
+    def copied(self) -> SqliteDatabase:
+        """Return a copy in memory of the tables, without their keys and indexes.
+
+        Raises: StateError.
+        """
+        copy = SqliteDatabase(memory_database())
+        for table, columns in self._tables().items():
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            copy.execute(f"CREATE TABLE {table} ({listed})")
+            marks = ", ".join("?" * len(columns))
+            for row in self.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall():  # noqa: S608  names that the server lists
+                copy.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608
+        return copy
+
+    def back_up(self, meta: Meta) -> str:
+        """Keep a copy of the tables in a schema beside and return its name.
+
+        Raises: StateError.
+        """
+        suffix = f"_v{meta.schema_version}_{meta.serial}"
+        own, copy = self._server.schema, self._server.schema[: 63 - len(suffix)] + suffix
+        self._make_schema(copy)
+        for table, columns in self._tables().items():
+            source, target = f'"{own}".{table}', f'"{copy}".{table}'
+            self.execute(f"DROP TABLE IF EXISTS {target}")
+            self.execute(f"CREATE TABLE {target} (LIKE {source} INCLUDING ALL)")
+            self.execute(f"INSERT INTO {target} SELECT * FROM {source}")  # noqa: S608  names that the server lists
+            for column in columns:
+                counter = self._value("SELECT pg_get_serial_sequence(?, ?)", target, column)
+                if counter is not None:
+                    last = f"(SELECT COALESCE(MAX({column}), 0) + 1 FROM {target})"  # noqa: S608
+                    self.execute(f"SELECT setval(?, {last}, false)", (counter,))
+        return f"the schema {copy}"
 
     def offset_s(self) -> float:
         """Return how far the server's clock is ahead of this machine's."""
@@ -218,12 +251,31 @@ class PostgresqlDatabase:
 
     def _run(self, query: str, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
         with self._server.refusals():
+            if query.startswith(_DEFINITIONS):
+                query = _in_own_words(query)
             return self._connection.execute(query.replace("?", "%s").encode(), values or None)
 
     def _run_alone(self, query: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
         with self._server.refusals(), self._connection.transaction():
             self._run(self._in_schema)
             return self._run(query, values)
+
+    def _make_schema(self, schema: str) -> None:
+        if not self._value("SELECT to_regnamespace(?) IS NOT NULL", f'"{schema}"'):
+            self.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+
+    def _tables(self) -> dict[str, dict[str, str]]:
+        """Return the tables of the state, whatever its version: columns and their types."""
+        rows = self.execute(
+            "SELECT quote_ident(table_name), quote_ident(column_name), data_type "
+            "FROM information_schema.columns WHERE table_schema = ? "
+            "ORDER BY table_name, ordinal_position",
+            (self._server.schema,),
+        ).fetchall()
+        tables: dict[str, dict[str, str]] = {}
+        for table, column, kind in rows:
+            tables.setdefault(table, {})[column] = kind
+        return tables
 
     def _value(self, query: str, *values: str) -> Any:
         row = self.execute(query, values).fetchone()
@@ -294,12 +346,14 @@ class PostgresqlSession(SqlSession):
 class PostgresqlStore:
     """A state in one schema of a database; the schema need not exist yet."""
 
-    def __init__(self, url: str) -> None:
-        """url: postgresql://HOST/DATABASE, with `schema=NAME` for another one than brewslm.
+    def __init__(self, url: str, schema: Schema = SCHEMA) -> None:
+        """url: postgresql://HOST/DATABASE, with `schema=NAME` for another one than brewslm; schema:
+        the version that is written.
 
         Raises: StateError.
         """
         self._server = Server(url)
+        self._schema = schema
 
     def exists(self) -> bool:
         """Return whether there is a state."""
@@ -316,22 +370,22 @@ class PostgresqlStore:
                 raise faults.already_there(self._server.name)
             with self._server.refusals():
                 try:
-                    database.make(lineage)
+                    database.make(lineage, self._schema)
                 except _MADE_MEANWHILE as error:
                     raise faults.already_there(self._server.name) from error
-        return Meta(SCHEMA_VERSION, lineage, 0)
+        return Meta(self._schema.version, lineage, 0)
 
     def read(self) -> SqlReader:
         """Open one consistent look at the state.
 
         Raises: StateVersionError, StateError.
         """
-        database = PostgresqlDatabase(self._server)
-        try:
-            return self._looked(database)
-        except BaseException:
-            database.close()
-            raise
+        database, version = self._looked()
+        if version == self._schema.version:
+            return SqlReader(database)
+        with closing(database):
+            copy = database.copied()
+        return migrated_copy(copy, version, self._schema)
 
     def acquire(self, wanted: LeaseRecord, now: str) -> PostgresqlSession:
         """Take the lease and open a session under it.
@@ -348,10 +402,17 @@ class PostgresqlStore:
                 expires_at=moved(wanted.expires_at, offset_s),
             )
             lease, before = take_lease(database, asked, moved(now, offset_s), may_take_over_shared)
-            return PostgresqlSession(database, lease, before)
+            session = PostgresqlSession(database, lease, before)
         except BaseException:
             database.close()
             raise
+        try:
+            session.migrate(self._schema, moved(now, offset_s), database.back_up)
+        except BaseException:
+            with suppress(StateError):
+                session.release()
+            raise
+        return session
 
     def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease, raise the fence and add the event to the history.
@@ -373,17 +434,30 @@ class PostgresqlStore:
             database.close()
 
     def _writable(self) -> PostgresqlDatabase:
-        """Return a connection to a state of this version."""
-        self.read().close()
+        """Return a connection to a state that no newer program wrote."""
+        self._looked()[0].close()
         return PostgresqlDatabase(self._server)
 
-    def _looked(self, database: PostgresqlDatabase) -> SqlReader:
-        if not database.has_state():
-            raise faults.not_there(self._server.name)
-        database.look()
-        reader = SqlReader(database)
-        faults.check_version(reader.meta().schema_version)
-        return reader
+    def _looked(self) -> tuple[PostgresqlDatabase, int]:
+        """Return a connection that sees one moment, and the version of the state."""
+        database = PostgresqlDatabase(self._server)
+        try:
+            if not database.has_state():
+                raise faults.not_there(self._server.name)
+            database.look()
+            version = SqlReader(database).meta().schema_version
+            self._schema.steps_from(version)
+        except BaseException:
+            database.close()
+            raise
+        return database, version
+
+
+def _in_own_words(tables: str) -> str:
+    """Return statements that define tables in the words of this server."""
+    for word, own in _TYPES:
+        tables = tables.replace(word, own)
+    return tables
 
 
 def _no_url(found: str) -> StateError:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from brewslm.errors import StateError
 from brewslm.files import make_private_folder, sync_file, sync_folder, temporary_name
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over
-from brewslm.state.records import SCHEMA_VERSION, LeaseRecord, Meta, RunEvent
-from brewslm.state.schema import APPLICATION_ID, STEPS, TABLES, migrate
+from brewslm.state.records import LeaseRecord, Meta, RunEvent
+from brewslm.state.schema import APPLICATION_ID, SCHEMA, Schema
 from brewslm.state.stores._sql import SqlReader, SqlSession, end_lease, take_lease
 
 _BUSY_S = 5.0
@@ -61,6 +61,16 @@ class SqliteDatabase:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def copied(self) -> "SqliteDatabase":
+        """Return a copy in memory.
+
+        Raises: StateError.
+        """
+        copy = memory_database()
+        with _refusals():
+            self._connection.backup(copy)
+        return SqliteDatabase(copy)
+
     def settle(self) -> None:
         """Bring the write-ahead log into the file.
 
@@ -77,9 +87,10 @@ class SqliteDatabase:
 class SqliteStore:
     """A state in one file; the file need not exist yet."""
 
-    def __init__(self, path: Path) -> None:
-        """path: of the database file."""
+    def __init__(self, path: Path, schema: Schema = SCHEMA) -> None:
+        """path: of the database file; schema: the version that is written."""
         self._path = path
+        self._schema = schema
 
     def exists(self) -> bool:
         """Return whether there is a state."""
@@ -102,27 +113,19 @@ class SqliteStore:
             raise faults.refused_by_system(error) from error
         except sqlite3.Error as error:
             raise faults.refused_by_sqlite(error) from error
-        return Meta(SCHEMA_VERSION, lineage, 0)
+        return Meta(self._schema.version, lineage, 0)
 
     def read(self) -> SqlReader:
         """Open one consistent look at the state.
 
         Raises: StateVersionError, StateError.
         """
-        self._check_file()
-        try:
-            connection = self._readable()
-        except sqlite3.Error as error:
-            raise faults.refused_by_sqlite(error) from error
-        except OSError as error:
-            raise faults.refused_by_system(error) from error
-        reader = SqlReader(SqliteDatabase(connection))
-        try:
-            faults.check_version(reader.meta().schema_version)
-        except StateError:
-            connection.close()
-            raise
-        return reader
+        database, version = self._opened()
+        if version == self._schema.version:
+            return SqlReader(database)
+        with closing(database):
+            copy = database.copied()
+        return migrated_copy(copy, version, self._schema)
 
     def acquire(self, wanted: LeaseRecord, now: str) -> SqlSession:
         """Take the lease and open a session under it.
@@ -131,10 +134,16 @@ class SqliteStore:
         """
         with self._writable() as connection:
             self._check_integrity(connection)
-            self._migrate(connection)
             database = SqliteDatabase(connection)
             lease, before = take_lease(database, wanted, now, may_take_over)
-            return SqlSession(database, lease, before)
+            session = SqlSession(database, lease, before)
+            try:
+                session.migrate(self._schema, now, self._back_up)
+            except BaseException:
+                with suppress(StateError):
+                    session.release()
+                raise
+            return session
 
     def force_unlock(self, lease_id: str, event: RunEvent | None = None) -> LeaseRecord:
         """End exactly that lease, raise the fence and add the event to the history.
@@ -153,9 +162,9 @@ class SqliteStore:
         try:
             with closing(_connect(temporary)) as connection:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.executescript(f"BEGIN IMMEDIATE; {TABLES}")
+                connection.executescript(f"BEGIN IMMEDIATE; {self._schema.tables}")
                 connection.execute(
-                    "INSERT INTO meta VALUES (1, ?, ?, 0, 0)", (SCHEMA_VERSION, lineage)
+                    "INSERT INTO meta VALUES (1, ?, ?, 0, 0)", (self._schema.version, lineage)
                 )
                 with durable(Step.COMMIT, temporary):
                     connection.execute("COMMIT")
@@ -174,7 +183,7 @@ class SqliteStore:
         A state of a newer program is refused before SQLite may touch it.
         """
         self._check_folder()
-        self.read().close()
+        self._opened()[0].close()
         try:
             connection = _connect(self._path)
             try:
@@ -186,6 +195,26 @@ class SqliteStore:
             raise faults.refused_by_sqlite(error) from error
         except OSError as error:
             raise faults.refused_by_system(error) from error
+
+    def _opened(self) -> tuple[SqliteDatabase, int]:
+        """Return the file in a read transaction, and its version, which is not a newer one.
+
+        Raises: StateVersionError, StateError.
+        """
+        self._check_file()
+        try:
+            database = SqliteDatabase(self._readable())
+        except sqlite3.Error as error:
+            raise faults.refused_by_sqlite(error) from error
+        except OSError as error:
+            raise faults.refused_by_system(error) from error
+        try:
+            version = SqlReader(database).meta().schema_version
+            self._schema.steps_from(version)
+        except StateError:
+            database.close()
+            raise
+        return database, version
 
     def _readable(self) -> sqlite3.Connection:
         """Return a connection in a read transaction; of a copy where the folder is read-only."""
@@ -205,7 +234,7 @@ class SqliteStore:
             copy = Path(folder) / "state.db"
             shutil.copyfile(self._path, copy)
             shutil.copyfile(log, copy.with_name("state.db-wal"))
-            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            memory = memory_database()
             with closing(sqlite3.connect(copy)) as source:
                 source.backup(memory)
         return memory
@@ -235,30 +264,41 @@ class SqliteStore:
         if answer is None or answer[0] != "ok":
             raise faults.corrupt(f"{self._path.name}: {answer and answer[0]}")
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        database = SqliteDatabase(connection)
-        meta = SqlReader(database).meta()
-        if meta.schema_version == SCHEMA_VERSION:
-            return
-        backup_path = self._path.with_name(
-            f"{self._path.name}.v{meta.schema_version}-{meta.serial}.bak"
-        )
-        with durable(Step.WRITE, backup_path), closing(sqlite3.connect(backup_path)) as backup:
-            connection.backup(backup)
-        backup_path.chmod(0o600)
-        sync_file(backup_path)
-        sync_folder(backup_path.parent)
-        try:
-            with database.transaction():
-                migrate(connection, meta.schema_version, STEPS)
-        except (StateError, sqlite3.DatabaseError, KeyError) as error:
-            raise StateError(
-                "the state could not be brought to this version",
-                code="state_corrupt",
-                found=f"version {meta.schema_version}",
-                expected=f"version {SCHEMA_VERSION}",
-                remedy=f"the state before is in {backup_path.name}",
-            ) from error
+    def _back_up(self, meta: Meta) -> str:
+        """Keep a copy of the file beside it and return its name.
+
+        A connection of its own reads what is committed: SQLite copies out of none that writes.
+        """
+        path = self._path.with_name(f"{self._path.name}.v{meta.schema_version}-{meta.serial}.bak")
+        with (
+            durable(Step.WRITE, path),
+            closing(self._readable()) as source,
+            closing(sqlite3.connect(path)) as backup,
+        ):
+            source.backup(backup)
+        path.chmod(0o600)
+        sync_file(path)
+        sync_folder(path.parent)
+        return path.name
+
+
+def memory_database() -> sqlite3.Connection:
+    """Return an empty database in memory, without transactions of its own."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def migrated_copy(copy: SqliteDatabase, version: int, schema: Schema) -> SqlReader:
+    """Return a look at a copy in memory that is brought to the version of a schema.
+
+    Raises: StateError.
+    """
+    try:
+        with copy.transaction():
+            schema.migrate_tables(version, copy.execute)
+    except StateError:
+        copy.close()
+        raise
+    return SqlReader(copy, version)
 
 
 @contextmanager

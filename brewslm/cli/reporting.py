@@ -1,0 +1,60 @@
+"""The files that `show eval_pack` writes: report.json, a page, and the items for a spreadsheet."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from brewslm.cli.paths import as_named
+from brewslm.cli.planning import write_output
+from brewslm.cli.session import Session
+from brewslm.fingerprint import canonical_json
+from brewslm.plan.evidence import Evidence
+from brewslm.render import words
+from brewslm.render.csv import render_csv
+from brewslm.render.html import render_html
+from brewslm.render.report_markdown import render_report_markdown
+from brewslm.state.store import StateReader
+
+
+class ReportFiles(Struct, frozen=True):
+    """Where an evaluation is written to; None is not at all."""
+
+    report: Path | None
+    html: Path | None
+    csv: Path | None
+    most_rows: int
+    """How many rows the page shows."""
+
+
+def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> None:
+    """Write the files that are wanted, and say which of them hold rows.
+
+    Raises: PlanError, ArtifactError before anything is written; ApplyError.
+    """
+    evidence = Evidence.of(state, session.artifacts())
+    report = evidence.report()
+    has_rows = wanted.csv is not None or wanted.most_rows > 0
+    items = evidence.items() if has_rows else []
+    made: list[tuple[Path, bytes, bool]] = []
+    if wanted.report is not None:
+        document = canonical_json(report.model_dump(mode="json"))
+        made.append((wanted.report, document + b"\n", False))
+    if wanted.html is not None:
+        page = render_html(report, items, wanted.most_rows)
+        made.append((wanted.html, page.encode(), wanted.most_rows > 0))
+    if wanted.csv is not None:
+        made.append((wanted.csv, render_csv(items), True))
+    for path, data, holds_rows in made:
+        write_output(path, data)
+        name = words.visible(str(as_named(session, path)))
+        held = "holds rows of your data; only you may read it" if holds_rows else "holds no rows"
+        session.say(f"wrote {name}, which {held}")
+
+
+def evaluation_markdown(session: Session, state: StateReader, max_size: int) -> str:
+    """Return the evaluation as Markdown.
+
+    Raises: PlanError, ArtifactError.
+    """
+    report = Evidence.of(state, session.artifacts()).report()
+    return render_report_markdown(report, max_size)
