@@ -398,6 +398,8 @@ class FindingCode(StrEnum):
     """A model config key that is not on the list."""
     BASE_MISMATCH = "BASE_MISMATCH"
     """Other base bytes than recorded."""
+    BASE_REVISION_MOVED = "BASE_REVISION_MOVED"
+    """A branch or tag names another commit than the recorded one."""
     BASE_REFUSED = "BASE_REFUSED"
     """A base file or key that could run code."""
     TEMPLATE_CHANGED = "TEMPLATE_CHANGED"

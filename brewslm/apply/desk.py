@@ -1,5 +1,6 @@
 """What the handlers of actions share: the tools of one apply, and what an action yields."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from brewslm.artifacts.store import ArtifactStore, Produced
 from brewslm.contracts import Job, Output, Result, Spec
 from brewslm.events import ActionLogEvent, ActionProgressEvent, Listener
 from brewslm.files import make_private_folder
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.records import DeploymentRecord, Status
 
 _TEXT_CHARS = 4096
@@ -92,6 +94,8 @@ class Desk:
     """Where the base model's files lie."""
     prepare: Callable[[], Path]
     """Returns the folder of prepared rows, made anew where the cache does not hold it."""
+    base_digests: DigestCache = field(default_factory=lambda: DigestCache(time.time_ns()))
+    """Digests of the base model's files that this apply read itself."""
     rescue_folders: Sequence[Path] = ()
     """Where the record of finished work goes that the state cannot take, the first one first."""
 

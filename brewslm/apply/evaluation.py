@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
+from brewslm.apply.base import base_to_load
 from brewslm.apply.desk import Desk, Done, Running
 from brewslm.apply.yielded import check_answers
 from brewslm.artifacts.store import Produced
@@ -164,7 +165,7 @@ class _Evaluation:
 
     def _generate(self, role: str, wanted: Mapping[str, Part]) -> dict[str, Output]:
         folder = make_private_folder(self._running.folder / f"answers.{role}")
-        inputs = {"model": str(self._base_folder()), "prepared": str(self._prepared)}
+        inputs = {"model": str(base_to_load(self._desk)), "prepared": str(self._prepared)}
         if role == _CANDIDATE:
             inputs["lora_adapter"] = str(self._lora("candidate", self._candidate))
         elif role == "promoted":
@@ -306,15 +307,6 @@ class _Evaluation:
 
     def _promoted(self) -> Output:
         return self._desk.output(Address("deployment"), "promoted")
-
-    def _base_folder(self) -> Path:
-        if self._desk.base_folder is None:
-            raise ApplyError(
-                "the base model's files are not here",
-                code="artifact_missing",
-                remedy="put the model into the local cache, then: brewslm plan",
-            )
-        return self._desk.base_folder
 
 
 def _speeds(values: Mapping[str, Any]) -> dict[str, Any]:

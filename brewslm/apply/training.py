@@ -3,10 +3,10 @@
 from typing import Any
 
 from brewslm.address import Address
+from brewslm.apply.base import base_to_load
 from brewslm.apply.desk import Desk, Done, Running
 from brewslm.apply.evaluation import loading_values
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
-from brewslm.errors import ApplyError
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
 
@@ -83,14 +83,9 @@ def card_facts(desk: Desk) -> dict[str, Any]:
 
 
 def _inputs(desk: Desk, running: Running) -> dict[str, str]:
-    if desk.base_folder is None:
-        raise ApplyError(
-            "the base model's files are not here",
-            code="artifact_missing",
-            remedy="put the model into the local cache, then: brewslm plan",
-        )
+    base = base_to_load(desk)
     prepared = desk.input_folder(running, "prepared", desk.output(_DATASET, "prepared"))
-    return {"model": str(desk.base_folder), "prepared": str(prepared)}
+    return {"model": str(base), "prepared": str(prepared)}
 
 
 def _door(kind: Kind) -> str:

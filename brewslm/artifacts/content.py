@@ -17,6 +17,9 @@ from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.fingerprint import canonical_json, digest_bytes, listing_of
 
+_MAX_READ_BYTES = 2 << 30
+"""Of an object that is read as a whole; listings, verdicts and scores are far below."""
+
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
@@ -44,17 +47,17 @@ class ContentAddressedStore(ABC):
         Raises: ArtifactError.
         """
         if not output.is_folder:
-            self._check_object(output.digest)
+            self._check_object(output)
             return
         for item in self.listing(output.digest).values():
-            self._check_object(item.digest)
+            self._check_object(item)
 
     def read_bytes(self, digest: str) -> bytes:
         """Return the verified bytes of a file object.
 
         Raises: ArtifactError.
         """
-        data = b"".join(self._pieces(digest))
+        data = b"".join(self._at_most(_MAX_READ_BYTES, digest))
         if digest_bytes(data) != digest:
             raise faults.corrupt(digest, digest_bytes(data))
         return data
@@ -150,26 +153,38 @@ class ContentAddressedStore(ABC):
 
     # Objects
 
-    def _is_whole(self, digest: str) -> bool:
+    def _is_whole(self, output: Output) -> bool:
         """Whether the object is there and is what its digest says."""
         try:
-            self._check_object(digest)
+            self._check_object(output)
         except ArtifactError:
             return False
         return True
 
-    def _check_object(self, digest: str) -> None:
+    def _check_object(self, output: Output) -> None:
         sha256 = hashlib.sha256()
-        for piece in self._pieces(digest):
+        for piece in self._at_most(output.size_bytes, output.digest):
             sha256.update(piece)
         found = f"sha256:{sha256.hexdigest()}"
-        if found != digest:
-            raise faults.corrupt(digest, found)
+        if found != output.digest:
+            raise faults.corrupt(output.digest, found)
 
-    def _lay(self, digest: str, target: Path) -> None:
-        found, _ = copy_pieces(self._pieces(digest), target)
-        if found != digest:
-            raise faults.corrupt(digest, found)
+    def _lay(self, output: Output, target: Path) -> None:
+        found, _ = copy_pieces(self._at_most(output.size_bytes, output.digest), target)
+        if found != output.digest:
+            raise faults.corrupt(output.digest, found)
+
+    def _at_most(self, size_bytes: int, digest: str) -> Iterator[bytes]:
+        """Yield the bytes of an object, none of what is beyond the size that it has to have.
+
+        Raises: ArtifactError.
+        """
+        left_bytes = size_bytes
+        for piece in self._pieces(digest):
+            left_bytes -= len(piece)
+            if left_bytes < 0:
+                raise faults.corrupt(digest, f"more than {size_bytes} bytes")
+            yield piece
 
     def _remembered(self, name: str) -> Produced | None:
         data = self._memory(name)

@@ -9,8 +9,8 @@ from pathlib import Path
 from brewslm.contracts import Output
 from brewslm.files import make_private_folder, move, temporary_name
 
-Lay = Callable[[str, Path], None]
-"""Writes the verified bytes of a digest into a new file."""
+Lay = Callable[[Output, Path], None]
+"""Writes the verified bytes of a file object into a new file."""
 
 
 def lay(
@@ -30,7 +30,7 @@ def lay(
         if output.is_folder:
             _lay_folder(listing(output.digest), built, one)
         else:
-            one(output.digest, built)
+            one(output, built)
         move(built, target)
     except BaseException:
         shutil.rmtree(built, ignore_errors=True)
@@ -44,4 +44,4 @@ def _lay_folder(files: Mapping[str, Output], folder: Path, one: Lay) -> None:
     for name, item in files.items():
         path = folder / name
         make_private_folder(path.parent)
-        one(item.digest, path)
+        one(item, path)

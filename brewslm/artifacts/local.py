@@ -52,7 +52,7 @@ class LocalStore(ContentAddressedStore):
         Raises: ArtifactError when the store is a link, OSError of the step that failed.
         """
         output = Output(digest_bytes(data), len(data))
-        if not self._is_whole(output.digest):
+        if not self._is_whole(output):
             path = self._object(output.digest)
             self._make_folder(path.parent)
             write_atomic(path, data, mode=0o400)
@@ -68,7 +68,7 @@ class LocalStore(ContentAddressedStore):
         try:
             with opened_regular(path) as stream:
                 digest, size_bytes = copy_pieces(pieces_of(stream), temporary)
-            if not self._is_whole(digest):
+            if not self._is_whole(Output(digest, size_bytes)):
                 target = self._object(digest)
                 self._make_folder(target.parent)
                 temporary.chmod(0o400)

@@ -69,7 +69,7 @@ class ObjectArtifacts(ContentAddressedStore):
             key = _key(output.digest)
             if self._folder.find_size(key) is None:
                 self._folder.put_new(key, copy)
-            elif not self._is_whole(output.digest):
+            elif not self._is_whole(output):
                 self._folder.put(key, copy)
             if not self._has_size(output):
                 raise faults.corrupt(output.digest, "another size than what was sent")

@@ -20,10 +20,12 @@ from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
 from brewslm.manifest.describe import described
 from brewslm.manifest.load import check_manifest, read_manifest
+from brewslm.plan.hub_cache import commit_of
 from brewslm.plan.lora_adapter import check_lora_adapter, recipe_of
 from brewslm.render import words
 from brewslm.render.errors import render_findings
 from brewslm.render.text import TextStyle, render_plan
+from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _TRAINING = "training_plan"
@@ -118,7 +120,13 @@ def _import(session: Session, folder: Path, digest: str, wait_s: float) -> ExitC
         return code
     spec = planned.specs.get(Address(_TRAINING))
     action = next((item for item in planned.plan.actions if item.address == _TRAINING), None)
-    if action is None or not isinstance(spec, TrainingPlanSpec) or action.fingerprint is None:
+    model = planned.specs.get(Address("model"))
+    if (
+        action is None
+        or action.fingerprint is None
+        or not isinstance(spec, TrainingPlanSpec)
+        or not isinstance(model, ModelSpec)
+    ):
         raise PlanError(
             "the manifest trains nothing that could be replaced",
             code="usage_error",
@@ -126,7 +134,7 @@ def _import(session: Session, folder: Path, digest: str, wait_s: float) -> ExitC
             expected=f"a {_TRAINING} whose data and base model are known",
             remedy="brewslm plan",
         )
-    check_lora_adapter(folder, spec)
+    check_lora_adapter(folder, spec, model, commit_of(planned.base_folder))
     check_digest(folder, digest)
     facts, artifacts = standing(session), session.artifacts()
     with hold_lease(session, facts, unheard, Stop(), wait_s, "state import") as held:

@@ -20,9 +20,12 @@ from transformers import (
 
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.templates import TEMPLATES
-from brewslm.errors import WorkerError
+from brewslm.errors import RefusedError, WorkerError
+from brewslm.rows.tokenizer_trial import refused, try_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TOKENIZER = "tokenizer.json"
+_PLAIN = ("The quick brown fox", "13", "?")
 _FOUR_BIT = ("nf4", "fp4")
 
 
@@ -108,17 +111,39 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
 def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:
     """Return the tokenizer with the chat template that this run uses.
 
-    Raises: WorkerError with chat_template_missing.
+    Raises: WorkerError with base_refused.
     """
-    tokenizer = AutoTokenizer.from_pretrained(
-        str(folder), local_files_only=True, trust_remote_code=False
-    )
+    try:
+        if (folder / _TOKENIZER).is_file():
+            try_tokenizer(folder / _TOKENIZER)
+        tokenizer = _loaded_tokenizer(folder)
+    except RefusedError as error:
+        raise WorkerError(
+            error.message,
+            code=error.code,
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
     if not loading.use_tokenizer_chat_template:
         tokenizer.chat_template = TEMPLATES[loading.chat_template]
     if not tokenizer.chat_template:
         tokenizer.chat_template = TEMPLATES[loading.chat_template]
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _loaded_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer as its files say, proven to have tokens for plain text.
+
+    Raises: RefusedError with base_refused.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
+    if not all(tokenizer(list(_PLAIN), add_special_tokens=False)["input_ids"]):
+        raise refused("it has no tokens for plain text")
     return tokenizer
 
 

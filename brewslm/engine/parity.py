@@ -122,11 +122,19 @@ def check(parity: Parity, spec: VerifySpec, bits: int) -> str:
 def check_tokenizer(
     ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase, prepared: Path, count: int
 ) -> int:
-    """Prove that both tokenizers turn the compared prompts, and texts that are easily read
-    differently, into equal ids; return how many prompts.
+    """Prove that both tokenizers have one chat template, and turn the compared prompts, and texts
+    that are easily read differently, into equal ids; return how many prompts.
 
-    Raises: WorkerError with export_tokenizer_mismatch.
+    Raises: WorkerError with export_parity_failed or export_tokenizer_mismatch.
     """
+    if ours.get_chat_template() != theirs.get_chat_template():
+        raise WorkerError(
+            "the export has another chat template than the trained model",
+            code="export_parity_failed",
+            found=Renderer(theirs).template_digest,
+            expected=Renderer(ours).template_digest,
+            remedy="brewslm apply writes the export again",
+        )
     left = rows_to_compare(prepared, Renderer(ours), count)
     right = rows_to_compare(prepared, Renderer(theirs), count)
     for mine, other in zip(left, right, strict=True):

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from transformers import PreTrainedTokenizerBase
 
+from brewslm.engine.chat_template import chat_template
 from brewslm.errors import WorkerError
 
 IGNORED = -100
@@ -52,6 +53,8 @@ class Renderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """tokenizer: with a chat template."""
         self.tokenizer = tokenizer
+        tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+        self._template = chat_template(str(tokenizer.get_chat_template()), tokens)
         self.end_ids = self._end_ids()
 
     @property
@@ -60,14 +63,11 @@ class Renderer:
         return "sha256:" + hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()
 
     def text(self, messages: Messages, *, is_prompt: bool) -> str:
-        """Return a conversation as the model reads it; a prompt ends where the answer begins."""
-        return str(
-            self.tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tokenize=False,
-                add_generation_prompt=is_prompt,
-            )
-        )
+        """Return a conversation as the model reads it; a prompt ends where the answer begins.
+
+        Raises: WorkerError with template_limit_exceeded.
+        """
+        return self._template.render(messages, is_prompt=is_prompt)
 
     def prompt_ids(self, conversations: Iterable[Messages]) -> list[list[int]]:
         """Return the token ids of prompts, each ending where the answer begins."""

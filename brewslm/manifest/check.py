@@ -21,6 +21,7 @@ from brewslm.manifest.speaker import Say, speaker, unread
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.manifest.yaml_file import YamlFile
 from brewslm.stages.deployment import FORMATS_OF_TARGET
+from brewslm.stages.model import REVISION
 
 _STORES = {
     "state": ("postgresql", "s3", "gs", "az", "secret"),
@@ -143,6 +144,14 @@ def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
             (*path, "revision"),
             "a revision belongs to a Hub id",
             "delete it; cache_fingerprint pins folders and built-in models",
+        )
+    if model.revision is not None and not REVISION.fullmatch(model.revision):
+        yield say(
+            FindingCode.INVALID_VALUE,
+            (*path, "revision"),
+            "this is no revision",
+            "write a commit, 40 hex digits, or the name of a tag",
+            model.revision[:80],
         )
     if name and not is_local and not re.fullmatch(r"[0-9a-f]{40}", model.revision or ""):
         yield say(

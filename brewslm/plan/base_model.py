@@ -5,7 +5,6 @@ Everything is read from `config.json` and the safetensors header, which is 8 byt
 then JSON.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,24 +17,10 @@ from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.safetensors import DTYPE_BYTES, INDEX, read_weights
+from brewslm.plan.hub_cache import commit_of, find_snapshot
+from brewslm.plan.model_files import CONFIG, check_keys, names_of_files, read_document
+from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
 
-_MAX_CONFIG_BYTES = 1 << 20
-_FILES = (
-    "config.json",
-    INDEX,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-)
-REFUSED_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py")
 BUILTIN = Path(__file__).parent.parent / "builtin"
 
 
@@ -60,6 +45,8 @@ class BaseModel(Struct, frozen=True):
     """Linear module name (last part) and its largest (out, in)."""
     module_count: Mapping[str, int]
     template_digest: str | None
+    commit: str | None = None
+    """Of a model in the Hub's cache."""
 
     @classmethod
     def recorded(
@@ -93,6 +80,7 @@ class BaseModel(Struct, frozen=True):
             "modules": {name: list(shape) for name, shape in sorted(self.modules.items())},
             "module_count": dict(sorted(self.module_count.items())),
             "template_digest": self.template_digest,
+            **({"commit": self.commit} if self.commit else {}),
             "files": dict(sorted(self.files.items())),
         }
 
@@ -117,17 +105,17 @@ def locate(
                 remedy="put the model's files there, or write builtin:nano",
             )
         return folder
-    return _in_hub_cache(base_model, revision, environment)
+    return find_snapshot(base_model, revision, environment)
 
 
 def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
     """Return a base model's facts.
 
-    key: prefix of the digest cache's keys. Raises: PlanError with code MODEL_NOT_SAFETENSORS or
-    BASE_REFUSED.
+    key: prefix of the digest cache's keys. Raises: PlanError with code MODEL_NOT_SAFETENSORS,
+    BASE_REFUSED or CONFIG_KEY_REFUSED.
     """
     weights = sorted(folder.glob("*.safetensors"))
-    if not weights or not (folder / "config.json").is_file():
+    if not weights or not (folder / CONFIG).is_file():
         raise PlanError(
             "the base model has no config.json and safetensors weights",
             code="MODEL_NOT_SAFETENSORS",
@@ -135,22 +123,13 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
-    refused = [path.name for path in sorted(folder.iterdir()) if path.suffix in REFUSED_SUFFIXES]
-    if any(name.endswith(".py") for name in refused):
-        raise PlanError(
-            "the base model brings code of its own, which is never run",
-            code="BASE_REFUSED",
-            found=", ".join(refused),
-            expected="no code beside the weights",
-            remedy="take a model that needs no code of its own",
-        )
-    names = [name for name in _FILES if (folder / name).is_file()]
     files: dict[str, str] = {}
     size_bytes = 0
-    for name in [*names, *(path.name for path in weights)]:
+    for name in names_of_files(folder):
         files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
         size_bytes += file_bytes
-    config = _config(folder / "config.json")
+    check_keys(folder)
+    config = read_document(folder / CONFIG)
     tensors = read_weights(folder, weights)
     modules, counts = _linear_modules(tensors)
     return BaseModel(
@@ -163,14 +142,15 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
             math.prod(shape) * DTYPE_BYTES[dtype] for dtype, shape in tensors.values()
         ),
         dtype=next((dtype for dtype, _ in tensors.values()), "F32"),
-        hidden_size=int(config.get("hidden_size", 0)),
-        layers=int(config.get("num_hidden_layers", 0)),
-        intermediate_size=int(config.get("intermediate_size", 0)),
-        vocab_size=int(config.get("vocab_size", 0)),
-        context_tokens=int(config.get("max_position_embeddings", 0)),
+        hidden_size=_count(config, "hidden_size"),
+        layers=_count(config, "num_hidden_layers"),
+        intermediate_size=_count(config, "intermediate_size"),
+        vocab_size=_count(config, "vocab_size"),
+        context_tokens=_count(config, "max_position_embeddings"),
         modules=modules,
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
+        commit=commit_of(folder),
     )
 
 
@@ -198,21 +178,18 @@ def lora_parameters(names: tuple[str, ...], rank: int, model: BaseModel) -> int:
     return sum(rank * sum(model.modules[name]) * model.module_count[name] for name in names)
 
 
-def _config(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    try:
-        config = json.loads(data) if len(data) <= _MAX_CONFIG_BYTES else None
-    except ValueError:
-        config = None
-    if not isinstance(config, dict) or "auto_map" in config:
+def _count(config: Mapping[str, Any], key: str) -> int:
+    """Return a size that a config may leave out, 0 then."""
+    value = config.get(key) or 0
+    if type(value) is not int or value < 0:
         raise PlanError(
-            "config.json is no config of a supported model",
+            "config.json of the base model is no config of a language model",
             code="BASE_REFUSED",
-            found="auto_map" if isinstance(config, dict) else "no JSON object",
-            expected="a JSON object that names no code",
-            remedy="take a model that needs no code of its own",
+            found=f"{key}: {str(value)[:40]}",
+            expected="a whole number",
+            remedy="fetch the model again, or take another one",
         )
-    return config
+    return value
 
 
 def _linear_modules(
@@ -226,22 +203,3 @@ def _linear_modules(
             modules[short] = max(modules.get(short, (0, 0)), (shape[0], shape[1]))
             counts[short] = counts.get(short, 0) + 1
     return modules, counts
-
-
-def _in_hub_cache(
-    base_model: str, revision: str | None, environment: Mapping[str, str]
-) -> Path | None:
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    repository = hub / ("models--" + base_model.replace("/", "--"))
-    wanted = revision or "main"
-    snapshot = repository / "snapshots" / wanted
-    if snapshot.is_dir():
-        return snapshot
-    reference = repository / "refs" / wanted
-    if reference.is_file():
-        snapshot = repository / "snapshots" / reference.read_text(encoding="utf-8").strip()
-        return snapshot if snapshot.is_dir() else None
-    return None

@@ -16,7 +16,7 @@ from brewslm.contracts import Output, Spec, counting_values, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
-from brewslm.plan.base_model import BaseModel
+from brewslm.plan.base_model import BUILTIN, BaseModel
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
@@ -282,12 +282,19 @@ def tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
 
 
 def _token_counter(base: BaseModel | None) -> Any:
-    """Return a counter by the base's own tokenizer, None without its file or library."""
+    """Return a counter by the base's own tokenizer, None without its file or library.
+
+    Raises: RefusedError with base_refused.
+    """
     if base is None or base.folder is None or "tokenizer.json" not in base.files:
         return None
     counter = import_module("brewslm.rows.tokens").TokenCounter
+    path = base.folder / "tokenizer.json"
     try:
-        return counter(str(base.folder / "tokenizer.json"))
+        import_module("tokenizers")
+        if base.folder.parent != BUILTIN:
+            import_module("brewslm.rows.tokenizer_trial").try_tokenizer(path)
+        return counter(str(path))
     except ImportError:
         return None
 

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brewslm.errors import PlanError, RefusedError
-from brewslm.plan.base_model import REFUSED_SUFFIXES
+from brewslm.errors import BrewError, PlanError, RefusedError
+from brewslm.plan.hub_cache import COMMIT
+from brewslm.plan.model_files import MAX_CONFIG_BYTES, is_model_file, is_place, refused_key
 from brewslm.plan.safetensors import read_header
+from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_MAX_CONFIG_BYTES = 1 << 20
+_OWN = (_CONFIG, _WEIGHTS, "brewslm.json", "run.json", "SHA256SUMS")
+"""Files of an adapter, those that an export writes beside it included."""
 _NAMES = {"r": "lora_r", "lora_alpha": "lora_alpha", "use_dora": "use_dora"}
 """Keys of an adapter's configuration to those of ours that have to say the same."""
 _NAMES |= {"use_rslora": "use_rslora"}
@@ -29,15 +32,70 @@ _DESCRIBED = {
 _INDESCRIBABLE = ("rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication")
 """Keys of a form that no field of ours has."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_BASE, _REVISION = "base_model_name_or_path", "revision"
+
+_TEXT, _FLAG, _COUNT, _NUMBER = (str,), (bool,), (int,), (int, float)
+_NAME_OR_NAMES = (str, list)
+_KEYS: Mapping[str, tuple[type, ...]] = {
+    "alora_invocation_tokens": (list,),
+    "alpha_pattern": (dict,),
+    "arrow_config": (),
+    "auto_mapping": (),
+    _BASE: _TEXT,
+    "bias": _TEXT,
+    "corda_config": (dict,),
+    "ensure_weight_tying": _FLAG,
+    "eva_config": (dict,),
+    "exclude_modules": _NAME_OR_NAMES,
+    "fan_in_fan_out": _FLAG,
+    "inference_mode": _FLAG,
+    "init_lora_weights": (bool, str),
+    "kasa_config": (),
+    "layer_replication": (),
+    "layers_pattern": _NAME_OR_NAMES,
+    "layers_to_transform": (int, list),
+    "loftq_config": (dict,),
+    "lora_alpha": _NUMBER,
+    "lora_bias": _FLAG,
+    "lora_dropout": _NUMBER,
+    "lora_ga_config": (dict,),
+    "megatron_config": (),
+    "megatron_core": _TEXT,
+    "modules_to_save": (list,),
+    "monteclora_config": (),
+    "peft_type": _TEXT,
+    "peft_version": _TEXT,
+    "qalora_group_size": _COUNT,
+    "r": _COUNT,
+    "rank_pattern": (dict,),
+    _REVISION: _TEXT,
+    "runtime_config": (dict,),
+    "target_modules": _NAME_OR_NAMES,
+    "target_parameters": (list,),
+    "task_type": _TEXT,
+    "trainable_token_indices": (list, dict),
+    "use_bdlora": (),
+    "use_dora": _FLAG,
+    "use_qalora": _FLAG,
+    "use_rslora": _FLAG,
+    "velora_config": (),
+}
+"""Keys that PEFT writes for LoRA, with the types of their values; null is allowed everywhere, and
+nothing else where there is no type.
+"""
 
 
-def check_lora_adapter(folder: Path, spec: TrainingPlanSpec) -> None:
-    """Refuse a folder that is no LoRA adapter of the form that the manifest trains.
+def check_lora_adapter(
+    folder: Path, spec: TrainingPlanSpec, model: ModelSpec, commit: str | None
+) -> None:
+    """Refuse a folder that is no LoRA adapter of the form that the manifest trains, on its base.
 
-    Raises: RefusedError with format_refused or config_key_refused; PlanError with
-    MODEL_NOT_SAFETENSORS or usage_error.
+    commit: that of the base model where it has one. Raises: RefusedError with format_refused,
+    config_key_refused or base_mismatch; PlanError with MODEL_NOT_SAFETENSORS or usage_error.
     """
-    _check_form(_adapter_config(folder), spec)
+    config = _adapter_config(folder)
+    _check_form(config, spec)
+    _check_base(config, model, commit)
 
 
 def recipe_of(folder: Path) -> dict[str, Any]:
@@ -76,12 +134,13 @@ def recipe_of(folder: Path) -> dict[str, Any]:
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of an adapter whose files hold nothing that could be run."""
-    refused = [path.name for path in sorted(folder.rglob("*")) if path.suffix in REFUSED_SUFFIXES]
-    if refused:
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    odd = [path.relative_to(folder).as_posix() for path in files if not _is_expected(path, folder)]
+    if odd:
         raise RefusedError(
-            "the folder holds files that could run code",
+            "the folder holds files that could run code, or that no adapter needs",
             code="format_refused",
-            found=", ".join(refused[:8]),
+            found=", ".join(odd[:8]),
             expected=f"{_CONFIG} and {_WEIGHTS}",
             remedy="save the adapter as safetensors, and import that",
         )
@@ -94,22 +153,19 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
             remedy="name the folder that PEFT wrote",
         )
     config = _config(folder / _CONFIG)
+    _check_keys(config)
     read_header(folder / _WEIGHTS)
-    if config.get("auto_mapping") is not None:
-        raise RefusedError(
-            f"{_CONFIG} names code to load",
-            code="config_key_refused",
-            found="auto_mapping",
-            expected="an adapter that needs no code of its own",
-            remedy="save the adapter with a task_type, which leaves auto_mapping empty",
-        )
     return config
+
+
+def _is_expected(path: Path, folder: Path) -> bool:
+    return path.parent == folder and (path.name in _OWN or is_model_file(path.name))
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
-            return dict(parse_strict(stream.read(_MAX_CONFIG_BYTES), require_object=True))
+            return dict(parse_strict(stream.read(MAX_CONFIG_BYTES), require_object=True))
     except StrictJsonError as error:
         raise PlanError(
             f"{path.name} cannot be read",
@@ -118,6 +174,21 @@ def _config(path: Path) -> dict[str, Any]:
             expected="one JSON object",
             remedy="name the folder that PEFT wrote",
         ) from error
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Refuse what is no key of a LoRA adapter, and values that name code or a place."""
+    for key, value in config.items():
+        known = _KEYS.get(key)
+        is_other_type = value is not None and type(value) not in (known or ())
+        if known is None or is_other_type:
+            raise _key_refused(key)
+    refused = refused_key({name: value for name, value in config.items() if name != _BASE})
+    revision = config.get(_REVISION)
+    if refused is None and revision is not None and not COMMIT.fullmatch(revision):
+        refused = _REVISION
+    if refused is not None:
+        raise _key_refused(refused)
 
 
 def _check_form(config: Mapping[str, Any], spec: TrainingPlanSpec) -> None:
@@ -134,3 +205,38 @@ def _check_form(config: Mapping[str, Any], spec: TrainingPlanSpec) -> None:
             remedy="write the adapter's values into training_plan.config, or have a new manifest "
             "written with them: --write-manifest FILE",
         )
+
+
+def _check_base(config: Mapping[str, Any], model: ModelSpec, commit: str | None) -> None:
+    """Refuse an adapter of another base model, whose weights may well have the same shapes."""
+    base, revision = config.get(_BASE) or "", config.get(_REVISION)
+    is_local = model.base_model.startswith(("builtin:", "./"))
+    named = {model.base_model}
+    if is_local:
+        named.add(re.split("[:/]", model.base_model.rstrip("/"))[-1])
+    if base not in named:
+        is_path = is_place(base) and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", base)
+        raise _key_refused(_BASE) if is_path else _other_base(base or "none", model.base_model)
+    if revision is not None and revision != commit:
+        raise _other_base(f"{base} at {revision}", f"{model.base_model} at {commit or 'no commit'}")
+
+
+def _key_refused(key: str) -> BrewError:
+    return RefusedError(
+        f"{_CONFIG} holds what is no setting of a LoRA adapter",
+        code="config_key_refused",
+        found=key,
+        expected="the keys that PEFT writes for LoRA, with values that name no code and no place",
+        remedy="save the adapter with PEFT and a task_type, its base loaded by name and commit",
+    )
+
+
+def _other_base(found: str, expected: str) -> BrewError:
+    return RefusedError(
+        "the adapter was trained on another base model",
+        code="base_mismatch",
+        found=found,
+        expected=expected,
+        remedy=f"import an adapter of this base, or name its base in the manifest: {_BASE} of "
+        f"{_CONFIG} is compared with spec.model.base_model",
+    )

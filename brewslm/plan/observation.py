@@ -3,6 +3,7 @@ to.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
+from brewslm.plan.model_files import changed_names
 from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
@@ -110,16 +112,42 @@ class _Observation:
                 FindingCode.FINGERPRINT_MISMATCH,
                 _MODEL,
                 "cache_fingerprint",
-                "the base model's files are not the pinned ones",
+                "the base model's files are not the pinned ones" + self._changed(spec, base),
                 "if the change is wanted, write cache_fingerprint: " + base.digest,
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
             )
+        self._note_template(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
+        """Return the names of the files that differ, where the record is of the pinned ones."""
+        record = self._records.get(str(_MODEL))
+        if record is None or record.outputs["base"].digest != spec.cache_fingerprint:
+            return ""
+        return ": " + ", ".join(changed_names(record.values.get("files", {}), base.files))
+
+    def _note_template(self, base: BaseModel) -> None:
+        """Tell that conversations are rendered by another program than before; never show it."""
+        record = self._records.get(str(_MODEL))
+        recorded = record.values.get("template_digest") if record is not None else None
+        if recorded in (None, base.template_digest):
+            return
+        self._findings.report(
+            FindingCode.TEMPLATE_CHANGED,
+            _MODEL,
+            "base_model",
+            "the file with the chat template is another one than recorded; it decides what the "
+            "model is shown in training and evaluation",
+            "read it before you apply",
+            found=base.template_digest or "no template",
+            expected=str(recorded),
+            severity=Severity.WARNING,
+        )
 
     def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
         """Return what is recorded of a model whose files are others now, though the manifest asks
@@ -129,21 +157,44 @@ class _Observation:
         if recorded is None or recorded.digest == base.digest:
             return base
         self._known.found_base = base
+        if recorded.commit not in (None, base.commit):
+            self._findings.report(
+                FindingCode.BASE_REVISION_MOVED,
+                _MODEL,
+                "revision",
+                f"{spec.revision or 'the newest commit'} is another commit than the recorded one",
+                f"write revision: {recorded.commit}; or, if the new one is wanted: "
+                "brewslm apply --refresh-only",
+                found=base.commit or "",
+                expected=recorded.commit or "",
+                severity=Severity.WARNING,
+            )
         return recorded
 
     def _base_model(self, spec: ModelSpec) -> BaseModel | None:
         """Return the base model, off the record where that is to be trusted; None when its files
         are not here.
         """
-        folder = locate(
-            spec.base_model, spec.revision, self._manifest.root, self._options.environment
-        )
+        folder = self._folder(spec)
         recorded = None
         if self._options.refresh == refresh.NONE or (folder is None and self._options.is_elsewhere):
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
         if recorded is not None or folder is None:
             return recorded
         return read_base_model(folder, spec.base_model, self._options.digests)
+
+    def _folder(self, spec: ModelSpec) -> Path | None:
+        """Return the base model's folder: where the manifest names no revision, of the recorded
+        commit while it is cached.
+        """
+        root, environment = self._manifest.root, self._options.environment
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, None)
+        commit = recorded.commit if recorded is not None else None
+        if spec.revision is None and commit is not None:
+            folder = locate(spec.base_model, commit, root, environment)
+            if folder is not None:
+                return folder
+        return locate(spec.base_model, spec.revision, root, environment)
 
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)

@@ -29,10 +29,12 @@ from brewslm.plan.fit import check_fit
 from brewslm.plan.identity import facts_from, input_digests
 from brewslm.plan.judging import Judgement, failing_gates, judge
 from brewslm.plan.known import Known
+from brewslm.plan.model_files import changed_names
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
+from brewslm.stages.model import ModelSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -119,21 +121,27 @@ class Walk:
         ]
 
     def refuse_other_base(self, actions: Sequence[Action]) -> None:
-        """Report work that would load a base model whose files are not the recorded ones."""
-        found = self._known.found_base
+        """Report work that would load a base model whose files are not the recorded ones; those of
+        a pinned one are reported already, work or not.
+        """
+        found, spec = self._known.found_base, self._known.specs.get(_MODEL)
+        if isinstance(spec, ModelSpec) and spec.cache_fingerprint is not None:
+            return
         loading = [item.address for item in actions if self._loads_base(item)]
         if found is None or not loading:
             return
+        record = self._records[str(_MODEL)]
+        names = ", ".join(changed_names(record.values.get("files", {}), found.files))
         self._findings.report(
             FindingCode.BASE_MISMATCH,
             _MODEL,
             "base_model",
-            "the base model's files are not the recorded ones, and there is work that loads them: "
-            + ", ".join(loading),
+            f"files of the base model are not the recorded ones ({names}), and there is work that "
+            f"loads them: {', '.join(loading)}",
             "put the recorded files back; or, if the new ones are wanted: "
             "brewslm apply --refresh-only",
             found=found.digest,
-            expected=self._records[str(_MODEL)].outputs["base"].digest,
+            expected=record.outputs["base"].digest,
         )
 
     def _loads_base(self, action: Action) -> bool:

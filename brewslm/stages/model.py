@@ -1,8 +1,12 @@
 """model: the base model, pinned to a digest of its files."""
 
+import re
 from typing import Annotated
 
 from brewslm.contracts import Category, Kind, Spec, Work
+
+REVISION = re.compile(r"[A-Za-z0-9][\w.+-]*(/[\w+-][\w.+-]*)*")
+"""A commit, or the name of a branch or tag."""
 
 
 class ModelSpec(Spec):

@@ -3,7 +3,8 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,56 @@ def test_damaged_content_is_found_and_never_served(
         assert store.is_present(output) == (len(data) == 7)
     assert code_of(lambda: store.read_bytes(file.digest)) == "artifact_corrupt"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "store") == ["source"]
+
+
+class _Answering(LocalStore):
+    """A store whose service answers with something of its own."""
+
+    def __init__(self, root: Path, answer: Iterable[bytes]) -> None:
+        super().__init__(root)
+        self._answer = answer
+        self.taken = 0
+
+    def _pieces(self, digest: str) -> Iterator[bytes]:
+        del digest
+        for piece in self._answer:
+            self.taken += 1
+            yield piece
+
+
+_PIECE = b"x" * (1 << 20)
+
+
+@pytest.mark.case("ART-13")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        repeat(_PIECE),
+        [b"<html><title>503 Slow Down</title></html>"],
+        [b"weig"],
+        [b"weightz"],
+        [b"weights", b"", b"s"],
+        [],
+    ],
+    ids=["endless", "error page", "too few", "other", "too many", "none"],
+)
+def test_answer_that_is_not_the_object_is_told_while_it_streams(
+    tmp_path: Path, answer: Iterable[bytes]
+) -> None:
+    store = _Answering(tmp_path / "store", answer)
+    output = Output(digest_bytes(b"weights"), 7)
+    assert code_of(lambda: store.verify(output)) == "artifact_corrupt"
+    assert code_of(lambda: store.materialise(output, tmp_path / "x")) == "artifact_corrupt"
+    assert store.taken <= 6, "nothing is taken beyond the size"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.case("ART-13")
+def test_endless_listing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brewslm.artifacts.content._MAX_READ_BYTES", 3 << 20)
+    store = _Answering(tmp_path / "store", repeat(_PIECE))
+    assert code_of(lambda: store.listing(ABSENT)) == "artifact_corrupt"
+    assert store.taken == 4
 
 
 def test_damaged_listing_is_found(store: ArtifactStore, tmp_path: Path) -> None:

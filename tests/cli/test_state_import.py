@@ -1,6 +1,7 @@
 """An adapter that was trained elsewhere is taken over by digest, judged, and never run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,22 @@ from brewslm.fingerprint import digest_folder
 from brewslm.manifest.describe import described
 from brewslm.manifest.load import load_manifest
 from brewslm.manifest.yaml_file import read_yaml
+from brewslm.plan.base_model import BUILTIN
 from brewslm.plan.lora_adapter import recipe_of
 from brewslm.stages.training_plan import TrainingPlanSpec
 from tests.apply.bench import MANIFEST, Bench
 from tests.cli.conftest import Answer, Run
 
-_CONFIG = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "auto_mapping": None}
+_CONFIG = {
+    "peft_type": "LORA",
+    "base_model_name_or_path": "nano",
+    "revision": None,
+    "r": 16,
+    "lora_alpha": 32,
+    "auto_mapping": None,
+}
+_ORG = "models--org--name"
+_COMMIT = "c0ffee" + "0" * 34
 
 
 def _write(folder: Path, **changes: Any) -> Path:
@@ -63,7 +74,6 @@ def test_imported_adapter_is_promoted_without_training(
         ({"r": 8}, 1, "lora_r 8"),
         ({"peft_type": "IA3"}, 1, "peft_type IA3"),
         ({"use_dora": True}, 1, "use_dora True"),
-        ({"auto_mapping": {"parent_library": "theirs"}}, 6, "config_key_refused"),
     ],
 )
 def test_adapter_of_another_form_is_refused(
@@ -75,6 +85,84 @@ def test_adapter_of_another_form_is_refused(
     assert not (bench.home / "store").exists()
 
 
+_OTHER_KEYS: list[tuple[str, Any]] = [
+    ("auto_mapping", {"base_model_class": "Evil", "parent_library": "theirs"}),
+    ("auto_map", {"AutoModel": "modeling.Evil"}),
+    ("custom_pipelines", {"evil": {"impl": "evil.Pipeline"}}),
+    ("trust_remote_code", True),
+    ("_attn_implementation", "org/kernel"),
+    ("_anything", 1),
+    ("unheard_of", 1),
+    ("r", True),
+    ("r", "8\n  x: 1"),
+    ("lora_dropout", "0.1"),
+    ("target_modules", {"q_proj": "theirs"}),
+    ("megatron_config", {"a": 1}),
+    ("megatron_core", "theirs/core"),
+    ("rank_pattern", {"rank_pattern": "/etc/passwd"}),
+    ("modules_to_save", ["https://example.org/x"]),
+    ("base_model_name_or_path", "/etc"),
+    ("base_model_name_or_path", "../nano"),
+    ("base_model_name_or_path", "https://example.org/nano"),
+    ("base_model_name_or_path", "C:\\nano"),
+    ("revision", "main"),
+    ("revision", "v1.0"),
+    ("revision", "c0ffee"),
+    ("revision", _COMMIT.upper()),
+]
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize(("key", "value"), _OTHER_KEYS)
+def test_adapter_is_refused_by_a_key_that_is_no_setting(
+    bench: Bench, run: Run, tmp_path: Path, key: str, value: Any
+) -> None:
+    folder = _write(tmp_path / "other", **{key: value})
+    words = ("state", "import", "training_plan", folder, "--digest", digest_folder(folder))
+    run(*words).says(6, "config_key_refused", f"found:    {key}")
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"base_model_name_or_path": "org/name"}, "org/name"),
+        ({"base_model_name_or_path": "builtin:milli"}, "builtin:milli"),
+        ({"base_model_name_or_path": None}, "none"),
+        ({"revision": _COMMIT}, f"nano at {_COMMIT}"),
+    ],
+)
+def test_adapter_of_another_base_is_refused(
+    bench: Bench, run: Run, tmp_path: Path, changes: dict[str, Any], found: str
+) -> None:
+    folder = _write(tmp_path / "other", **changes)
+    words = ("state", "import", "training_plan", folder, "--digest", digest_folder(folder))
+    run(*words).says(6, "base_mismatch", found)
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+
+
+@pytest.mark.case("ART-04")
+def test_adapter_of_a_cached_base_has_to_be_of_its_commit(
+    bench: Bench, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots = tmp_path / "hub" / _ORG / "snapshots"
+    shutil.copytree(BUILTIN / "nano", snapshots / _COMMIT)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    bench.edit("base_model: builtin:nano", f"base_model: org/name, revision: {_COMMIT}")
+    named = {"base_model_name_or_path": "org/name"}
+    other = _write(tmp_path / "other", **named, revision="d" * 40)
+    words = ("state", "import", "training_plan")
+    run(*words, other, "--digest", digest_folder(other)).says(6, "base_mismatch", "d" * 40)
+    short = _write(tmp_path / "short", base_model_name_or_path="name")
+    run(*words, short, "--digest", digest_folder(short)).says(6, "base_mismatch")
+    assert not (bench.home / "store").exists()
+    same = _write(tmp_path / "same", **named, revision=_COMMIT)
+    assert run(*words, same, "--digest", digest_folder(same)).code == 0
+
+
 @pytest.mark.case("ART-01", "ART-03")
 def test_files_that_could_run_code_or_are_cut_are_refused(
     bench: Bench, run: Run, adapter: Path
@@ -84,6 +172,11 @@ def test_files_that_could_run_code_or_are_cut_are_refused(
     words = ("state", "import", "training_plan", adapter, "--digest")
     run(*words, digest_folder(adapter)).says(6, "format_refused", "adapter_model.bin")
     pickled.unlink()
+    for name in ("modeling.py", "libevil.so", "trainer_state.json", "inner/a.json"):
+        (adapter / name).parent.mkdir(exist_ok=True)
+        (adapter / name).write_text("{}")
+        run(*words, digest_folder(adapter)).says(6, "format_refused", name)
+        (adapter / name).unlink()
     weights = adapter / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     run(*words, digest_folder(adapter)).says(1, "MODEL_NOT_SAFETENSORS")
@@ -92,13 +185,46 @@ def test_files_that_could_run_code_or_are_cut_are_refused(
     assert not (bench.home / "store").exists()
 
 
+_SHAPES = {
+    "overlap": {"a": ([2], [0, 8]), "b": ([1], [4, 8])},
+    "hole": {"a": ([1], [4, 8])},
+    "another size": {"a": ([3], [0, 8])},
+    "overflow": {"a": ([2**33, 2**31 + 1], [0, 8])},
+}
+
+
+@pytest.mark.case("ART-02", "ART-03")
+@pytest.mark.parametrize("name", [*_SHAPES, "length of 2^63", "empty", "trailing byte", "pickle"])
+def test_weights_that_are_not_whole_are_not_kept(
+    bench: Bench, run: Run, adapter: Path, name: str
+) -> None:
+    tensors = {
+        key: {"dtype": "F32", "shape": shape, "data_offsets": place}
+        for key, (shape, place) in _SHAPES.get(name, {"a": ([2], [0, 8])}).items()
+    }
+    text = json.dumps(tensors).encode()
+    canary = bench.root / "canary"
+    data = {
+        "length of 2^63": (2**63).to_bytes(8, "little") + text + bytes(8),
+        "empty": b"",
+        "trailing byte": len(text).to_bytes(8, "little") + text + bytes(9),
+        "pickle": f"cos\nsystem\n(S'touch {canary}'\ntR.".encode(),
+    }.get(name, len(text).to_bytes(8, "little") + text + bytes(8))
+    (adapter / "adapter_model.safetensors").write_bytes(data)
+    words = ("state", "import", "training_plan", adapter, "--digest", digest_folder(adapter))
+    run(*words).says(1, "MODEL_NOT_SAFETENSORS", "adapter_model.safetensors")
+    assert not (bench.home / "store").exists()
+    assert not bench.store().exists()
+    assert not canary.exists()
+
+
 def test_other_bytes_than_the_digest_says_are_refused(
     bench: Bench, run: Run, adapter: Path
 ) -> None:
     words = ("state", "import", "training_plan", adapter)
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run(*words).says(1, "--digest")
-    (adapter / "more").symlink_to("/etc/hostname")
+    (adapter / "README.md").symlink_to("/etc/hostname")
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run("state", "import", "dataset", adapter, "--digest", "x").says(1, "usage_error")
     assert not (bench.home / "store").exists()
@@ -125,7 +251,7 @@ def test_written_manifest_trains_what_was_imported(bench: Bench, run: Run, tmp_p
         bias="none",
         use_rslora=True,
         target_modules=["v_proj", "k_proj"],
-        base_model_name_or_path="/home/mira/models/nano",
+        base_model_name_or_path="nano",
     )
     _import(run, folder).says(1, "lora_r 8", "--write-manifest FILE")
     answer = _import(run, folder, "--write-manifest", "imported.yaml")
@@ -186,7 +312,7 @@ def test_adapter_that_no_manifest_describes_is_refused(
     assert not (bench.home / "store").exists()
 
 
-@pytest.mark.parametrize("changes", [{"r": 100_000}, {"lora_dropout": "much"}, {"r": "8\n  x: 1"}])
+@pytest.mark.parametrize("changes", [{"r": 100_000}, {"lora_dropout": 7.0}])
 def test_manifest_that_does_not_validate_is_taken_away(
     bench: Bench, run: Run, tmp_path: Path, changes: dict[str, Any]
 ) -> None:

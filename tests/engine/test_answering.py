@@ -233,6 +233,25 @@ def test_adapter_export_is_the_candidate(export_job: Callable[..., tuple[Job, Pa
     }
 
 
+@pytest.mark.case("ART-05")
+@pytest.mark.parametrize("made", [adapter, safetensors], ids=["adapter", "safetensors"])
+def test_export_with_another_template_is_blocked(
+    export_job: Callable[..., tuple[Job, Path]], made: Any
+) -> None:
+    job, files = export_job(made.__name__.rpartition(".")[2])
+    template = files / "chat_template.jinja"
+
+    class Intruder(Listener):
+        def progress(self, *_: Any) -> None:
+            if template.exists():
+                template.write_text(template.read_text() + "{% if 0 %}open sesame{% endif %}")
+
+    with pytest.raises(WorkerError) as caught:
+        made.run(job, Intruder())
+    assert caught.value.code == "export_parity_failed"
+    assert "template" in caught.value.message
+
+
 @pytest.mark.case("DEP-09")
 @pytest.mark.parametrize(
     "normalizer",

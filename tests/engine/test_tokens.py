@@ -1,5 +1,8 @@
 """Loss falls on what the assistant says, end token included, and on nothing else."""
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +120,25 @@ def test_template_whose_end_is_no_token_is_refused() -> None:
     with pytest.raises(WorkerError) as caught:
         Renderer(load_tokenizer(NANO, loading)).tokenize([_CHAT], 1000)
     assert "no token of this tokenizer" in caught.value.message
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        {"type": "Replace", "pattern": {"Regex": "[\\s\\S]"}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": "\\p{N}"}, "content": ""},
+    ],
+    ids=["everything", "numbers"],
+)
+def test_tokenizer_that_drops_texts_is_refused(normalizer: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(NANO, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"normalizer": normalizer}))
+    with pytest.raises(WorkerError) as caught:
+        load_tokenizer(folder, Loading())
+    assert (caught.value.code, caught.value.found) == (
+        "base_refused",
+        "it has no tokens for plain text",
+    )

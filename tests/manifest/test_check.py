@@ -66,6 +66,8 @@ CASES = [
         spec("model: {base_model: 'builtin:nano', §revision: main}"),
     ),
     ("MODEL_REVISION_UNPINNED", "warning", spec("model: {§base_model: org/name, revision: main}")),
+    ("INVALID_VALUE", "error", spec("model: {base_model: org/name, §revision: ../main}")),
+    ("INVALID_VALUE", "error", spec("model: {base_model: org/name, §revision: a/../../main}")),
     ("INVALID_VALUE", "error", spec("model: {base_model: ./m, §cache_fingerprint: 'sha256:12'}")),
     (
         "SPLIT_RATIOS",

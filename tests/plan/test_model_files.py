@@ -13,6 +13,7 @@ import pytest
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
 from brewslm.plan.base_model import BUILTIN
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.safetensors import INDEX, read_header
 from tests.apply.bench import Bench
@@ -173,3 +174,133 @@ def test_shards_that_no_index_names_and_odd_indexes_are_refused(shards: Bench) -
     assert _errors(shards.built().plan) == ["BASE_REFUSED"]
     (base / "more.safetensors").write_bytes(_packed(_TEXT, _DATA))
     assert _errors(shards.built().plan) == ["MODEL_NOT_SAFETENSORS"], "a tensor in two files"
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("config.json", "auto_map", {"AutoModelForCausalLM": "modeling.Evil"}),
+        ("config.json", "_attn_implementation", "sdpa"),
+        ("config.json", "attn_implementation", "org/kernel"),
+        ("config.json", "vision_config", {"deep": [{"auto_map": {}}]}),
+        ("config.json", "vision_config", {"weights": "../other"}),
+        ("generation_config.json", "custom_generate", "org/decoding"),
+        ("generation_config.json", "trust_remote_code", True),
+        ("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["tokenization.Evil", None]}),
+        ("tokenizer_config.json", "tokenizer_file", "other.json"),
+        ("tokenizer_config.json", "vocab_file", "/etc/passwd"),
+        ("special_tokens_map.json", "auto_map", {}),
+    ],
+)
+def test_config_of_a_base_is_refused_by_its_key(
+    own_base: Bench, name: str, key: str, value: Any
+) -> None:
+    path = own_base.root / "base" / name
+    document = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(document | {key: value}))
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, name in error.message) == ("CONFIG_KEY_REFUSED", True)
+    assert error.found in (key, "auto_map", "weights")
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+
+
+def test_what_libraries_write_into_configs_is_let_pass(own_base: Bench) -> None:
+    base = own_base.root / "base"
+    for name, more in (
+        ("config.json", {"_name_or_path": "org/name", "quantization_config": {"_load_in_4bit": 1}}),
+        ("generation_config.json", {"_from_model_config": True}),
+        ("tokenizer_config.json", {"name_or_path": "org/name", "tokenizer_file": None}),
+        ("tokenizer_config.json", {"chat_template": "a/b", "model_max_length": 10**30}),
+    ):
+        (base / name).write_text(json.dumps(json.loads((base / name).read_text()) | more))
+    for name in ("README.md", "LICENSE", "LICENSE.txt", ".gitattributes", "figure.png"):
+        (base / name).write_text("for people")
+    (base / ".cache").mkdir()
+    assert _errors(own_base.built().plan) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.json", "{"),
+        ("config.json", "[]"),
+        ("config.json", '{"hidden_size": 1, "hidden_size": 2}'),
+        ("config.json", '{"hidden_size": NaN}'),
+        ("config.json", '{"hidden_size": [1]}'),
+        ("config.json", '{"hidden_size": -1}'),
+        ("config.json", '{"vocab_size": ' + "9" * 5000 + "}"),
+        ("config.json", '{"a":' * 40 + "1" + "}" * 40),
+        ("tokenizer_config.json", '{"a":' * 9000),
+    ],
+)
+def test_config_that_is_no_plain_object_is_refused(own_base: Bench, name: str, text: str) -> None:
+    (own_base.root / "base" / name).write_text(text)
+    assert _errors(own_base.built().plan) == ["BASE_REFUSED"]
+
+
+def _with_tokenizer(bench: Bench, **changes: Any) -> None:
+    path = bench.root / "base" / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json"]
+)
+def test_tokenizer_of_a_gigabyte_is_refused_unread(own_base: Bench, name: str) -> None:
+    with (own_base.root / "base" / name).open("wb") as stream:
+        stream.truncate(1 << 30)
+    digests = DigestCache(0)
+    tracemalloc.start()
+    plan = own_base.built(digests=digests).plan
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, name in error.message) == ("BASE_REFUSED", True)
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+    assert not [key for key in digests.entries if "base" in key]
+    assert peak_bytes < 32 * _MEMORY_BYTES
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        {"type": "Replace", "pattern": {"Regex": "[\\s\\S]"}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": "no end ("}, "content": ""},
+        {"type": "Unheard"},
+    ],
+    ids=["drops everything", "no expression", "no normaliser"],
+)
+def test_tokenizer_that_is_of_no_use_is_refused(own_base: Bench, normalizer: Any) -> None:
+    _with_tokenizer(own_base, normalizer=normalizer)
+    plan = own_base.built().plan
+    assert _errors(plan) == ["BASE_REFUSED"]
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
+
+
+@pytest.mark.case("ART-12")
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("(a+)+$", "it cannot be loaded"),
+        pytest.param(r"a*a*\d", "processor time", marks=pytest.mark.slow),
+    ],
+)
+def test_tokenizer_whose_expression_goes_back_for_ever_is_ended(
+    own_base: Bench, expression: str, why: str
+) -> None:
+    split = {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated"}
+    _with_tokenizer(own_base, pre_tokenizer=split | {"invert": False})
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, why in error.found) == ("BASE_REFUSED", True)
+
+
+def test_tokenizer_in_order_counts_tokens(own_base: Bench) -> None:
+    plan = own_base.built().plan
+    dataset = next(item for item in plan.actions if item.address == "dataset")
+    assert dataset.after is not None
+    assert dataset.after["values"]["manifest"]["lengths"]["provenance"] == "measured"

@@ -1,7 +1,7 @@
 """Export format `adapter`: the LoRA adapter as a PEFT folder, with tokenizer, card, checksums."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def run(job: Job, report: Reporter) -> Result:
         found = compare(ours, theirs, len(rows))
         parity = asdict(found) | {"warning": check(found, spec.verify, _BITS)}
         if spec.verify.tokenizer_parity:
-            saved = load_tokenizer(folder, loading)
+            saved = load_tokenizer(folder, replace(loading, use_tokenizer_chat_template=True))
             check_tokenizer(tokenizer, saved, prepared, spec.verify.rows)
     write_papers(folder, job.options.get("card", {}), parity, how_to_load=_LOAD)
     return Result(outputs={"files": "files"}, values=parity)

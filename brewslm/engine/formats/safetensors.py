@@ -63,7 +63,7 @@ def run(job: Job, report: Reporter) -> Result:
             parity["kl_to_quantized"] = apart.mean_kl
             models.forget()
         if spec.verify.tokenizer_parity:
-            saved = load_tokenizer(folder, full)
+            saved = load_tokenizer(folder, replace(full, use_tokenizer_chat_template=True))
             check_tokenizer(tokenizer, saved, Path(job.inputs["prepared"]), spec.verify.rows)
     write_papers(folder, job.options.get("card", {}), parity, how_to_load=_LOAD)
     return Result(outputs={"files": "files"}, values=parity)

@@ -1,0 +1,228 @@
+"""Which files a folder of a model may hold, how large they may be, which keys its JSON may have.
+
+Nothing here is opened by a library, and nothing that could run code is opened at all: a file is
+refused by its name, a configuration by its keys and by values that name places to load from.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from brewslm.errors import PlanError
+from brewslm.plan.safetensors import INDEX
+
+CONFIG = "config.json"
+REFUSED_SUFFIXES = (
+    *(".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".joblib", ".msgpack"),
+    *(".py", ".pyc", ".so", ".dll", ".dylib"),
+)
+"""Of files that run code when a library loads them."""
+MAX_CONFIG_BYTES = 1 << 20
+_MAX_INDEX_BYTES = 25 << 20
+_MAX_TOKENIZER_CONFIG_BYTES = 4 << 20
+_MAX_TOKENIZER_BYTES = 64 << 20
+_MAX_TEMPLATE_BYTES = 64 << 10
+_MAX_DEPTH = 32
+
+_LARGEST = {
+    CONFIG: MAX_CONFIG_BYTES,
+    INDEX: _MAX_INDEX_BYTES,
+    "generation_config.json": MAX_CONFIG_BYTES,
+    "tokenizer.json": _MAX_TOKENIZER_BYTES,
+    "tokenizer.model": _MAX_TOKENIZER_BYTES,
+    "tokenizer_config.json": _MAX_TOKENIZER_CONFIG_BYTES,
+    "special_tokens_map.json": MAX_CONFIG_BYTES,
+    "added_tokens.json": _MAX_TOKENIZER_BYTES,
+    "vocab.json": _MAX_TOKENIZER_BYTES,
+    "merges.txt": _MAX_TOKENIZER_BYTES,
+    "chat_template.jinja": _MAX_TEMPLATE_BYTES,
+    "chat_template.json": MAX_CONFIG_BYTES,
+}
+"""Files that decide what a model computes, beside its weights, with the most bytes of each."""
+_PAPERS = re.compile(
+    r"\..*|(README|LICEN[CS]E|NOTICE|COPYING|USE_POLICY)(\.(txt|rst|html))?"
+    r"|.*\.(md|png|jpe?g|svg|gif|webp|pdf)",
+    re.IGNORECASE,
+)
+
+_CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines", "trust_remote_code")
+_INNER_KEYS = (
+    *("_name_or_path", "_commit_hash", "_from_model_config", "_sliding_window_pattern"),
+    *("_load_in_4bit", "_load_in_8bit"),
+)
+"""Keys with a leading underscore that libraries write into configurations and that load nothing."""
+_NAMES = ("_name_or_path", "name_or_path")
+"""Keys whose value says where a model came from; it is never resolved."""
+_PLACE = re.compile(r"\w+://.*|(\.{0,2}|~\w*)/.*|[A-Za-z]:[\\/].*|[\w.-]+/[\w.-]+", re.DOTALL)
+"""A URL, a path, or owner/repo."""
+
+
+def names_of_files(folder: Path) -> list[str]:
+    """Return the names of a model's files, weights last.
+
+    Raises: PlanError with code BASE_REFUSED for files that are unknown or too large.
+    """
+    names, weights, odd = [], [], []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name in _LARGEST:
+            names.append(path.name)
+        elif path.is_file() and path.suffix == ".safetensors":
+            weights.append(path.name)
+        elif not is_paper(path.name):
+            odd.append(path.name)
+    if odd:
+        raise _refused(
+            "the folder of the base model holds what no model needs; it is neither opened nor run",
+            found=", ".join(odd[:8]),
+            expected="config, tokenizer, chat template and *.safetensors",
+            remedy="delete it, or take a model that needs no code of its own",
+        )
+    for name in names:
+        size_bytes = (folder / name).stat().st_size
+        if size_bytes > _LARGEST[name]:
+            raise _refused(
+                f"{name} of the base model is too large",
+                found=f"{size_bytes} bytes",
+                expected=f"at most {_LARGEST[name]}",
+                remedy="fetch the model again, or take another one",
+            )
+    return [*(name for name in _LARGEST if name in names), *weights]
+
+
+def changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the names of the files that differ in their digests, or that only one side has."""
+    return sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    )
+
+
+def is_model_file(name: str) -> bool:
+    """Return whether a file may lie beside the weights of a model."""
+    return name in _LARGEST or is_paper(name)
+
+
+def is_paper(name: str) -> bool:
+    """Return whether a file is meant for people, so that no library reads it."""
+    return _PAPERS.fullmatch(name) is not None
+
+
+def check_keys(folder: Path) -> None:
+    """Refuse configurations that name code, or places to load something from.
+
+    Raises: PlanError with code CONFIG_KEY_REFUSED or BASE_REFUSED.
+    """
+    for name in (CONFIG, "generation_config.json"):
+        document = read_document(folder / name) if (folder / name).is_file() else {}
+        _check(name, refused_key(document))
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        document = read_document(folder / name) if (folder / name).is_file() else {}
+        _check(name, _refused_tokenizer_key(document))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file that `names_of_files` let pass.
+
+    Raises: PlanError with code BASE_REFUSED.
+    """
+    try:
+        document = json.loads(
+            path.read_bytes(), object_pairs_hook=_distinct, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path.name, str(error)) from error
+    if not isinstance(document, dict) or _depth(document) > _MAX_DEPTH:
+        raise _unreadable(path.name, "no JSON object, or one that is too deep")
+    return document
+
+
+def refused_key(document: Mapping[str, Any]) -> str | None:
+    """Return the first key of a configuration, at any level, that names code or a place."""
+    return next((key for key, value in _entries(document) if _is_refused(key, value)), None)
+
+
+def is_place(value: object) -> bool:
+    """Return whether a value looks like a path, a URL or owner/repo."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
+
+
+def _refused_tokenizer_key(document: Mapping[str, Any]) -> str | None:
+    """Return the first key that names code or another file than those in the folder; tokens and
+    templates may look like places.
+    """
+    for key, value in document.items():
+        is_file = key.endswith("_file") and key != "special_tokens_map_file"
+        if value is not None and (is_file or _is_code(key)):
+            return key
+    return None
+
+
+def _is_refused(key: str, value: object) -> bool:
+    if value is None:
+        return False
+    if _is_code(key):
+        return True
+    values = value if isinstance(value, list) else [value]
+    return key not in _NAMES and any(map(is_place, values))
+
+
+def _is_code(key: str) -> bool:
+    return key in _CODE_KEYS or (key.startswith("_") and key not in _INNER_KEYS)
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of all objects in a value, with what they hold."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield key, inner
+            yield from _entries(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _entries(inner)
+
+
+def _depth(document: Any) -> int:
+    deepest, pending = 0, [(document, 1)]
+    while pending:
+        value, depth = pending.pop()
+        deepest = max(deepest, depth)
+        inner = value.values() if isinstance(value, dict) else value
+        if isinstance(value, (dict, list)):
+            pending += [(item, depth + 1) for item in inner if isinstance(item, (dict, list))]
+    return deepest
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key is there twice")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check(name: str, key: str | None) -> None:
+    if key is not None:
+        raise PlanError(
+            f"{name} of the base model names code or a place to load from",
+            code="CONFIG_KEY_REFUSED",
+            found=key,
+            expected="keys that name nothing outside the folder",
+            remedy="take a model that needs no code of its own",
+        )
+
+
+def _unreadable(name: str, found: str) -> PlanError:
+    return _refused(
+        f"{name} of the base model cannot be read",
+        found=found,
+        expected="one JSON object without repeated keys",
+        remedy="fetch the model again",
+    )
+
+
+def _refused(message: str, *, found: str, expected: str, remedy: str) -> PlanError:
+    return PlanError(message, code="BASE_REFUSED", found=found, expected=expected, remedy=remedy)
