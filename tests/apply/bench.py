@@ -29,7 +29,7 @@ from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
-from brewslm.state.records import ResourceRecord
+from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
 
 TOKENS_A_S, SETUP_S = 500.0, 2.0
@@ -140,6 +140,14 @@ class Bench:
         reader = self.store().read()
         try:
             return reader.resources()
+        finally:
+            reader.close()
+
+    def deployments(self) -> list[DeploymentRecord]:
+        """Return every promotion that the state remembers, the newest first."""
+        reader = self.store().read()
+        try:
+            return reader.deployments()
         finally:
             reader.close()
 
