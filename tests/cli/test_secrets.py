@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,38 +13,15 @@ from brewslm.apply.worker import worker_environment
 from brewslm.contracts import Job, Result
 from brewslm.errors import ArtifactError, WorkerError
 from tests.apply.bench import Bench
+from tests.canaries import NAMES, PASSWORD, TOKEN, URL, found_in, kept_below
 from tests.cli.conftest import Answer, Doubles, Run
-
-PASSWORD = 'c4n4ry+p/4ss"w0rd é'  # noqa: S105  of nobody
-URL = f"postgresql://ana:{quote(PASSWORD, safe='')}@db.internal/parcels"
-TOKEN = "c4n4ry-t0k3n-0123456789"  # noqa: S105  of nobody
-NAMES = {"PARCELS_STATE_URL": URL, "PARCELS_TOKEN": TOKEN}
-
-
-def spellings() -> Iterator[bytes]:
-    """Yield what the values look like in the forms that texts are written in."""
-    for value in (PASSWORD, URL, TOKEN):
-        data = value.encode()
-        yield from (
-            data,
-            data.hex().encode(),
-            quote(value).encode(),
-            quote(value, safe="").encode(),
-        )
-        yield from (json.dumps(value)[1:-1].encode(), repr(value)[1:-1].encode())
-        for shift in range(3):
-            encoded = base64.b64encode(bytes(shift) + data)
-            yield encoded[shift + 1 : len(encoded) // 4 * 4 - 4]
 
 
 def assert_nowhere(folder: Path, *answers: Answer) -> None:
     """Look for the values in outputs and in every byte below a folder."""
     texts = {f"output {index}": f"{item.out}\n{item.err}" for index, item in enumerate(answers)}
-    kept = {name: text.encode() for name, text in texts.items()}
-    for path in folder.rglob("*"):
-        kept[str(path)] = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
-    found = [(name, spelt) for name, data in kept.items() for spelt in spellings() if spelt in data]
-    assert found == []
+    said = {name: text.encode() for name, text in texts.items()}
+    assert found_in(said | kept_below(folder)) == []
 
 
 @pytest.fixture
