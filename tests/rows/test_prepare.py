@@ -121,7 +121,7 @@ def test_every_row_read_has_one_fate(tmp_path: Path) -> None:
 
 
 @pytest.mark.case("ROW-05")
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.binary(max_size=30)
