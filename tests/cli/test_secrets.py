@@ -184,11 +184,17 @@ def test_what_is_made_is_private_under_any_umask(
     finally:
         os.umask(before)
     assert stat.S_IMODE((project.root / "a.plan.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(project.home.stat().st_mode) == 0o700
-    public = {project.home / ".gitignore"}
-    for path in project.home.iterdir():
-        if path not in public and not path.is_symlink():
-            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir(), path
+    assert _open_below(project.home) == [".gitignore"]
+
+
+def _open_below(home: Path) -> list[str]:
+    """Return what others than the owner may look at, a folder and everything in it."""
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    return [
+        str(path.relative_to(home))
+        for path in sorted(home.rglob("*"))
+        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
 
 
 @pytest.mark.case("SEC-04")

@@ -1,7 +1,9 @@
 """The record of finished work outlives a state that cannot take it."""
 
 import json
+import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +54,27 @@ def test_record_lands_in_the_first_folder_that_takes_it(tmp_path: Path) -> None:
     assert error.code == "state_write_failed"
     assert error.found == "disk_full: database or disk is full"
     assert error.remedy == f"free disk space, then: brewslm state push {path}"
+
+
+@pytest.fixture
+def _no_umask() -> Iterator[None]:
+    """Let files have whatever mode they are made with."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.case("SEC-04")
+@pytest.mark.usefixtures("_no_umask")
+def test_record_is_its_owners_wherever_it_lands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rescued(_unwritten(7), [tmp_path], _CAUSE)
+    rescued(_unwritten(8), [], _CAUSE)
+    (last,) = tmp_path.glob("brewslm-*/errored-8.json")
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "errored-7.json", last)]
+    assert (modes, last.parent.stat().st_mode & 0o777) == ([0o600, 0o600], 0o700)
 
 
 @pytest.mark.case("CRA-11")
