@@ -66,7 +66,7 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
     return LowConfidenceError(
         f'nothing in "{source.name}" can be read as a row',
         code=FindingCode.MAPPING_LOW_CONFIDENCE,
-        found=counts,
+        found=counts or "no row at all",
         expected="rows in the format that the file's name says",
         remedy="export the rows as JSON lines, uncompressed",
     )

@@ -6,7 +6,6 @@ A source never reads outside the project folder, and bytes that change under its
 import hashlib
 import io
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -59,7 +58,7 @@ class Tally:
     byte_order_marks: int = 0
     columns: dict[str, None] = field(default_factory=dict)
     """Column names in order of first appearance."""
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=dict)
     """Records that are no rows, by code; counted where a whole file is read in order."""
 
 
@@ -276,7 +275,8 @@ def _limited(records: Iterator[Record], feed: Feed, limit: int | None) -> Iterat
     for record in records:
         feed.rows_read += 1
         if record.fault is not None:
-            feed.tally.faults[record.fault.code] += 1
+            code = record.fault.code
+            feed.tally.faults[code] = feed.tally.faults.get(code, 0) + 1
         elif record.value is not None and not record.value.keys() <= columns.keys():
             columns.update(dict.fromkeys(record.value))
         yield record

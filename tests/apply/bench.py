@@ -91,6 +91,10 @@ class Bench:
     root: Path
     skill: Callable[[int], bool] = lambda _index: True
     """Whether the candidate gets the row of this index right."""
+    speech: Callable[[int, str], tuple[str, str]] | None = None
+    """In place of `skill`: what the candidate answers, given the index and the right answer, and
+    how the answer ends.
+    """
     deaths: dict[int, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     leaves_checkpoint: bool = False
@@ -254,16 +258,20 @@ class Bench:
         return Result(outputs=outputs, values=values, work_s=answered * ANSWER_S)
 
     def _prediction(self, role: str, index: int, item: dict[str, Any]) -> dict[str, Any]:
+        right = str(item["reference"]["label"])
         is_right = role != "baseline" and self.skill(index)
+        output, finish = (right if is_right else "no idea"), "stop"
+        if role != "baseline" and self.speech is not None:
+            output, finish = self.speech(index, right)
         return {
             "row_id": item["row_id"],
             "role": role,
             "epoch": 0,
             "prompt_digest": "sha256:0",
             "prompt_tokens": 12,
-            "output": item["reference"]["label"] if is_right else "no idea",
+            "output": output,
             "new_tokens": 3,
-            "finish": "stop",
+            "finish": finish,
             "nll_sum": 1.0,
             "nll_tokens": 3,
             "error_code": None,
