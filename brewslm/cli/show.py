@@ -61,7 +61,7 @@ def command(
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
     path = placed(session, Path(what or ""))
-    if what is not None and (what.endswith(".json") or path.is_file()):
+    if what is not None and (what.endswith(".json") or _is_file(path)):
         plan = read_saved(path)
         if validates:
             check_whole(plan, path)
@@ -85,6 +85,14 @@ def command(
     else:
         session.put(text)
     return code
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there; an address may be longer than any name of a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) -> str:
