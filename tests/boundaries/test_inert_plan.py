@@ -299,6 +299,37 @@ def test_rows_of_another_machine_are_never_asked_for(
     assert not (bench.home / "state.db").exists()
 
 
+@pytest.mark.case("UNT-01")
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(
+    ("before", "after", "code", "offered"),
+    [
+        ("  dataset:", "  adapters: [{§base_adapter_id: 'tools.map:run'}]\n  dataset:",
+         "UNKNOWN_MAPPER", "label_to_classification"),
+        ("  dataset:", "  adapters: [{§base_adapter_id: ./tools/map.py}]\n  dataset:",
+         "UNKNOWN_MAPPER", "label_to_classification"),
+        ("metric_id: accuracy", "metric_id: 'tools.map:run'", "GATE_METRIC_UNKNOWN", "accuracy"),
+        ("file_path: data/rows.jsonl", "locator: 'tools.map:run'", "LOCATOR_FORM", "jsonl:"),
+        ("file_path: data/rows.jsonl", "locator: ./tools/map.py", "LOCATOR_FORM", "jsonl:"),
+    ],
+)  # fmt: skip
+def test_code_of_the_tree_is_no_name_of_anything(
+    before: str, after: str, code: str, offered: str, command: str, bench: Bench
+) -> None:
+    tools = bench.root / "tools"
+    tools.mkdir()
+    for name in ("__init__.py", "map.py"):
+        (tools / name).write_text(f"open({str(bench.root / 'ran')!r}, 'w')\n")
+    bench.edit(before, after.replace("§", "name: any, source_ref: rows, "))
+    words = ["--auto-approve"] if command == "apply" else []
+    touched = planned(bench.root, *words, command=command)
+    said = [f"error[{code}]", offered, "tools", "brewslm.yaml:"]
+    assert (touched.code, [text for text in said if text not in touched.said]) == (1, [])
+    assert_inert(bench.root, touched)
+    assert_inert(bench.root, planned(bench.root, command="validate"))
+    assert not (bench.home / "state.db").exists()
+
+
 @pytest.mark.case("ROW-01")
 @pytest.mark.parametrize("command", ["plan", "apply"])
 @pytest.mark.parametrize(
