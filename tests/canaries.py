@@ -46,3 +46,12 @@ def kept_below(folder: Path) -> dict[str, bytes]:
         str(path): str(path).encode() + (path.read_bytes() if path.is_file() else b"")
         for path in folder.rglob("*")
     }
+
+
+def open_below(home: Path) -> list[str]:
+    """Return what others than the owner may look at: a folder, and everything in it."""
+    return [
+        str(path.relative_to(home))
+        for path in (home, *sorted(home.rglob("*")))
+        if not path.is_symlink() and path.stat().st_mode & 0o077
+    ]

@@ -1,5 +1,6 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import os
 import re
 import secrets
 import shutil
@@ -66,6 +67,14 @@ def pytest_terminal_summary(
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Return what prints a line of results below all tests, whichever process ran them."""
     return partial(record_property, _TOLD)
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let files and folders have whatever mode they are made with."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

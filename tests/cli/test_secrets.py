@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import stat
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +12,7 @@ from brewslm.apply.worker import worker_environment
 from brewslm.contracts import Job, Result
 from brewslm.errors import ArtifactError, WorkerError
 from tests.apply.bench import Bench
-from tests.canaries import NAMES, PASSWORD, TOKEN, URL, found_in, kept_below
+from tests.canaries import NAMES, PASSWORD, TOKEN, URL, found_in, kept_below, open_below
 from tests.cli.conftest import Answer, Doubles, Run
 
 
@@ -173,28 +172,15 @@ def test_a_rotated_secret_changes_nothing(
 
 
 @pytest.mark.case("SEC-04")
+@pytest.mark.usefixtures("no_umask")
 def test_what_is_made_is_private_under_any_umask(
     project: Bench, run: Run, doubles: Doubles
 ) -> None:
-    before = os.umask(0)
-    try:
-        assert run("plan", "--out", "a.plan.json").code == 0
-        assert run("apply", "--auto-approve").code == 0
-        assert doubles.doors
-    finally:
-        os.umask(before)
+    assert run("plan", "--out", "a.plan.json").code == 0
+    assert run("apply", "--auto-approve").code == 0
+    assert doubles.doors
     assert stat.S_IMODE((project.root / "a.plan.json").stat().st_mode) == 0o600
-    assert _open_below(project.home) == [".gitignore"]
-
-
-def _open_below(home: Path) -> list[str]:
-    """Return what others than the owner may look at, a folder and everything in it."""
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    return [
-        str(path.relative_to(home))
-        for path in sorted(home.rglob("*"))
-        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]
+    assert open_below(project.home) == [".gitignore"]
 
 
 @pytest.mark.case("SEC-04")

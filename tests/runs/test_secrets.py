@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.canaries import NAMES, PASSWORD, TOKEN, found_in, kept_below
+from tests.canaries import NAMES, PASSWORD, TOKEN, found_in, kept_below, open_below
 from tests.runs.calls import begun, called, copied
 
 pytestmark = [
@@ -63,7 +63,8 @@ def _below(parent: int) -> list[int]:
     return [pid for child in map(int, children) for pid in (child, *_below(child))]
 
 
-@pytest.mark.case("SEC-01", "SEC-06")
+@pytest.mark.case("SEC-01", "SEC-04", "SEC-06")
+@pytest.mark.usefixtures("no_umask")
 def test_run_that_is_interrupted_and_finished_holds_no_secret_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_run_that_is_interrupted_and_finished_holds_no_secret_anywhere(
     for line in ("plan --json", "state pull", "show eval_pack --json", "events --json"):
         said[line] = called(project, *line.split()).stdout.encode()
     assert json.loads(said["state pull"])["deployments"]
+    assert open_below(project / ".brewslm") == [".gitignore"], "of what libraries wrote, too"
 
     workers = [item for item in watched.arguments.values() if b"brewslm.engine.worker" in item]
     assert len(workers) >= 2, "one of each run"

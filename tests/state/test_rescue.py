@@ -1,9 +1,7 @@
 """The record of finished work outlives a state that cannot take it."""
 
 import json
-import os
 import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -56,16 +54,8 @@ def test_record_lands_in_the_first_folder_that_takes_it(tmp_path: Path) -> None:
     assert error.remedy == f"free disk space, then: brewslm state push {path}"
 
 
-@pytest.fixture
-def _no_umask() -> Iterator[None]:
-    """Let files have whatever mode they are made with."""
-    before = os.umask(0)
-    yield
-    os.umask(before)
-
-
 @pytest.mark.case("SEC-04")
-@pytest.mark.usefixtures("_no_umask")
+@pytest.mark.usefixtures("no_umask")
 def test_record_is_its_owners_wherever_it_lands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
