@@ -97,6 +97,14 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None
     return partial(record_property, _TOLD)
 
 
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let files and folders have whatever mode they are made with."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def promoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a project whose candidate was promoted; for copies alone."""

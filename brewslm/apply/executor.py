@@ -20,7 +20,14 @@ from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
 from brewslm.apply.work import carry_out
 from brewslm.contracts import Operation, Output, spec_values
-from brewslm.errors import ArtifactError, BrewError, LeaseLostError, StalePlanError, WorkerError
+from brewslm.errors import (
+    ArtifactError,
+    BrewError,
+    LeaseLostError,
+    StalePlanError,
+    StateError,
+    WorkerError,
+)
 from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
 from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
@@ -199,12 +206,25 @@ class _Walk:
         return [output for name, output in record.outputs.items() if name in damaged]
 
     def _facts_of(self, action: Action) -> dict[str, Any]:
-        """Return what identifies the result: the plan's own facts where it knew them all."""
+        """Return what identifies the result: the plan's own facts where it knew them all.
+
+        Raises: StateError when a record lacks an output that this action consumes.
+        """
         if action.facts is not None:
             return action.facts
         kind = KINDS[action.target]
         address = action.parsed_address
-        return resource_facts(kind, address, self._desk.specs, self._desk.outputs)
+        try:
+            return resource_facts(kind, address, self._desk.specs, self._desk.outputs)
+        except KeyError as error:
+            upstream, _, output = str(error.args[0]).partition(":")
+            raise StateError(
+                f"{upstream} is recorded without its {output}, which {action.address} consumes",
+                code="state_corrupt",
+                found="no such output",
+                expected=str(error.args[0]),
+                remedy=f"brewslm apply --replace {upstream}",
+            ) from error
 
     def _is_cut_off(self, action: Action, facts: dict[str, Any]) -> bool:
         """Whether an upstream yielded what it had yielded before, so that nothing is left to do."""

@@ -5,7 +5,6 @@ Order: the candidate's folder is laid out, then the row that promotes it, then t
 follow. The row is the truth; a link that names something else is put back by the next apply.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
+from brewslm.apply.evidence import check_evidence
 from brewslm.apply.history import History
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
 from brewslm.durability import Step, durable
-from brewslm.errors import LeaseLostError, RefusedError
+from brewslm.errors import LeaseLostError
 from brewslm.events import PromotionEvent
 from brewslm.files import (
     make_private_folder,
@@ -34,7 +34,6 @@ from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateReader, StateSession
 
 _TRAINING = Address("training_plan")
-_EVAL_PACK = Address("eval_pack")
 _MODEL = Address("model")
 
 
@@ -47,8 +46,7 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
     if not isinstance(spec, DeploymentSpec):
         raise TypeError(f"{action.address} is no deployment")
     candidate = desk.output(_TRAINING, "lora_adapter")
-    evidence = desk.output(_EVAL_PACK, "verdict")
-    check_evidence(desk, candidate, evidence)
+    evidence = check_evidence(desk, candidate)
     lay_out(desk.home, desk.artifacts, candidate)
     record = DeploymentRecord(
         alias=spec.alias,
@@ -70,30 +68,6 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
     )
     values = {"alias": spec.alias, "digest": candidate.digest, "evidence": evidence.digest}
     return Done(outputs={"promoted": candidate}, values=values, deployment=record)
-
-
-def check_evidence(desk: Desk, candidate: Output, evidence: Output) -> None:
-    """Refuse unless the verdict is PASS and was decided on exactly this candidate.
-
-    Raises: RefusedError.
-    """
-    verdict = json.loads(desk.artifacts.read_bytes(evidence.digest))
-    if verdict.get("candidate_digest") != candidate.digest:
-        raise RefusedError(
-            "the verdict belongs to another candidate",
-            code="eval_evidence_mismatch",
-            found=str(verdict.get("candidate_digest")),
-            expected=candidate.digest,
-            remedy="brewslm apply evaluates the candidate again",
-        )
-    if verdict.get("verdict") != "PASS":
-        raise RefusedError(
-            "a required gate did not pass, so nothing is promoted",
-            code="deployment_promote_blocked",
-            found=str(verdict.get("verdict")),
-            expected="PASS",
-            remedy="read the decision note: brewslm show eval_pack",
-        )
 
 
 def follow(home: Path, deployment: DeploymentRecord, earlier: ResourceRecord | None) -> None:

@@ -186,6 +186,7 @@ class ProcessWorker:
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._lines = queue.SimpleQueue()
         try:
+            self._log_path.touch(mode=0o600)
             with self._log_path.open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "brewslm.engine.worker"],

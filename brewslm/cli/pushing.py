@@ -10,6 +10,7 @@ import click
 from brewslm.apply import state_edits
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.desk import Place
+from brewslm.apply.evidence import check_promotions
 from brewslm.apply.interruption import Stop
 from brewslm.apply.promotion import repair_pointers
 from brewslm.artifacts.store import ArtifactReader
@@ -50,7 +51,10 @@ def _push_record(session: Session, file: Path, unwritten: Unwritten, wait_s: flo
     facts = standing(session)
     held = hold_lease(session, facts, unheard, Stop(), wait_s, _OPERATION, is_pushing=True)
     with held as state:
-        _check_kept(unwritten, session.artifacts())
+        artifacts = session.artifacts()
+        _check_kept(unwritten, artifacts)
+        if unwritten.deployment is not None:
+            check_promotions([unwritten.deployment], unwritten.records, (), artifacts)
         serial = push(unwritten, state)
         with state.holding():
             repair_pointers(session.home, state)
@@ -78,6 +82,9 @@ def _push_state(session: Session, pulled: StateReader, wait_s: float, *, is_forc
             _check_unmoved(seen, held.meta())
         else:
             check_successor(pulled, held)
+        check_promotions(
+            pulled.deployments(), pulled.resources().values(), held.deployments(), place.artifacts
+        )
         serial = state_edits.replace_all(pulled, place, held, facts, SystemClock())
     session.put(
         f"The state is the pushed one, serial {serial}. The one before is in .brewslm/backups.\n"

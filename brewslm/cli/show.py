@@ -88,7 +88,7 @@ def command(
     if what == _EVALUATION and is_markdown:
         with open_state(session) as state:
             text = _reporting().evaluation_markdown(session, state, max_chars)
-    elif what is not None and (what.endswith(".json") or path.is_file()):
+    elif what is not None and (what.endswith(".json") or _is_file(path)):
         plan = read_saved(path)
         if validates:
             check_whole(plan, path)
@@ -144,6 +144,14 @@ def _write_report(
 def _reporting() -> ModuleType:
     """Import what only reports pay for."""
     return import_module("brewslm.cli.reporting")
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a file is there; an address may be longer than any name of a file."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) -> str:

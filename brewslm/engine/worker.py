@@ -211,7 +211,11 @@ def _environment() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Take over standard output for the protocol and serve."""
+    """Take over standard output for the protocol and serve.
+
+    Libraries write files with the mode that they like; the umask makes them the owner's alone.
+    """
+    os.umask(0o077)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     outgoing = os.fdopen(os.dup(1), "wb")

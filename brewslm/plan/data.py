@@ -93,7 +93,8 @@ def prepare_data(
     ).removeprefix("sha256:")[:16]
     folder = scratch / "prepared" / key
     built = temporary_name(folder)
-    built.mkdir(parents=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    built.mkdir(mode=0o700)
     compose = import_module("brewslm.tasks.compose").compose
     counter = _token_counter(base)
     preparation = prepare.prepare(request, root, built, compose, counter)

@@ -3,6 +3,7 @@ metrics are stored already, the verdict itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from brewslm.errors import ArtifactError, BrewError
 from brewslm.plan.action import GateChange
 from brewslm.plan.evaluation import Part
 from brewslm.plan.evaluation_shape import EvaluationShape, shape_of
+from brewslm.plan.slices import slice_rows
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.deciding import decide
 from brewslm.tasks.gate import Gate
@@ -53,9 +55,11 @@ def judge(
     *,
     candidate_is_known: bool,
     is_redone: bool = False,
+    prepared_folder: Path | None = None,
 ) -> Judgement:
     """Return what can be said about the evaluation before anything runs.
 
+    prepared_folder: the prepared rows where this plan made them.
     candidate_is_known: whether the candidate and all rows are known by digest; is_redone: whether
     everything is made again, whatever is kept of it.
     """
@@ -72,6 +76,12 @@ def judge(
             shape.profile,
             shape.contract,
             rows=rows.get(shape.decisive),
+            slice_rows=slice_rows(
+                shape,
+                prepared_folder,
+                outputs.get(Address("dataset"), {}).get("prepared"),
+                artifacts,
+            ),
             has_deployment=Address("deployment") in specs,
         )
     ]

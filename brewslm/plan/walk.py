@@ -293,6 +293,7 @@ class Walk:
             self._artifacts,
             candidate_is_known=draft.facts is not None,
             is_redone=_EVAL_PACK in self.replaced,
+            prepared_folder=self._known.prepared_folder,
         )
         self._findings.place(self.judgement.findings)
 

@@ -37,12 +37,7 @@ def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
     rows = [gate_cells(gate) for gate in gates]
     if not rows:
         return "no gates\n"
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(words.table(rows)) + "\n"
 
 
 def gate_cells(gate: Mapping[str, Any]) -> tuple[str, ...]:

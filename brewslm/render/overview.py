@@ -53,11 +53,7 @@ def render_addresses(records: Mapping[str, ResourceRecord]) -> str:
     ]
     if not rows:
         return "Nothing is recorded yet.\n"
-    widths = [max(len(row[index]) for row in rows) for index in range(3)]
-    return "".join(
-        "  ".join([*(row[i].ljust(widths[i]) for i in range(3)), row[3]]).rstrip() + "\n"
-        for row in rows
-    )
+    return "\n".join(words.table(rows)) + "\n"
 
 
 def render_record(record: ResourceRecord, note: str = "") -> str:
@@ -124,8 +120,7 @@ def _section(title: str, values: Mapping[str, Any]) -> list[str]:
     if not values:
         return []
     shown = [(words.visible(name), _short(value)) for name, value in values.items()]
-    width = max(len(name) for name, _ in shown)
-    return ["", f"  {title}", *(f"    {name:<{width}}  {text}" for name, text in shown)]
+    return ["", f"  {title}", *(f"    {line}" for line in words.table(shown))]
 
 
 def _short(value: Any) -> str:

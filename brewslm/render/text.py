@@ -197,8 +197,8 @@ def _field_lines(action: Action, style: TextStyle) -> list[str]:
         if style.explains
     ]
     rows = [(mark, words.visible(path), text) for mark, path, text in rows]
-    width = max((len(path) for _, path, _ in rows), default=0)
-    lines = [f"      {mark} {path:<{width}}   {text}" for mark, path, text in rows]
+    width = max((words.columns(path) for _, path, _ in rows), default=0)
+    lines = [f"      {mark} {words.padded(path, width)}   {text}" for mark, path, text in rows]
     if hidden:
         lines.append(f"        ({hidden} {what} {'field' if hidden == 1 else 'fields'} hidden)")
     return lines

@@ -1,5 +1,8 @@
 """How numbers, times, sizes and digests are written for people; once, for every face."""
 
+import unicodedata
+from collections.abc import Sequence
+
 _MIB = 1 << 20
 _GIB = 1 << 30
 
@@ -64,6 +67,32 @@ def visible(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == " " else f"\\u{{{ord(char):X}}}" for char in text
     )
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for wide letters, none for marks that
+    stand on the letter before.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns_of, text))
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with blanks behind it, up to a number of columns."""
+    return text + " " * (width - columns(text))
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return one line a row, cells of a column below each other, two blanks between them."""
+    widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
+    return ["  ".join(map(padded, row, widths)).rstrip() for row in rows]
+
+
+def _columns_of(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
 
 def to_ascii(text: str) -> str:

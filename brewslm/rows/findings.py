@@ -1,7 +1,7 @@
 """Findings about data: what was found, where the first rows stand, and what to do."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
@@ -57,6 +57,18 @@ def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowC
             if ranked
             else f"write an adapter with source_ref: {source.name} and base_adapter_id"
         ),
+    )
+
+
+def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConfidenceError:
+    """Return the error that says why a file shows no mapper: nothing in it is a row."""
+    counts = ", ".join(f"{code} {count}" for code, count in sorted(faults.items()))
+    return LowConfidenceError(
+        f'nothing in "{source.name}" can be read as a row',
+        code=FindingCode.MAPPING_LOW_CONFIDENCE,
+        found=counts or "no row at all",
+        expected="rows in the format that the file's name says",
+        remedy="export the rows as JSON lines, uncompressed",
     )
 
 

@@ -234,6 +234,8 @@ def _with_mapper(
     proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
+    if sum(feed.tally.faults.values()) == feed.rows_read:
+        raise say.no_row_readable(source, feed.tally.faults)
     if best is None or best.needs_force:
         raise say.low_confidence(source, proposals)
     found = replace(

@@ -58,6 +58,8 @@ class Tally:
     byte_order_marks: int = 0
     columns: dict[str, None] = field(default_factory=dict)
     """Column names in order of first appearance."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Records that are no rows, by code; counted where a whole file is read in order."""
 
 
 class Chunk(Struct, array_like=True):
@@ -83,6 +85,9 @@ class Source:
     read: Read
     is_seekable: bool = False
     """Whether it needs random access; the bytes are digested beforehand then."""
+    max_bytes: int = MAX_FILE_BYTES
+    """Size of the largest file that is read at all."""
+    too_large_remedy: str = "split it into several sources"
     read_chunk: ReadChunk | None = None
     """Reads some lines of a file by themselves; None where that cannot be done."""
     sample: bytes = b""
@@ -234,12 +239,13 @@ def _through(
         ) from error
     with stream:
         before = os.fstat(stream.fileno())
-        if before.st_size > MAX_FILE_BYTES:
+        if before.st_size > source.max_bytes:
             raise SourceError(
                 f'"{feed.locator.path}" is too large',
                 code=FindingCode.FILE_TOO_LARGE,
                 found=f"{before.st_size} bytes",
-                remedy=f"split it into files of at most {MAX_FILE_BYTES} bytes",
+                expected=f"at most {source.max_bytes} bytes",
+                remedy=source.too_large_remedy,
             )
         raw = _DigestingRaw(stream)
         digested = io.BufferedReader(raw, _BUFFER_BYTES)
@@ -268,7 +274,10 @@ def _limited(records: Iterator[Record], feed: Feed, limit: int | None) -> Iterat
     columns = feed.tally.columns
     for record in records:
         feed.rows_read += 1
-        if record.value is not None and not record.value.keys() <= columns.keys():
+        if record.fault is not None:
+            code = record.fault.code
+            feed.tally.faults[code] = feed.tally.faults.get(code, 0) + 1
+        elif record.value is not None and not record.value.keys() <= columns.keys():
             columns.update(dict.fromkeys(record.value))
         yield record
         if feed.rows_read == limit:

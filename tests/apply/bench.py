@@ -29,7 +29,7 @@ from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
-from brewslm.state.records import ResourceRecord
+from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
 
 TOKENS_A_S, SETUP_S = 500.0, 2.0
@@ -91,6 +91,10 @@ class Bench:
     root: Path
     skill: Callable[[int], bool] = lambda _index: True
     """Whether the candidate gets the row of this index right."""
+    speech: Callable[[int, str], tuple[str, str]] | None = None
+    """In place of `skill`: what the candidate answers, given the index and the right answer, and
+    how the answer ends.
+    """
     deaths: dict[int, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     leaves_checkpoint: bool = False
@@ -140,6 +144,14 @@ class Bench:
         reader = self.store().read()
         try:
             return reader.resources()
+        finally:
+            reader.close()
+
+    def deployments(self) -> list[DeploymentRecord]:
+        """Return every promotion that the state remembers, the newest first."""
+        reader = self.store().read()
+        try:
+            return reader.deployments()
         finally:
             reader.close()
 
@@ -246,16 +258,20 @@ class Bench:
         return Result(outputs=outputs, values=values, work_s=answered * ANSWER_S)
 
     def _prediction(self, role: str, index: int, item: dict[str, Any]) -> dict[str, Any]:
+        right = str(item["reference"]["label"])
         is_right = role != "baseline" and self.skill(index)
+        output, finish = (right if is_right else "no idea"), "stop"
+        if role != "baseline" and self.speech is not None:
+            output, finish = self.speech(index, right)
         return {
             "row_id": item["row_id"],
             "role": role,
             "epoch": 0,
             "prompt_digest": "sha256:0",
             "prompt_tokens": 12,
-            "output": item["reference"]["label"] if is_right else "no idea",
+            "output": output,
             "new_tokens": 3,
-            "finish": "stop",
+            "finish": finish,
             "nll_sum": 1.0,
             "nll_tokens": 3,
             "error_code": None,

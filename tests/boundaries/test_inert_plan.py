@@ -40,11 +40,11 @@ class Touched:
     executed: list[str]
 
 
-def planned(root: Path, *arguments: str) -> Touched:
+def planned(root: Path, *arguments: str, command: str = "plan") -> Touched:
     scratch = root.parent / "scratch"
     scratch.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-I", ROOT / "tests/boundaries/audited.py", ROOT, "plan", *arguments],
+        [sys.executable, "-I", ROOT / "tests/boundaries/audited.py", ROOT, command, *arguments],
         cwd=root,
         env={
             "PATH": f"{os.environ['PATH']}:{root}",
@@ -272,6 +272,107 @@ def test_a_hostile_commit_plans_inertly_and_leaves_nothing(
     assert list((bench.root.parent / "scratch").iterdir()) == [], "the copy is gone"
     state = [path for path in touched.opened if "/.brewslm/" in path and "/scratch/" not in path]
     assert state == []
+
+
+_ELSEWHERE = [
+    ("http://169.254.169.254/latest.csv", "LOCATOR_FORM"),
+    ("http://localhost/rows.csv", "LOCATOR_FORM"),
+    ("ftp://rows.internal/rows.csv", "LOCATOR_FORM"),
+    ("https://169.254.169.254/latest.csv", "HTTPS_SOURCE_UNPINNED"),
+    ("https://localhost:1/rows.csv", "HTTPS_SOURCE_UNPINNED"),
+    ("https://rows.internal/rows.csv", "HTTPS_SOURCE_UNPINNED"),
+    ("hf:evil/rows:train:main", "VALUE_UNAVAILABLE"),
+]
+
+
+@pytest.mark.case("UNT-04")
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(("locator", "said"), _ELSEWHERE, ids=[item[0] for item in _ELSEWHERE])
+def test_rows_of_another_machine_are_never_asked_for(
+    command: str, locator: str, said: str, bench: Bench
+) -> None:
+    bench.edit("type: raw, file_path: data/rows.jsonl", f"type: raw, locator: '{locator}'")
+    words = ["--auto-approve"] if command == "apply" else []
+    touched = planned(bench.root, *words, command=command)
+    assert (touched.code, said in touched.said) == (1, True), touched.said
+    assert_inert(bench.root, touched)
+    assert not (bench.home / "state.db").exists()
+
+
+@pytest.mark.case("UNT-01")
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(
+    ("before", "after", "code", "offered"),
+    [
+        ("  dataset:", "  adapters: [{§base_adapter_id: 'tools.map:run'}]\n  dataset:",
+         "UNKNOWN_MAPPER", "label_to_classification"),
+        ("  dataset:", "  adapters: [{§base_adapter_id: ./tools/map.py}]\n  dataset:",
+         "UNKNOWN_MAPPER", "label_to_classification"),
+        ("metric_id: accuracy", "metric_id: 'tools.map:run'", "GATE_METRIC_UNKNOWN", "accuracy"),
+        ("file_path: data/rows.jsonl", "locator: 'tools.map:run'", "LOCATOR_FORM", "jsonl:"),
+        ("file_path: data/rows.jsonl", "locator: ./tools/map.py", "LOCATOR_FORM", "jsonl:"),
+    ],
+)  # fmt: skip
+def test_code_of_the_tree_is_no_name_of_anything(
+    before: str, after: str, code: str, offered: str, command: str, bench: Bench
+) -> None:
+    tools = bench.root / "tools"
+    tools.mkdir()
+    for name in ("__init__.py", "map.py"):
+        (tools / name).write_text(f"open({str(bench.root / 'ran')!r}, 'w')\n")
+    bench.edit(before, after.replace("§", "name: any, source_ref: rows, "))
+    words = ["--auto-approve"] if command == "apply" else []
+    touched = planned(bench.root, *words, command=command)
+    said = [f"error[{code}]", offered, "tools", "brewslm.yaml:"]
+    assert (touched.code, [text for text in said if text not in touched.said]) == (1, [])
+    assert_inert(bench.root, touched)
+    assert_inert(bench.root, planned(bench.root, command="validate"))
+    assert not (bench.home / "state.db").exists()
+
+
+@pytest.mark.case("ROW-01")
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("locator: jsonl:data/parcels", "PATH_NOT_REGULAR_FILE"),
+        ("file_path: data/parcels", "VALUE_UNAVAILABLE"),
+        ("file_path: data/parcels/parcels.py", "VALUE_UNAVAILABLE"),
+        ("locator: hf:data/parcels:train:main", "VALUE_UNAVAILABLE"),
+    ],
+)
+def test_rows_that_need_code_of_their_own_are_not_had(
+    place: str, said: str, command: str, bench: Bench
+) -> None:
+    _loading_script(bench)
+    bench.edit("type: raw, file_path: data/rows.jsonl", f"type: raw, {place}")
+    words = ["--auto-approve"] if command == "apply" else []
+    touched = planned(bench.root, *words, command=command)
+    assert (touched.code, said in touched.said) == (1, True), touched.said
+    assert "trust_remote_code" not in touched.said, "it is not offered"
+    assert_inert(bench.root, touched)
+    assert not (bench.home / "state.db").exists()
+
+
+@pytest.mark.case("ROW-01")
+def test_rows_beside_code_are_rows(bench: Bench) -> None:
+    folder = _loading_script(bench)
+    (bench.root / "data" / "rows.jsonl").rename(folder / "rows.jsonl")
+    bench.edit("file_path: data/rows.jsonl", "file_path: data/parcels/rows.jsonl")
+    touched = planned(bench.root)
+    assert (touched.code, "11 to create" in touched.said) == (0, True), touched.said
+    assert_inert(bench.root, touched)
+
+
+def _loading_script(bench: Bench) -> Path:
+    """Make a data set that says of itself that its code has to be run."""
+    folder = bench.root / "data" / "parcels"
+    folder.mkdir()
+    folder.joinpath("README.md").write_text("---\ntrust_remote_code: true\n---\n# Parcels\n")
+    code = f"open({str(bench.root / 'ran')!r}, 'w')\n"
+    for name in ("parcels.py", "__init__.py", "dataset_infos.py"):
+        (folder / name).write_text(code)
+    return folder
 
 
 def test_against_a_hostile_repository_runs_git_alone(bench: Bench) -> None:

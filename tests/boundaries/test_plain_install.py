@@ -1,5 +1,6 @@
 """Without the extra `train`, everything plans, and apply says what to install."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ _EXTRA = (
     "transformers",
     "trl",
 )
+_HEAVY = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl")
 _SCRIPT = f"""
 import sys
 
@@ -40,6 +42,9 @@ sys.meta_path.insert(0, Absent())
 from brewslm.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+_COMMANDS = ("--help", "validate", "plan", "show")
 
 
 def _called(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,3 +75,36 @@ def test_example_plans_and_apply_names_the_extra(project: Path) -> None:
     assert 'pip install "brewslm[train]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert not (project / ".brewslm" / "state.db").exists()
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """Return a copy of the first example."""
+    target = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".brewslm")
+    return Path(shutil.copytree(ROOT / "examples" / EXAMPLES[0], target, ignore=ignored))
+
+
+@pytest.mark.case("UNT-10")
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_absent_libraries_hinder_no_command_that_looks(command: str, example: Path) -> None:
+    done = _called(example, command)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.case("UNT-10")
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_libraries_that_cannot_be_imported_hinder_none_either(
+    command: str, example: Path, tmp_path: Path
+) -> None:
+    for name in _HEAVY:
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "__init__.py").write_text("raise OSError('half there')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "brewslm", "--chdir", str(example), command],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'broken'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        cwd=example,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

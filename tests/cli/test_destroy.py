@@ -3,7 +3,7 @@
 import pytest
 
 from tests.apply.bench import Bench
-from tests.cli.conftest import Run
+from tests.cli.conftest import Doubles, Run
 
 
 def test_destroy_forgets_everything_and_keeps_bytes(applied: Bench, run: Run) -> None:
@@ -65,6 +65,46 @@ def test_state_mv_and_the_manifest_edit_make_no_change(applied: Bench, run: Run)
     applied.edit("name: rows,", "name: parcels,")
     assert run("plan", "--detailed-exitcode").code == 0
     assert "formerly     data_source.rows" in run("show", "data_source.parcels").out
+
+
+def _without_deployment(bench: Bench) -> None:
+    path = bench.root / "brewslm.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("  deployment:")])
+
+
+@pytest.mark.case("DEP-11")
+def test_deployment_that_left_a_protected_manifest_stays(
+    applied: Bench, run: Run, doubles: Doubles
+) -> None:
+    applied.edit("  model:", "  workflow: {protect: true}\n  model:")
+    applied.apply()
+    records, promoted = applied.records(), applied.promoted()
+    _without_deployment(applied)
+    for words in ("plan", "apply --auto-approve", "apply --auto-approve --max-deletes 9"):
+        answer = run(*words.split())
+        assert answer.code == 6
+        assert "error[PROTECTED]" in answer.out + answer.err
+    assert (applied.records(), applied.promoted(), doubles.started) == (records, promoted, [])
+
+
+@pytest.mark.case("DEP-11")
+def test_deployment_that_left_the_manifest_goes_with_a_written_budget(
+    applied: Bench, run: Run, doubles: Doubles
+) -> None:
+    records, promoted = applied.records(), applied.promoted()
+    kept = sorted((applied.home / "store" / "objects").glob("*/*"))
+    _without_deployment(applied)
+    for budget in ("", " --max-deletes 3"):
+        answer = run(*f"apply --auto-approve{budget}".split())
+        assert answer.code == 6
+        assert "error[DELETE_BUDGET_EXCEEDED]" in answer.out + answer.err
+        assert (applied.records(), applied.promoted()) == (records, promoted)
+    assert run("apply", "--auto-approve", "--max-deletes", "4").code == 0
+    assert applied.records().keys() == records.keys() - {"deployment"}
+    assert (applied.promoted(), doubles.doors) == (None, [])
+    assert sorted((applied.home / "store" / "objects").glob("*/*")) == kept
+    assert (applied.home / "models" / str(promoted)).is_dir()
 
 
 @pytest.mark.usefixtures("applied")

@@ -75,6 +75,125 @@ def test_verdict_on_another_candidate_promotes_nothing(
     assert (failed.promoted(), doubles.doors) == (promoted, _EXPORTED)
 
 
+def _forged(bench: Bench, digest: str, **changes: Any) -> str:
+    """Keep a verdict that says something else, and return its digest."""
+    verdict = json.loads(bench.artifacts().read_bytes(digest)) | changes
+    return bench.artifacts().put_bytes(json.dumps(verdict).encode()).digest
+
+
+@pytest.mark.case("EVA-08", "EVA-12", "DEP-01")
+@pytest.mark.parametrize(
+    ("borrowed", "said"),
+    [
+        ((), "the verdict is on other metrics"),
+        (("metrics",), "the metrics are of other predictions on gold_test"),
+        (("metrics", "predictions"), "another model made the predictions on gold_test"),
+    ],
+    ids=["verdict", "metrics", "predictions"],
+)
+def test_evidence_of_another_candidate_promotes_nothing(
+    borrowed: tuple[str, ...], said: str, applied: Bench, run: Run, doubles: Doubles
+) -> None:
+    theirs = applied.records()["eval_pack"].outputs
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.skill = lambda _index: False
+    assert applied.apply().exit_code == 3
+    promoted = applied.promoted()
+    candidate = applied.records()["training_plan"].outputs["lora_adapter"].digest
+    forged = _forged(applied, theirs["verdict"].digest, candidate_digest=candidate)
+
+    def change(document: Document) -> None:
+        _as_passed(document)
+        outputs = _eval_pack(document)["outputs"]
+        outputs["verdict"]["digest"] = forged
+        for name in outputs:
+            if name.partition(".")[0] in borrowed:
+                outputs[name]["digest"] = theirs[name].digest
+
+    assert _push(applied, run, change) == 0
+    run("apply", "--auto-approve").says(6, "eval_evidence_mismatch", said)
+    assert (applied.promoted(), doubles.doors) == (promoted, _EXPORTED)
+    assert len(applied.deployments()) == 1
+
+
+@pytest.mark.case("EVA-12")
+def test_verdict_that_its_own_metrics_contradict_promotes_nothing(
+    failed: Bench, run: Run, doubles: Doubles
+) -> None:
+    promoted = failed.promoted()
+    kept = failed.records()["eval_pack"].outputs["verdict"].digest
+    gates = json.loads(failed.artifacts().read_bytes(kept))["gates"]
+    passed = [gate | {"verdict": "PASS", "passed": True} for gate in gates]
+    forged = _forged(failed, kept, verdict="PASS", gates=passed)
+
+    def change(document: Document) -> None:
+        _as_passed(document)
+        _eval_pack(document)["outputs"]["verdict"]["digest"] = forged
+
+    assert _push(failed, run, change) == 0
+    answer = run("apply", "--auto-approve")
+    answer.says(6, "eval_evidence_mismatch", "apply --replace eval_pack")
+    assert (failed.promoted(), doubles.doors) == (promoted, _EXPORTED)
+    doubles.answer = failed.answer
+    run("apply", "--auto-approve", "--replace", "eval_pack").says(3)
+    assert failed.promoted() == promoted
+
+
+def _promotion_of(document: Document, digest: str, evidence: str) -> None:
+    """Let a state say that a candidate was promoted last, on this evidence."""
+    row = max(document["deployments"], key=lambda item: int(item["sequence"]))
+    sequence = row["sequence"] + 1
+    forged = {**row, "digest": digest, "evidence_digest": evidence, "sequence": sequence}
+    document["deployments"].append(forged)
+    record = next(item for item in document["resources"] if item["kind"] == "deployment")
+    record["outputs"]["promoted"]["digest"] = digest
+
+
+@pytest.mark.case("DEP-01")
+@pytest.mark.parametrize(
+    ("said", "is_borrowed", "is_promotion"),
+    [
+        ("deployment_promote_blocked", False, True),
+        ("eval_evidence_mismatch", True, True),
+        ("eval_evidence_mismatch", True, False),
+    ],
+    ids=["own verdict", "verdict of another", "record alone"],
+)
+def test_state_that_promotes_what_did_not_pass_is_not_pushed(
+    said: str, is_borrowed: bool, is_promotion: bool, failed: Bench, run: Run
+) -> None:
+    promoted, records = failed.promoted(), failed.records()
+    candidate = records["training_plan"].outputs["lora_adapter"].digest
+    own = records["eval_pack"].outputs["verdict"].digest
+    evidence = failed.deployments()[0].evidence_digest if is_borrowed else own
+
+    def change(document: Document) -> None:
+        _promotion_of(document, candidate, evidence)
+        if not is_promotion:
+            document["deployments"].pop()
+
+    assert _push(failed, run, change) == 6
+    run("state", "push", "edited.json").says(6, said)
+    assert (failed.promoted(), failed.records()) == (promoted, records)
+    assert not (failed.home / "backups").exists()
+
+
+@pytest.mark.case("DEP-01")
+def test_candidate_without_a_verdict_is_not_promoted(
+    failed: Bench, run: Run, doubles: Doubles
+) -> None:
+    promoted = failed.promoted()
+
+    def change(document: Document) -> None:
+        _as_passed(document)
+        del _eval_pack(document)["outputs"]["verdict"]
+
+    assert _push(failed, run, change) == 0
+    remedy = "brewslm apply --replace eval_pack"
+    run("apply", "--auto-approve").says(1, "state_corrupt", remedy)
+    assert (failed.promoted(), doubles.doors) == (promoted, _EXPORTED)
+
+
 @pytest.mark.case("DEP-01")
 def test_candidate_that_nobody_can_judge_is_not_promoted(applied: Bench, run: Run) -> None:
     promoted = applied.promoted()

@@ -137,6 +137,7 @@ def test_the_comment_says_what_the_policy_decides(bench: Bench, run: Run) -> Non
     assert "- `licenses.allow`: `refuse` (`mandatory`)" in lines
 
 
+@pytest.mark.case("UNT-04")
 @pytest.mark.parametrize(
     ("backend", "allowed", "found"),
     [

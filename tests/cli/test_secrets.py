@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,38 +12,15 @@ from brewslm.apply.worker import worker_environment
 from brewslm.contracts import Job, Result
 from brewslm.errors import ArtifactError, WorkerError
 from tests.apply.bench import Bench
+from tests.canaries import NAMES, PASSWORD, TOKEN, URL, found_in, kept_below, open_below
 from tests.cli.conftest import Answer, Doubles, Run
-
-PASSWORD = 'c4n4ry+p/4ss"w0rd é'  # noqa: S105  of nobody
-URL = f"postgresql://ana:{quote(PASSWORD, safe='')}@db.internal/parcels"
-TOKEN = "c4n4ry-t0k3n-0123456789"  # noqa: S105  of nobody
-NAMES = {"PARCELS_STATE_URL": URL, "PARCELS_TOKEN": TOKEN}
-
-
-def spellings() -> Iterator[bytes]:
-    """Yield what the values look like in the forms that texts are written in."""
-    for value in (PASSWORD, URL, TOKEN):
-        data = value.encode()
-        yield from (
-            data,
-            data.hex().encode(),
-            quote(value).encode(),
-            quote(value, safe="").encode(),
-        )
-        yield from (json.dumps(value)[1:-1].encode(), repr(value)[1:-1].encode())
-        for shift in range(3):
-            encoded = base64.b64encode(bytes(shift) + data)
-            yield encoded[shift + 1 : len(encoded) // 4 * 4 - 4]
 
 
 def assert_nowhere(folder: Path, *answers: Answer) -> None:
     """Look for the values in outputs and in every byte below a folder."""
     texts = {f"output {index}": f"{item.out}\n{item.err}" for index, item in enumerate(answers)}
-    kept = {name: text.encode() for name, text in texts.items()}
-    for path in folder.rglob("*"):
-        kept[str(path)] = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
-    found = [(name, spelt) for name, data in kept.items() for spelt in spellings() if spelt in data]
-    assert found == []
+    said = {name: text.encode() for name, text in texts.items()}
+    assert found_in(said | kept_below(folder)) == []
 
 
 @pytest.fixture
@@ -197,22 +172,15 @@ def test_a_rotated_secret_changes_nothing(
 
 
 @pytest.mark.case("SEC-04")
+@pytest.mark.usefixtures("no_umask")
 def test_what_is_made_is_private_under_any_umask(
     project: Bench, run: Run, doubles: Doubles
 ) -> None:
-    before = os.umask(0)
-    try:
-        assert run("plan", "--out", "a.plan.json").code == 0
-        assert run("apply", "--auto-approve").code == 0
-        assert doubles.doors
-    finally:
-        os.umask(before)
+    assert run("plan", "--out", "a.plan.json").code == 0
+    assert run("apply", "--auto-approve").code == 0
+    assert doubles.doors
     assert stat.S_IMODE((project.root / "a.plan.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(project.home.stat().st_mode) == 0o700
-    public = {project.home / ".gitignore"}
-    for path in project.home.iterdir():
-        if path not in public and not path.is_symlink():
-            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir(), path
+    assert open_below(project.home) == [".gitignore"]
 
 
 @pytest.mark.case("SEC-04")

@@ -33,7 +33,8 @@ from brewslm.state import lease
 from tests.apply.bench import Bench
 
 _CAPABILITY_VERSION = 0x20080522
-_DAC_OVERRIDE = 1 << 1
+_PASSING_CAPABILITIES = 1 << 1 | 1 << 2
+"""To write, and to read and search, whatever the permissions say."""
 _CHECKPOINT = "checkpoints/checkpoint-5"
 _SQLITE_CODES = {
     "ENOSPC": (sqlite3.SQLITE_FULL, "database or disk is full"),
@@ -109,14 +110,16 @@ class Trouble:
 
 
 def _obey_permissions() -> None:
-    """Give up the right of root to write where permissions forbid it; others never had it."""
+    """Give up the right of root to read and write where permissions forbid it; others never had
+    it.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     sets = (ctypes.c_uint32 * 6)()
     if libc.capget(header, sets):
         raise OSError(ctypes.get_errno(), "capget")
     for index in range(3):  # effective, permitted, inheritable
-        sets[index] &= ~_DAC_OVERRIDE
+        sets[index] &= ~_PASSING_CAPABILITIES
     if libc.capset(header, sets):
         raise OSError(ctypes.get_errno(), "capset")
 

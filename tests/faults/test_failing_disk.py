@@ -169,3 +169,21 @@ def test_plan_is_made_where_nothing_can_be_written(
     assert (ending.code, ending.out) == (0, writable.out)
     assert "note[cache_unwritable]" in ending.err
     assert not bench.home.exists()
+
+
+@pytest.mark.case("PTH-11")
+@pytest.mark.parametrize("command", ["validate", "plan", "apply --auto-approve", "fmt"])
+def test_manifest_that_may_not_be_read_is_named_and_nothing_is_made(
+    command: str, tmp_path: Path, launcher: Launcher
+) -> None:
+    bench = Bench.make(tmp_path / "project")
+    manifest = bench.root / "brewslm.yaml"
+    before = sorted(bench.root.rglob("*"))
+    manifest.chmod(0)
+    ending = launcher.call(bench.root, *command.split(), is_bound=True)
+    assert ending.code == 1
+    assert "error[unreadable]" in ending.err
+    assert "brewslm.yaml" in ending.err
+    assert "do:" in ending.err
+    assert ending.is_clean()
+    assert sorted(bench.root.rglob("*")) == before

@@ -3,8 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from brewslm.render.words import count, duration, number, plural, short_digest, size, visible
+from brewslm.render.words import (
+    columns,
+    count,
+    duration,
+    number,
+    padded,
+    plural,
+    short_digest,
+    size,
+    table,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +96,31 @@ def test_visible_text_prints_and_keeps_what_could_be_printed(text: str) -> None:
 def test_longer_never_reads_shorter(seconds: float) -> None:
     assert "60 s" not in duration(seconds)
     assert "60 min" not in duration(seconds)
+
+
+_LABELS = [
+    "late",
+    "la\u0300te\u0301",
+    "\u9045\u5ef6",
+    "\u05de\u05d0\u05d5\u05d7\u05e8",
+    "e\u0301\u0302te\u0301",
+    "\u0e25\u0e48\u0e32\u0e0a\u0e49\u0e32",
+]
+
+
+@pytest.mark.case("RND-09")
+@pytest.mark.parametrize("label", _LABELS, ids=ascii)
+def test_columns_are_those_of_a_terminal(label: str) -> None:
+    assert columns(label) == cell_len(label)
+    assert cell_len(padded(label, 20)) == 20
+
+
+@pytest.mark.case("RND-09")
+def test_cells_stand_below_each_other_whatever_the_letters() -> None:
+    lines = table([(label, "end", "x") for label in _LABELS])
+    assert len({cell_len(line[: line.index("end")]) for line in lines}) == 1
+
+
+@pytest.mark.case("RND-09")
+def test_joiners_and_turned_text_are_shown() -> None:
+    assert visible("a\u200db\u202ec") == "a\\u{200D}b\\u{202E}c"

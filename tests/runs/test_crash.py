@@ -1,6 +1,8 @@
 """A run that is killed loses nothing, and one that is asked to stop says what is left."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -35,7 +37,13 @@ def project(tmp_path: Path) -> Path:
     return copied("support-triage", tmp_path)
 
 
-def test_killed_training_goes_on_from_its_checkpoint(project: Path) -> None:
+@pytest.mark.case("CRA-12")
+def test_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
+    project: Path, tmp_path: Path
+) -> None:
+    manifest = project / "brewslm.yaml"
+    manifest.write_text(manifest.read_text().replace("lora_dropout: 0.0", "lora_dropout: 0.1"))
+    undisturbed = Path(shutil.copytree(project, tmp_path / "undisturbed"))
     process = begun(project, "apply", "--auto-approve")
     _await_checkpoint(project)
     _kill_group(process.pid, signal.SIGKILL)
@@ -46,8 +54,16 @@ def test_killed_training_goes_on_from_its_checkpoint(project: Path) -> None:
     done = called(project, "apply", "--auto-approve")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "training_plan: goes on from step" in done.stderr
+    assert called(undisturbed, "apply", "--auto-approve").returncode == 0
+    assert _candidate(project) == _candidate(undisturbed)
     assert (project / ".brewslm" / "promoted" / "champion").is_symlink()
     assert called(project, "plan", "--detailed-exitcode").returncode == 0
+
+
+def _candidate(project: Path) -> str:
+    """Return the digest of the LoRA adapter that was trained."""
+    shown = json.loads(called(project, "show", "training_plan", "--json").stdout)
+    return str(shown["outputs"]["lora_adapter"]["digest"])
 
 
 @pytest.mark.case("CRA-05")

@@ -54,6 +54,19 @@ def test_record_lands_in_the_first_folder_that_takes_it(tmp_path: Path) -> None:
     assert error.remedy == f"free disk space, then: brewslm state push {path}"
 
 
+@pytest.mark.case("SEC-04")
+@pytest.mark.usefixtures("no_umask")
+def test_record_is_its_owners_wherever_it_lands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rescued(_unwritten(7), [tmp_path], _CAUSE)
+    rescued(_unwritten(8), [], _CAUSE)
+    (last,) = tmp_path.glob("brewslm-*/errored-8.json")
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "errored-7.json", last)]
+    assert (modes, last.parent.stat().st_mode & 0o777) == ([0o600, 0o600], 0o700)
+
+
 @pytest.mark.case("CRA-11")
 def test_without_such_a_folder_it_lands_in_a_private_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,20 +1,18 @@
 """A JSON array of objects, or `{"data": [...]}`; each element goes through the strict parser.
 
-The file is held in memory while its elements are read, so it has a limit of its own; JSON lines
-stream.
+The file is held in memory while its elements are read, so its size has a limit of its own; JSON
+lines stream.
 """
 
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from brewslm.diagnostics import FindingCode
 from brewslm.rows.parse import parse_object
 from brewslm.rows.record import Fault, Record
 from brewslm.rows.rejects import RejectCode
-from brewslm.rows.source import UTF8_MARK, Source, SourceError, Tally
+from brewslm.rows.source import UTF8_MARK, Source, Tally
 
-MAX_BYTES = 512 << 20
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _HEAD = re.compile(rb'[ \t\r\n]*+(?:(\{)[ \t\r\n]*+"data"[ \t\r\n]*+:[ \t\r\n]*+)?+\[')
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
@@ -22,13 +20,7 @@ _KEPT_BYTES = 64 << 10
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise SourceError(
-            "a JSON array is held in memory and this one is too large",
-            code=FindingCode.FILE_TOO_LARGE,
-            remedy="write one object a line and name the file .jsonl",
-        )
+    data = stream.read()
     start = 0
     if data.startswith(UTF8_MARK):
         tally.byte_order_marks += 1
@@ -90,4 +82,10 @@ def _rest(data: bytes, start: int, line: int, code: RejectCode, detail: str) -> 
     return Record(line, start, data[start : start + _KEPT_BYTES], None, Fault(code, detail))
 
 
-SOURCE = Source("json", _read, sample=b'[{"text": "one"},\n {"text": "two"}]')
+SOURCE = Source(
+    "json",
+    _read,
+    max_bytes=512 << 20,
+    too_large_remedy="write one object a line and name the file .jsonl",
+    sample=b'[{"text": "one"},\n {"text": "two"}]',
+)
