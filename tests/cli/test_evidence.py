@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from brewslm.contracts import Output
 from brewslm.fingerprint import digest_value
 from tests.apply.bench import Bench
 from tests.cli.conftest import Doubles, Run
@@ -75,10 +76,14 @@ def test_verdict_on_another_candidate_promotes_nothing(
     assert (failed.promoted(), doubles.doors) == (promoted, _EXPORTED)
 
 
-def _forged(bench: Bench, digest: str, **changes: Any) -> str:
-    """Keep a verdict that says something else, and return its digest."""
+def _forged(bench: Bench, digest: str, **changes: Any) -> Document:
+    """Keep a verdict that says something else, and return what a state says of it."""
     verdict = json.loads(bench.artifacts().read_bytes(digest)) | changes
-    return bench.artifacts().put_bytes(json.dumps(verdict).encode()).digest
+    return _named(bench.artifacts().put_bytes(json.dumps(verdict).encode()))
+
+
+def _named(kept: Output) -> Document:
+    return {"digest": kept.digest, "size_bytes": kept.size_bytes}
 
 
 @pytest.mark.case("EVA-08", "EVA-12", "DEP-01")
@@ -105,10 +110,10 @@ def test_evidence_of_another_candidate_promotes_nothing(
     def change(document: Document) -> None:
         _as_passed(document)
         outputs = _eval_pack(document)["outputs"]
-        outputs["verdict"]["digest"] = forged
+        outputs["verdict"] |= forged
         for name in outputs:
             if name.partition(".")[0] in borrowed:
-                outputs[name]["digest"] = theirs[name].digest
+                outputs[name] |= _named(theirs[name])
 
     assert _push(applied, run, change) == 0
     run("apply", "--auto-approve").says(6, "eval_evidence_mismatch", said)
@@ -128,7 +133,7 @@ def test_verdict_that_its_own_metrics_contradict_promotes_nothing(
 
     def change(document: Document) -> None:
         _as_passed(document)
-        _eval_pack(document)["outputs"]["verdict"]["digest"] = forged
+        _eval_pack(document)["outputs"]["verdict"] |= forged
 
     assert _push(failed, run, change) == 0
     answer = run("apply", "--auto-approve")
