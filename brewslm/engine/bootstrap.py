@@ -1,7 +1,7 @@
 """BCa bootstrap of metrics, alone and paired, over shared index draws."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,32 +78,55 @@ class Resampled:
 
 
 def resampled(
-    counts: Sequence[Mapping[str, float]], rows_digest: str, draws: int = DRAWS
-) -> Resampled:
-    """Return the sums that draws over these items yield.
+    samples: Mapping[str, Sequence[Mapping[str, float]]], rows_digest: str, draws: int = DRAWS
+) -> dict[str, Resampled]:
+    """Return the sums that draws over the items of each sample yield, by its name.
 
     The draws depend on the digest and the number of items alone, so that all metrics and roles
-    share them. counts: ordered by row_id.
+    share them. samples: counts of each item, ordered by row_id.
     """
-    names = sorted({name for item in counts for name in item})
-    table = np.array([[item.get(name, 0.0) for name in names] for item in counts], dtype=float)
-    table = table.reshape(len(counts), len(names))
-    n = len(counts)
+    tables = {name: _Table.of(counts) for name, counts in samples.items()}
+    parts: dict[str, list[Any]] = {name: [] for name in tables}
+    for n in sorted({len(table.cells) for table in tables.values()}):
+        alike = [name for name, table in tables.items() if len(table.cells) == n]
+        for weights in _weights(n, rows_digest, draws):
+            for name in alike:
+                parts[name].append(weights @ tables[name].cells)
+    return {name: table.resampled(np.concatenate(parts[name])) for name, table in tables.items()}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Counts of items, (items, counts)."""
+
+    names: list[str]
+    cells: Any
+
+    @classmethod
+    def of(cls, counts: Sequence[Mapping[str, float]]) -> "_Table":
+        names = sorted({name for item in counts for name in item})
+        cells = np.array([[item.get(name, 0.0) for name in names] for item in counts], dtype=float)
+        return cls(names, cells.reshape(len(counts), len(names)))
+
+    def resampled(self, sums: Any) -> Resampled:
+        """sums: of each draw, (draws, counts)."""
+        without_one = self.cells.sum(axis=0) - self.cells  # (items, counts)
+        return Resampled(
+            len(self.cells),
+            Totals({name: sums[:, at] for at, name in enumerate(self.names)}),
+            Totals({name: without_one[:, at] for at, name in enumerate(self.names)}),
+        )
+
+
+def _weights(n: int, rows_digest: str, draws: int) -> Iterator[Any]:
+    """Yield how often each of n items is in each draw, (draws, n), some draws at a time."""
     generator = np.random.Generator(np.random.Philox(key=_key(rows_digest)))
     size = max(1, _CHUNK_CELLS // max(n, 1))
-    parts = []
     for start in range(0, draws, size):
         picks = generator.integers(0, n, size=(min(size, draws - start), n))
         offsets: Any = np.arange(len(picks))[:, None] * n
-        weights = np.bincount((picks + offsets).ravel(), minlength=picks.size)
-        parts.append(weights.reshape(picks.shape).astype(float) @ table)
-    sums = np.concatenate(parts)  # (draws, counts)
-    without_one = table.sum(axis=0) - table  # (items, counts)
-    return Resampled(
-        n,
-        Totals({name: sums[:, at] for at, name in enumerate(names)}),
-        Totals({name: without_one[:, at] for at, name in enumerate(names)}),
-    )
+        counted = np.bincount((picks + offsets).ravel(), minlength=picks.size)
+        yield counted.reshape(picks.shape).astype(float)
 
 
 def metric_draws(metric: Metric, sums: Resampled) -> tuple[Any, Any]:

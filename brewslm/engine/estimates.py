@@ -16,7 +16,7 @@ from brewslm.engine.bootstrap import (
     resampled,
     sign_p,
 )
-from brewslm.tasks.arithmetic import summed
+from brewslm.tasks.arithmetic import Totals, summed
 from brewslm.tasks.metric import Metric, MetricKind
 from brewslm.tasks.scoring import Item
 from brewslm.tasks.statistics import mcnemar_p, tango, wilson
@@ -46,14 +46,21 @@ class _Pool:
     """Counts of items by row, errors included, and the draws over them."""
 
     rows: ByRow
+    totals: Totals
     sums: Resampled | None
     quantiles: int
 
-    @classmethod
-    def of(cls, rows: ByRow, seed: str, quantiles: int) -> "_Pool":
-        ordered = dict(sorted(rows.items()))
-        drawn = resampled(list(ordered.values()), seed) if len(ordered) >= FEWEST_ITEMS else None
-        return cls(ordered, drawn, quantiles)
+
+def _pools(by_role: Mapping[str, ByRow], seed: str, quantiles: int) -> dict[str, _Pool]:
+    ordered = {role: dict(sorted(rows.items())) for role, rows in by_role.items()}
+    large = {
+        role: list(rows.values()) for role, rows in ordered.items() if len(rows) >= FEWEST_ITEMS
+    }
+    drawn = resampled(large, seed)
+    return {
+        role: _Pool(rows, summed(rows.values()), drawn.get(role), quantiles)
+        for role, rows in ordered.items()
+    }
 
 
 def set_report(
@@ -67,16 +74,13 @@ def set_report(
     """Return values of every role on a set, sliced and compared with the candidate's."""
     counts = {role: _by_row(scored) for role, scored in items.items()}
     members = _members(slices)
-    pools = {role: _Pool.of(found, rows_digest, QUANTILES) for role, found in counts.items()}
+    pools = _pools(counts, rows_digest, QUANTILES)
     sliced = {
-        name: {
-            role: _Pool.of(
-                {row_id: found[row_id] for row_id in row_ids},
-                f"{rows_digest}\n{name}",
-                SLICE_QUANTILES,
-            )
-            for role, found in counts.items()
-        }
+        name: _pools(
+            {role: {row_id: found[row_id] for row_id in row_ids} for role, found in counts.items()},
+            f"{rows_digest}\n{name}",
+            SLICE_QUANTILES,
+        )
         for name, row_ids in members.items()
     }
     broad = {key: item for key, item in scoring.metrics.items() if not key.startswith("per_")}
@@ -117,8 +121,7 @@ def set_report(
 
 def estimates(pool: _Pool, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """Return value, rows and interval of each metric over a pool of items."""
-    totals = summed(pool.rows.values())
-    return {key: _estimate(metric, pool, totals) for key, metric in metrics.items()}
+    return {key: _estimate(metric, pool) for key, metric in metrics.items()}
 
 
 def comparisons(candidate: _Pool, other: _Pool, metrics: Mapping[str, Metric]) -> dict[str, Any]:
@@ -130,7 +133,8 @@ def comparisons(candidate: _Pool, other: _Pool, metrics: Mapping[str, Metric]) -
     }
 
 
-def _estimate(metric: Metric, pool: _Pool, totals: Any) -> dict[str, Any]:
+def _estimate(metric: Metric, pool: _Pool) -> dict[str, Any]:
+    totals = pool.totals
     value = float(metric.value(totals))
     found: dict[str, Any] = {
         "kind": str(metric.kind),
@@ -162,14 +166,13 @@ def _estimate(metric: Metric, pool: _Pool, totals: Any) -> dict[str, Any]:
 
 
 def _difference(metric: Metric, candidate: _Pool, other: _Pool) -> dict[str, Any]:
-    ours, theirs = summed(candidate.rows.values()), summed(other.rows.values())
-    value, base = float(metric.value(ours)), float(metric.value(theirs))
+    value, base = float(metric.value(candidate.totals)), float(metric.value(other.totals))
     delta = value - base
     found: dict[str, Any] = {
         "value": value if math.isfinite(value) else None,
         "other": base if math.isfinite(base) else None,
         "delta": delta if math.isfinite(delta) else None,
-        "n": ours["n"],
+        "n": candidate.totals["n"],
     }
     if not math.isfinite(delta):
         return found
@@ -233,7 +236,7 @@ def _tally(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def _errors(pool: _Pool) -> float:
-    return summed(pool.rows.values())["status:error"]
+    return pool.totals["status:error"]
 
 
 def _epochs(items: Sequence[Item], metrics: Mapping[str, Metric]) -> dict[str, Any]:

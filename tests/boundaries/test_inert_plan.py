@@ -285,8 +285,11 @@ _ELSEWHERE = [
 ]
 
 
+_BOTH = pytest.mark.parametrize("command", ["plan", pytest.param("apply", marks=pytest.mark.slow)])
+
+
 @pytest.mark.case("UNT-04")
-@pytest.mark.parametrize("command", ["plan", "apply"])
+@_BOTH
 @pytest.mark.parametrize(("locator", "said"), _ELSEWHERE, ids=[item[0] for item in _ELSEWHERE])
 def test_rows_of_another_machine_are_never_asked_for(
     command: str, locator: str, said: str, bench: Bench
@@ -300,7 +303,7 @@ def test_rows_of_another_machine_are_never_asked_for(
 
 
 @pytest.mark.case("UNT-01")
-@pytest.mark.parametrize("command", ["plan", "apply"])
+@_BOTH
 @pytest.mark.parametrize(
     ("before", "after", "code", "offered"),
     [
@@ -331,7 +334,7 @@ def test_code_of_the_tree_is_no_name_of_anything(
 
 
 @pytest.mark.case("ROW-01")
-@pytest.mark.parametrize("command", ["plan", "apply"])
+@_BOTH
 @pytest.mark.parametrize(
     ("place", "said"),
     [

@@ -14,10 +14,9 @@ from brewslm.contracts import Job
 from brewslm.engine import train
 from brewslm.errors import WorkerError
 from brewslm.fingerprint import digest_file
-from tests.engine.conftest import Listener
+from tests.engine.loaded.conftest import Listener
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -13,7 +13,7 @@ from brewslm.engine.chat_template import chat_template, close_all
 from brewslm.engine.templates import TEMPLATES
 from brewslm.engine.tokens import Renderer
 from brewslm.errors import WorkerError
-from tests.engine.conftest import NANO
+from tests.engine.loaded.conftest import NANO
 
 _CHATS: list[list[dict[str, Any]]] = [
     [{"role": "user", "content": "naïve  {{ 7 * 7 }}\n"}],
@@ -119,7 +119,6 @@ def test_template_that_trespasses_is_stopped(name: str, tmp_path: Path) -> None:
 _ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
 
-@pytest.mark.slow
 @pytest.mark.case("ART-05")
 @pytest.mark.parametrize(
     "text",

@@ -230,13 +230,11 @@ def test_one_seed_gives_one_tokenizer_of_all_printable_characters() -> None:
     assert not any(pieces.is_byte(token) for token in pieces.encode(printable))
 
 
-@pytest.mark.slow
 def test_shipped_tokenizer_is_the_one_that_the_corpus_gives() -> None:
     model = vocabulary.train_sentencepiece(seed=0, documents_read=build.TOKENIZER_DOCUMENTS)
     assert model == (NANO / "tokenizer.model").read_bytes()
 
 
-@pytest.mark.slow
 def test_one_seed_and_number_of_steps_builds_one_model(tmp_path: Path) -> None:
     for name in ("first", "again"):
         build.build(tmp_path / name, build.Budget(steps=2, minutes=60), seed=7)

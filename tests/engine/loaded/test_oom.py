@@ -18,10 +18,9 @@ from brewslm.contracts import Job
 from brewslm.engine import train
 from brewslm.errors import WorkerError
 from brewslm.fingerprint import digest_file
-from tests.engine.conftest import Listener, prepared_row
+from tests.engine.loaded.conftest import Listener, prepared_row
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -96,7 +95,15 @@ def _limited(job: Job, extra_mib: int) -> dict[str, Any]:
     path = Path(job.folder) / "job.json"
     path.write_text(job.model_dump_json())
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.engine.limited", str(path), str(extra_mib)],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.engine.loaded.limited",
+            str(path),
+            str(extra_mib),
+        ],
         capture_output=True,
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 20)},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.stages.training_config import TrainingConfig
-from tests.engine.conftest import RECIPE
+from tests.engine.loaded.conftest import RECIPE
 
 _MICRO_BATCHES = st.builds(
     MicroBatch, st.integers(1, 256), st.integers(1, 64), st.integers(1, 1024), st.booleans()

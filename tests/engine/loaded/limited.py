@@ -15,7 +15,7 @@ import torch
 from brewslm.contracts import Job
 from brewslm.engine import train
 from brewslm.errors import WorkerError
-from tests.engine.conftest import Listener
+from tests.engine.loaded.conftest import Listener
 
 
 def main() -> None:

@@ -9,9 +9,7 @@ from brewslm.engine.base import Loading, load_model
 from brewslm.engine.batches import Flattening, RightPadding, packed
 from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import Renderer, TokenRow
-from tests.engine.conftest import NANO, prepared_row
-
-pytestmark = pytest.mark.slow
+from tests.engine.loaded.conftest import NANO, prepared_row
 
 
 @pytest.fixture(scope="module")

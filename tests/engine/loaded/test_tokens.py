@@ -13,7 +13,7 @@ from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.templates import TEMPLATES
 from brewslm.engine.tokens import IGNORED, Renderer
 from brewslm.errors import WorkerError
-from tests.engine.conftest import NANO, prepared_row
+from tests.engine.loaded.conftest import NANO, prepared_row
 
 _WORDS = st.text(
     alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_categories=("Cs", "Cc")),

@@ -25,10 +25,9 @@ from brewslm.errors import WorkerError
 from brewslm.stages.eval_pack import EvalPackSpec, GenerationSpec
 from brewslm.stages.export import ExportFormatSpec, VerifySpec
 from brewslm.stages.training_config import TrainingConfig
-from tests.engine.conftest import NANO, RECIPE, Listener
+from tests.engine.loaded.conftest import NANO, RECIPE, Listener
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -1,4 +1,4 @@
-"""The built-in base model and prepared rows for the doors."""
+"""The built-in base model and prepared rows for tests that load torch and what builds on it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from brewslm.engine.tokens import Renderer
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
+_HERE = Path(__file__).parent
 NANO = Path(brewslm.__path__[0]) / "builtin" / "nano"
 RECIPE: dict[str, Any] = {
     "base_model": "builtin:nano",
@@ -37,14 +38,17 @@ RECIPE: dict[str, Any] = {
 }
 
 
-SLOW = {"test_answering.py", "test_loss.py", "test_nano_lift.py", "test_oom.py", "test_train.py"}
-"""Files whose every test is slow; they load the trainer, which takes 8 s."""
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave these files unread when slow tests are left out: loading torch takes seconds."""
+    return True if "not slow" in str(config.getoption("markexpr")) else None
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave slow files unread when slow tests are left out."""
-    is_left_out = "not slow" in str(config.getoption("markexpr"))
-    return True if is_left_out and collection_path.name in SLOW else None
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark these tests as slow."""
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.slow)
 
 
 class Listener:

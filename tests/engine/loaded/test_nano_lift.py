@@ -12,8 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import brewslm
 
-pytestmark = pytest.mark.slow
-
 NANO = Path(brewslm.__path__[0]) / "builtin" / "nano"
 EPOCHS: Final = 6
 BATCH_ROWS: Final = 16
