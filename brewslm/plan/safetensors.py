@@ -31,7 +31,7 @@ DTYPE_BYTES = {
     "BOOL": 1,
 }
 _MAX_HEADER_BYTES = 25 << 20
-_MAX_INDEX_BYTES = 25 << 20
+MAX_INDEX_BYTES = 25 << 20
 _METADATA = "__metadata__"
 
 Tensors = dict[str, tuple[str, list[int]]]
@@ -111,7 +111,7 @@ def _is_counts(value: Any) -> bool:
 
 def _index(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as stream:
-        data = stream.read(_MAX_INDEX_BYTES)
+        data = stream.read(MAX_INDEX_BYTES)
     try:
         found = parse_strict(data, require_object=True).get("weight_map")
     except StrictJsonError as error:
