@@ -272,8 +272,18 @@ def test_ordinary_folder_of_a_model_is_read_and_the_rest_of_it_told(
 @pytest.mark.case("ART-01", "ART-14")
 @pytest.mark.parametrize(
     "name",
-    ["a.py", "a.pyc", "a.PYD", "a.so", "a.so.1.2", "a.dll", "a.dylib", ".a.py", "a.exe"]
-    + ["adapter_config.json"],
+    [
+        "a.py",
+        "a.pyc",
+        "a.PYD",
+        "a.so",
+        "a.so.1.2",
+        "a.dll",
+        "a.dylib",
+        ".a.py",
+        "a.exe",
+        "adapter_config.json",
+    ],
 )
 def test_code_or_a_lora_adapter_in_the_folder_of_a_base_is_refused(
     own_base: Bench, name: str
