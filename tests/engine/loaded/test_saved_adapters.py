@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
     ],
     ids=str,
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_adapter_that_peft_saves_is_let_pass(settings: dict[str, Any], tmp_path: Path) -> None:
     config = LoraConfig(**{"r": 8, "target_modules": ["q_proj", "v_proj"]} | settings)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(str(NANO)), config)
