@@ -34,6 +34,7 @@ from brewslm.tasks.reporting import (
 
 ADDRESS = "eval_pack"
 _ROWS, _PROMOTED = "rows.", "predictions.promoted."
+_TRAINED_ON = ("train", "validation")
 
 
 class Evidence(Struct, frozen=True):
@@ -139,6 +140,22 @@ class Evidence(Struct, frozen=True):
             for name in self.metrics["sets"]
         )
 
+    def has_current_candidate(self) -> bool:
+        """Return whether the recorded LoRA adapter is still the one that was evaluated."""
+        training = self.records.get("training_plan")
+        trained = training.outputs.get("lora_adapter") if training else None
+        return trained is not None and trained.digest == self.verdict["candidate_digest"]
+
+    def has_current_training_rows(self) -> bool:
+        """Return whether the prepared rows are still those that the candidate was trained on."""
+        training = self.records.get("training_plan")
+        if training is None or not self.has_current_candidate():
+            return False
+        hashes, inputs = self.prepared.get("file_hashes", {}), training.facts["inputs"]
+        return all(
+            hashes.get(set_file(name)) == inputs.get(f"dataset:{name}") for name in _TRAINED_ON
+        )
+
 
 def _report(evidence: Evidence) -> values.Report:
     record, metrics, verdict = evidence.record, evidence.metrics, evidence.verdict
@@ -171,7 +188,7 @@ def _report(evidence: Evidence) -> values.Report:
         comparison=comparison,
         clusters=tuple(values.Cluster(**item) for item in clusters),
         generation=generation,
-        leaks=evidence.prepared.get("leaks") if evidence.has_current_rows() else None,
+        leaks=_leaks(evidence),
         lock=values.Lock(
             statistics_version=metrics["statistics_version"],
             profile=metrics["profile"],
@@ -226,15 +243,26 @@ def _generation(record: ResourceRecord) -> values.Generation:
     )
 
 
+def _leaks(evidence: Evidence) -> dict[str, Any] | None:
+    """Return the leaks between what the candidate was trained on and what it was evaluated on."""
+    if not (evidence.has_current_rows() and evidence.has_current_training_rows()):
+        return None
+    return evidence.prepared.get("leaks")
+
+
 def _moved_on(evidence: Evidence) -> Iterator[values.ReportWarning]:
     """Yield what was recorded since, so that the numbers are of something else."""
-    training = evidence.records.get("training_plan")
-    trained = training.outputs.get("lora_adapter") if training else None
-    if trained is not None and trained.digest != evidence.verdict["candidate_digest"]:
+    if not evidence.has_current_candidate():
         yield values.ReportWarning(
             code="candidate_moved_on",
             message="the recorded LoRA adapter is another one than was evaluated;"
             " brewslm apply evaluates it",
+        )
+    elif not evidence.has_current_training_rows():
+        yield values.ReportWarning(
+            code="training_rows_moved_on",
+            message="the prepared rows for training are others than the candidate was trained on,"
+            " so leaks are not told; brewslm apply trains on them",
         )
     if not evidence.has_current_rows():
         yield values.ReportWarning(

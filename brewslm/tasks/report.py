@@ -291,7 +291,8 @@ class Report(ReportValue):
     """Of the deciding rows, largest first."""
     generation: Generation
     leaks: dict[str, Any] | None
-    """Leaks between training and evaluation rows; null when the prepared rows are others by now."""
+    """Leaks between the rows of training and of evaluation; null when the prepared rows are others
+    than these by now."""
     lock: Lock
     evidence: dict[str, str]
     """Name of a kept file to its digest: predictions, scores, rows, metrics, verdict."""

@@ -133,6 +133,21 @@ def test_rows_that_moved_on_are_told_and_have_no_place(applied: Bench) -> None:
     assert {(item.source, item.line) for item in found.items()} == {("", None)}
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "val.jsonl"])
+def test_leaks_of_other_training_rows_are_not_told(name: str, applied: Bench) -> None:
+    records = applied.records()
+    manifest = records["dataset"].values["manifest"]
+    hashes = manifest["file_hashes"] | {name: "sha256:" + "0" * 64}
+    records["dataset"] = replace(
+        records["dataset"], values={"manifest": manifest | {"file_hashes": hashes}}
+    )
+    found = Evidence.of(Remembered(records), applied.artifacts())
+    report = found.report()
+    assert [item.code for item in report.warnings] == ["training_rows_moved_on"]
+    assert report.leaks is None
+    assert {item.source for item in found.items()} == {"gold"}, "the evaluated rows are the same"
+
+
 def test_nothing_evaluated_is_said(bench: Bench) -> None:
     with pytest.raises(PlanError) as caught:
         Evidence.of(EmptyState(), bench.artifacts())
