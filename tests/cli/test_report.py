@@ -198,7 +198,7 @@ def test_only_reports_pay_for_reports() -> None:
     ours = {
         "brewslm.cli.reporting",
         "brewslm.render.html",
-        "brewslm.plan.evidence",
+        "brewslm.plan.recorded_evaluation",
         "brewslm.render.csv",
     }
     assert loaded("show", "eval_pack").isdisjoint(ours)
