@@ -84,13 +84,12 @@ def _gates(report: Report) -> Markup:
 
 
 def _gate_row(gate: GateOutcome) -> list[str]:
-    verdict, name, rule, counts, ends, beside, risk = gate_cells(gate.model_dump())
+    verdict, name, rule, counts, ends, beside, chance = gate_cells(gate.model_dump())
     shown = element("span", verdict, class_=_CLASS_OF_VERDICT.get(verdict, "open"))
     picture = Markup()
     if gate.actual is not None and gate.interval is not None and gate.threshold is not None:
         picture = interval_plot(gate.actual, gate.interval, gate.threshold)
-    risk = risk.removeprefix("chance wrong ")
-    return [named(name), shown, named(rule), ends, counts, picture, beside, risk]
+    return [named(name), shown, named(rule), ends, counts, picture, beside, chance]
 
 
 def _metrics(report: Report, dataset: str) -> Markup:

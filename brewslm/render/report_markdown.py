@@ -65,7 +65,7 @@ def _tables(report: Report) -> Iterator[tuple[str, Sequence[str], list[list[str]
     )
     yield (
         "Gates",
-        ("verdict", "gate", "value and rule", "rows", "interval", "beside", "risk"),
+        ("verdict", "gate", "value and rule", "rows", "interval", "beside", "chance wrong"),
         [list(gate_cells(gate.model_dump())) for gate in report.gates],
     )
     yield (

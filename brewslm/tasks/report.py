@@ -160,6 +160,10 @@ class GateOutcome(ReportValue):
     k: float | None = None
     interval: Interval | None = None
     confidence: float
+    """As the gate says."""
+    interval_confidence: float | None = None
+    """Of the interval; above the gate's own where the worst of several slices is looked for, null
+    in verdicts of releases that did not tell."""
     decide_on: str
     """point, lower or upper: what is held against the threshold."""
     dataset: str
