@@ -47,8 +47,12 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
     for path, data, holds_rows in made:
         write_output(path, data)
         name = words.visible(str(as_named(session, path)))
-        held = "holds rows of your data; only you may read it" if holds_rows else "holds no rows"
-        session.say(f"wrote {name}, which {held}")
+        if holds_rows:
+            session.warn(
+                f"warning: wrote {name}, which holds rows of your data; only you may read it"
+            )
+        else:
+            session.say(f"wrote {name}, which holds no rows")
 
 
 def evaluation_markdown(session: Session, state: StateReader, max_size: int) -> str:
