@@ -78,7 +78,11 @@ def _known(report: Report) -> Iterator[Markup]:
 
 def _gates(report: Report) -> Markup:
     rows = [_gate_row(gate) for gate in report.gates]
-    head = ("Gate", "Verdict", "Value and rule", "Interval", "Rows", "", "Beside", "Chance wrong")
+    head = (
+        *("Gate", "Verdict", "Value and rule", "Interval", "Rows"),
+        element("span", "Value, interval and threshold", class_="unseen"),
+        *("Beside", "Chance wrong"),
+    )
     caption = f"Gates on {report.deciding.dataset}; the upright line is the threshold"
     return table(caption, head, rows, 0)
 
@@ -133,7 +137,9 @@ def _difference(item: Difference | None) -> Markup:
         return Markup()
     change = item.change or ""
     shown = element("span", change, class_=_CLASS_OF_CHANGE.get(change, "soft"))
-    return joined([told, " ", shown])
+    chance = report_words.p_value(item)
+    p = element("span", f" p {chance}", class_="soft") if chance else ""
+    return joined([told, " ", shown, p])
 
 
 def _statuses(report: Report, dataset: str) -> Markup:
