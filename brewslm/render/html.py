@@ -93,7 +93,8 @@ def _gate_row(gate: GateOutcome) -> list[str]:
     picture = Markup()
     if gate.actual is not None and gate.interval is not None and gate.threshold is not None:
         picture = interval_plot(gate.actual, gate.interval, gate.threshold)
-    return [named(name), shown, named(rule), ends, counts, picture, beside, chance]
+    interval = element("span", ends, class_="whole") if ends else ""
+    return [named(name), shown, named(rule), interval, counts, picture, beside, chance]
 
 
 def _metrics(report: Report, dataset: str) -> Markup:

@@ -32,9 +32,10 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .3rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem .3rem 0; text-align: left;
   vertical-align: top; overflow-wrap: normal; }
-thead th { border-bottom-width: 2px; white-space: nowrap; }
+thead th { border-bottom-width: 2px; vertical-align: bottom; }
 tbody th { font-weight: 500; min-width: 10rem; max-width: 22rem; overflow-wrap: break-word; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; }
+.whole, td.number { white-space: nowrap; }
 svg { width: 9rem; height: 1.1rem; color: var(--ink); vertical-align: middle; }
 svg .bar { stroke: var(--bad); }
 summary { cursor: pointer; padding: .3rem 0; }
