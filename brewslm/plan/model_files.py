@@ -152,11 +152,6 @@ def refused_key(document: Mapping[str, Any]) -> str | None:
     return next((key for key, value in _entries(document) if _is_refused(key, value)), None)
 
 
-def is_place(value: object) -> bool:
-    """Return whether a value looks like a path, a URL or owner/repo."""
-    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
-
-
 def _is_paper(name: str) -> bool:
     """Return whether a file is meant for people, so that no library reads it."""
     return _PAPERS.fullmatch(name) is not None
@@ -181,7 +176,12 @@ def _is_refused(key: str, value: object) -> bool:
     if _is_code(key, value):
         return True
     values = value if isinstance(value, list) else [value]
-    return key not in _NAMES and any(map(is_place, values))
+    return key not in _NAMES and any(map(_is_place, values))
+
+
+def _is_place(value: object) -> bool:
+    """Return whether a value looks like a path, a URL or owner/repo."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
 
 
 def _is_code(key: str, value: object) -> bool:
