@@ -128,7 +128,7 @@ def check_keys(folder: Path) -> None:
         _check(name, refused_key(document))
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         document = read_document(folder / name) if (folder / name).is_file() else {}
-        _check(name, _refused_tokenizer_key(document))
+        _check(name, _refused_tokenizer_key(document, folder))
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -157,15 +157,14 @@ def _is_paper(name: str) -> bool:
     return _PAPERS.fullmatch(name) is not None
 
 
-def _refused_tokenizer_key(document: Mapping[str, Any]) -> str | None:
+def _refused_tokenizer_key(document: Mapping[str, Any], folder: Path) -> str | None:
     """Return the first key that names code or another file than those in the folder; tokens and
     templates may look like places.
     """
     for key, value in document.items():
-        is_other_file = (
-            key.endswith("_file") and key != "special_tokens_map_file" and value not in _LARGEST
-        )
-        if value is not None and (is_other_file or _is_code(key, value)):
+        is_file = key.endswith("_file") and key != "special_tokens_map_file"
+        is_own = isinstance(value, str) and value in _LARGEST and (folder / value).is_file()
+        if value is not None and ((is_file and not is_own) or _is_code(key, value)):
             return key
     return None
 
