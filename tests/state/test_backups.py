@@ -168,7 +168,7 @@ def test_what_goes_is_old_and_not_among_the_newest(
 def test_kill_at_any_step_keeps_the_newest(tmp_path: Path) -> None:
     for point in itertools.count():
         home = tmp_path / str(point)
-        paths = keep(home, [100 * _DAY_S + number for number in range(16)])
+        paths = keep(home, [_DAY_S, *(100 * _DAY_S + number for number in range(16))])
         stay = paths[: KEPT - 1]
         child = start(_PROGRAM, home, str(point))
         _, errors = child.communicate()
