@@ -61,20 +61,20 @@ class ObjectSession(MemorySession):
     def migrate(self, now: str) -> None:
         """Bring the content to this version and tell it in the history; a copy is kept first.
 
-        Raises: StateError that names the copy.
+        Raises: LeaseLostError, StateError that names the copy.
         """
-        with self._unless_lost():
-            self._store.check_fence(self._held)
-            before, copy = self._store.back_up()
+        self._store.check_fence(self._held)
+        before, copy = self._store.back_up()
+        after, held = self._store.version, self._held
         try:
             with self._writing() as content:
-                after = content.meta.schema_version
-                told = migrated_event(self._held.lease_id, self._held.holder, now, before, after)
-                append_event(content, told)
+                append_event(
+                    content, migrated_event(held.lease_id, held.holder, now, before, after)
+                )
         except LeaseLostError:
             raise
         except StateError as error:
-            raise faults.not_migrated(error, before, self._store.version, copy) from error
+            raise faults.not_migrated(error, before, after, copy) from error
 
     @contextmanager
     def holding(self) -> Iterator[None]:
