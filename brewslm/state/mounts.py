@@ -12,40 +12,36 @@ from msgspec import Struct
 _TABLE = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
     {
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "gfs2",
+        "gpfs",
+        "lustre",
         "nfs",
         "nfs4",
-        "cifs",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "pvfs2",
         "smb2",
         "smb3",
         "smbfs",
-        "afs",
-        "ceph",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "orangefs",
-        "pvfs2",
-        "ocfs2",
-        "gfs2",
-        "panfs",
         "wekafs",
+        "fuse.blobfuse2",
+        "fuse.ceph-fuse",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.juicefs",
+        "fuse.mfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.seaweedfs",
+        "fuse.sshfs",
     }
 )
-_FUSE = frozenset(
-    {
-        "blobfuse2",
-        "ceph-fuse",
-        "gcsfuse",
-        "glusterfs",
-        "juicefs",
-        "mfs",
-        "rclone",
-        "s3fs",
-        "seaweedfs",
-        "sshfs",
-    }
-)
-"""Programs that mount a service or another host; the kind is `fuse.` and the name."""
+"""Kinds of file systems; after `fuse.` comes the program that mounts a service or another host."""
 _REMOTE = re.compile(r"mountpoint-s3|[^/:]+:.*", re.DOTALL)
 """Sources of a mount whose kind is a bare `fuse`: a bucket, a URL, or a host and its folder."""
 _TRANSPORTS = ("trans=tcp", "trans=rdma")
@@ -68,7 +64,7 @@ class Mount(Struct, frozen=True):
             return any(option in _TRANSPORTS for option in self.options)
         if self.kind == "fuse":
             return _REMOTE.fullmatch(self.source) is not None
-        return self.kind in _NETWORK or self.kind.removeprefix("fuse.") in _FUSE
+        return self.kind in _NETWORK
 
 
 def system_mounts() -> str:
