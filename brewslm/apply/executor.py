@@ -61,7 +61,11 @@ def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts)
     Raises: StalePlanError when the state moved on since the plan, StateError when it cannot be
     written.
     """
-    _check_unmoved(plan, session)
+    try:
+        _check_unmoved(plan, session)
+    except StalePlanError:
+        promotion.follow_takeover(desk.home, session)
+        raise
     return _Walk(plan, desk, session, facts).run()
 
 

@@ -142,6 +142,15 @@ def moving_links(home: Path, session: StateSession) -> Iterator[None]:
         raise
 
 
+def follow_takeover(home: Path, session: StateSession) -> None:
+    """Make the links name what is promoted where the lease was taken over: its holder may have
+    recorded a promotion and may not move the link any more. Harmless where this one is lost too.
+    """
+    if session.taken_over is not None:
+        with suppress(LeaseLostError), moving_links(home, session):
+            repair_pointers(home, session)
+
+
 def _put_right(home: Path, session: StateSession) -> None:
     """Make every link name what is promoted, while others may promote something else: whoever does
     moves the link after the serial rose.

@@ -13,8 +13,10 @@ from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.journal import Journal
 from brewslm.cli.leasing import hold_lease, unheard
 from brewslm.cli.session import Session
-from brewslm.errors import StateError
+from brewslm.errors import StalePlanError, StateError
+from brewslm.plan.placed import MODELS, short_name
 from tests.apply.bench import Bench
+from tests.state.states import NOW, dead_lease, deployment, ended, operation
 
 FACTS = ApplyFacts(apply_id="r1", actor="ana@desk", git_commit="")
 Losing = Callable[[str], None]
@@ -63,6 +65,21 @@ def test_recorded_failure_is_failed_although_the_lease_is_lost_then(
     assert outcome.lost is not None
     assert outcome.failed == ["training_plan"]
     assert "training_plan" not in outcome.pending
+
+
+@pytest.mark.case("DEP-02")
+def test_link_of_a_holder_that_died_before_it_moved_is_put_right_by_a_stale_apply(
+    applied: Bench,
+) -> None:
+    built, digest = applied.built(), f"sha256:{'a' * 64}"
+    (applied.home / MODELS / short_name(digest)).mkdir()
+    with closing(applied.store().acquire(dead_lease(), NOW)) as died:
+        begun = operation(fence=died.fence)
+        died.begin(begun)
+        died.end(ended(begun), deployment=deployment("champion", digest))
+        with pytest.raises(StalePlanError):
+            applied.apply(built)
+    assert applied.promoted() == short_name(digest)
 
 
 def test_first_signal_after_the_lease_was_lost_is_the_first() -> None:
