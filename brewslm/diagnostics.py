@@ -402,6 +402,8 @@ class FindingCode(StrEnum):
     """A branch or tag names another commit than the recorded one."""
     BASE_REFUSED = "BASE_REFUSED"
     """A base file or key that could run code."""
+    BASE_FILES_UNREAD = "BASE_FILES_UNREAD"
+    """Files beside the base model's that are never loaded."""
     TEMPLATE_CHANGED = "TEMPLATE_CHANGED"
     """Another chat template than recorded."""
     SECRET_MISSING = "SECRET_MISSING"

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -191,6 +191,17 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder; what cannot be removed is left for the next apply."""
     with suppress(OSError), durable(Step.REMOVE, folder):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def link_files(folder: Path, files: Mapping[str, Path]) -> Path:
+    """Make a private folder hold exactly links to where the files, by name, lie; return it."""
+    if folder.exists():
+        remove_folder(folder)
+    make_private_folder(folder)
+    with durable(Step.LINK, folder):
+        for name, path in files.items():
+            (folder / name).symlink_to(path.resolve())
+    return folder
 
 
 def replace_link(link: Path, target: Path) -> None:

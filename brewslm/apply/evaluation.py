@@ -165,7 +165,8 @@ class _Evaluation:
 
     def _generate(self, role: str, wanted: Mapping[str, Part]) -> dict[str, Output]:
         folder = make_private_folder(self._running.folder / f"answers.{role}")
-        inputs = {"model": str(base_to_load(self._desk)), "prepared": str(self._prepared)}
+        base = base_to_load(self._desk, self._running)
+        inputs = {"model": str(base), "prepared": str(self._prepared)}
         if role == _CANDIDATE:
             inputs["lora_adapter"] = str(self._lora("candidate", self._candidate))
         elif role == "promoted":

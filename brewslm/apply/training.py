@@ -83,7 +83,7 @@ def card_facts(desk: Desk) -> dict[str, Any]:
 
 
 def _inputs(desk: Desk, running: Running) -> dict[str, str]:
-    base = base_to_load(desk)
+    base = base_to_load(desk, running)
     prepared = desk.input_folder(running, "prepared", desk.output(_DATASET, "prepared"))
     return {"model": str(base), "prepared": str(prepared)}
 

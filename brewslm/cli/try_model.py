@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from brewslm.apply.base import link_base
 from brewslm.apply.evaluation import LOADING
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
@@ -15,6 +16,7 @@ from brewslm.cli.planning import Planned, PlanWishes, check_libraries, make_plan
 from brewslm.cli.session import Session
 from brewslm.contracts import Job, Output
 from brewslm.errors import ApplyError, PlanError
+from brewslm.plan.model_files import names_of_files
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.asking import asked
 
@@ -73,7 +75,8 @@ def _inputs(
             code="artifact_missing",
             remedy="put the model into the local cache, then: brewslm plan",
         )
-    inputs = {"model": str(planned.base_folder)}
+    names = names_of_files(planned.base_folder)
+    inputs = {"model": str(link_base(planned.base_folder, names, folder / "model"))}
     if role != "base":
         output = _adapter(role, records)
         inputs["lora_adapter"] = str(session.artifacts().materialise(output, folder / "adapter"))

@@ -10,12 +10,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.lora import attach
 
-_held: dict[tuple[str, Loading], tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
+_Key = tuple[tuple[Path, ...], Loading]
+_held: dict[_Key, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
 
 
 def base_model(folder: Path, loading: Loading) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a base model with its tokenizer, loaded once and kept until another is asked for."""
-    key = (str(folder), loading)
+    """Return a base model with its tokenizer, loaded once and kept until other files are asked for,
+    wherever the links to them lie.
+    """
+    key = (tuple(sorted(path.resolve() for path in folder.iterdir())), loading)
     if key not in _held:
         _held.clear()
         _held[key] = (load_model(folder, loading), load_tokenizer(folder, loading))

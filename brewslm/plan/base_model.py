@@ -18,7 +18,14 @@ from brewslm.errors import PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.hub_cache import commit_of, find_snapshot
-from brewslm.plan.model_files import CONFIG, check_keys, names_of_files, read_document
+from brewslm.plan.model_files import (
+    CONFIG,
+    check_keys,
+    names_of_files,
+    read_document,
+    unread_names,
+    weight_files,
+)
 from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
@@ -47,6 +54,8 @@ class BaseModel(Struct, frozen=True):
     template_digest: str | None
     commit: str | None = None
     """Of a model in the Hub's cache."""
+    unread: tuple[str, ...] = ()
+    """Names of what lies beside the files and is never loaded; not recorded."""
 
     @classmethod
     def recorded(
@@ -114,7 +123,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
     key: prefix of the digest cache's keys. Raises: PlanError with code MODEL_NOT_SAFETENSORS,
     BASE_REFUSED or CONFIG_KEY_REFUSED.
     """
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = weight_files(folder)
     if not weights or not (folder / CONFIG).is_file():
         raise PlanError(
             "the base model has no config.json and safetensors weights",
@@ -123,9 +132,10 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
+    names = names_of_files(folder)
     files: dict[str, str] = {}
     size_bytes = 0
-    for name in names_of_files(folder):
+    for name in names:
         files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
         size_bytes += file_bytes
     check_keys(folder)
@@ -151,6 +161,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
         commit=commit_of(folder),
+        unread=unread_names(folder, names),
     )
 
 

@@ -1,6 +1,5 @@
-"""What the files of a LoRA adapter that was trained elsewhere say; nothing of it is ever run.
-
-Only `adapter_config.json` and the header of `adapter_model.safetensors` are read.
+"""What the files of a LoRA adapter that was trained elsewhere say; nothing of it is ever run, and
+no place that it names is opened.
 """
 
 import re
@@ -10,7 +9,8 @@ from typing import Any
 
 from brewslm.errors import BrewError, PlanError, RefusedError
 from brewslm.plan.hub_cache import COMMIT
-from brewslm.plan.model_files import MAX_CONFIG_BYTES, is_model_file, is_place, refused_key
+from brewslm.plan.lora_weights import check_lora_weights
+from brewslm.plan.model_files import MAX_CONFIG_BYTES, is_model_file, refused_key
 from brewslm.plan.safetensors import read_header
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -19,9 +19,13 @@ from brewslm.strict_json import StrictJsonError, parse_strict
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _OWN = (_CONFIG, _WEIGHTS, "brewslm.json", "run.json", "SHA256SUMS")
 """Files of an adapter, those that an export writes beside it included."""
-_NAMES = {"r": "lora_r", "lora_alpha": "lora_alpha", "use_dora": "use_dora"}
+_NAMES = {
+    "r": "lora_r",
+    "lora_alpha": "lora_alpha",
+    "use_dora": "use_dora",
+    "use_rslora": "use_rslora",
+}
 """Keys of an adapter's configuration to those of ours that have to say the same."""
-_NAMES |= {"use_rslora": "use_rslora"}
 _DESCRIBED = {
     "lora_dropout": "lora_dropout",
     "bias": "lora_bias",
@@ -32,7 +36,17 @@ _DESCRIBED = {
 _INDESCRIBABLE = ("rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication")
 """Keys of a form that no field of ours has."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SNAPSHOT = re.compile(
+    r".*[/\\]models--(?P<name>[\w.-]+)[/\\]snapshots[/\\](?P<commit>[0-9a-f]{40})[/\\]?"
+)
+"""A path into a cache of the Hub."""
 _BASE, _REVISION = "base_model_name_or_path", "revision"
+_AGAIN = "then take the digest again"
+_REMEDIES = {
+    "auto_mapping": f'set auto_mapping to null and task_type to "CAUSAL_LM" in {_CONFIG}, {_AGAIN}',
+    _REVISION: f"write the commit of its base, or null, as {_REVISION} in {_CONFIG}, {_AGAIN}",
+    _BASE: f"write the base of the manifest as {_BASE} in {_CONFIG}, {_AGAIN}",
+}
 
 _TEXT, _FLAG, _COUNT, _NUMBER = (str,), (bool,), (int,), (int, float)
 _NAME_OR_NAMES = (str, list)
@@ -80,8 +94,8 @@ _KEYS: Mapping[str, tuple[type, ...]] = {
     "use_rslora": _FLAG,
     "velora_config": (),
 }
-"""Keys that PEFT writes for LoRA, with the types of their values; null is allowed everywhere, and
-nothing else where there is no type.
+"""Keys that PEFT writes for LoRA, with the types of their values; null and false are allowed
+everywhere, and nothing else where there is no type.
 """
 
 
@@ -91,11 +105,13 @@ def check_lora_adapter(
     """Refuse a folder that is no LoRA adapter of the form that the manifest trains, on its base.
 
     commit: that of the base model where it has one. Raises: RefusedError with format_refused,
-    config_key_refused or base_mismatch; PlanError with MODEL_NOT_SAFETENSORS or usage_error.
+    config_key_refused or base_mismatch; PlanError with MODEL_NOT_SAFETENSORS or usage_error;
+    ArtifactError with artifact_corrupt for weights that the configuration does not describe.
     """
     config = _adapter_config(folder)
     _check_form(config, spec)
     _check_base(config, model, commit)
+    check_lora_weights(folder / _WEIGHTS, config)
 
 
 def recipe_of(folder: Path) -> dict[str, Any]:
@@ -124,25 +140,27 @@ def recipe_of(folder: Path) -> dict[str, Any]:
         if config.get(theirs) is not None:
             value = config[theirs]
             recipe[ours] = sorted(value) if isinstance(value, list) else value
-    base, revision = config.get("base_model_name_or_path"), config.get("revision")
-    if isinstance(base, str) and _HUB_ID.fullmatch(base):
+    base, commits = _named_base(config)
+    if _HUB_ID.fullmatch(base):
         recipe["base_model"] = base
-        if isinstance(revision, str) and revision:
-            recipe["revision"] = revision
+        if commits:
+            recipe["revision"] = commits[0]
     return recipe
 
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of an adapter whose files hold nothing that could be run."""
-    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
     odd = [path.relative_to(folder).as_posix() for path in files if not _is_expected(path, folder)]
     if odd:
         raise RefusedError(
-            "the folder holds files that could run code, or that no adapter needs",
+            "the folder holds links, files that could run code, or what no adapter needs",
             code="format_refused",
             found=", ".join(odd[:8]),
             expected=f"{_CONFIG} and {_WEIGHTS}",
-            remedy="save the adapter as safetensors, and import that",
+            remedy=f"copy {_CONFIG} and {_WEIGHTS} into a folder of their own (cp -L)"
+            if (folder / _WEIGHTS).is_file()
+            else "save the adapter as safetensors, and import that",
         )
     if not (folder / _CONFIG).is_file() or not (folder / _WEIGHTS).is_file():
         raise PlanError(
@@ -159,7 +177,8 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def _is_expected(path: Path, folder: Path) -> bool:
-    return path.parent == folder and (path.name in _OWN or is_model_file(path.name))
+    is_of_adapter = path.name in _OWN or is_model_file(path.name)
+    return path.parent == folder and is_of_adapter and not path.is_symlink()
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -179,9 +198,7 @@ def _config(path: Path) -> dict[str, Any]:
 def _check_keys(config: Mapping[str, Any]) -> None:
     """Refuse what is no key of a LoRA adapter, and values that name code or a place."""
     for key, value in config.items():
-        known = _KEYS.get(key)
-        is_other_type = value is not None and type(value) not in (known or ())
-        if known is None or is_other_type:
+        if value is not None and value is not False and type(value) not in _KEYS.get(key, ()):
             raise _key_refused(key)
     refused = refused_key({name: value for name, value in config.items() if name != _BASE})
     revision = config.get(_REVISION)
@@ -209,16 +226,30 @@ def _check_form(config: Mapping[str, Any], spec: TrainingPlanSpec) -> None:
 
 def _check_base(config: Mapping[str, Any], model: ModelSpec, commit: str | None) -> None:
     """Refuse an adapter of another base model, whose weights may well have the same shapes."""
-    base, revision = config.get(_BASE) or "", config.get(_REVISION)
+    base, commits = _named_base(config)
+    if "://" in base:
+        raise _key_refused(_BASE)
     is_local = model.base_model.startswith(("builtin:", "./"))
-    named = {model.base_model}
-    if is_local:
-        named.add(re.split("[:/]", model.base_model.rstrip("/"))[-1])
-    if base not in named:
-        is_path = is_place(base) and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", base)
-        raise _key_refused(_BASE) if is_path else _other_base(base or "none", model.base_model)
-    if revision is not None and revision != commit:
-        raise _other_base(f"{base} at {revision}", f"{model.base_model} at {commit or 'no commit'}")
+    is_named = is_local and _last_part(base) == _last_part(model.base_model)
+    if base != model.base_model and not is_named:
+        raise _other_base(base or "none", model.base_model)
+    if other := [item for item in commits if item != commit]:
+        raise _other_base(f"{base} at {other[0]}", f"{model.base_model} at {commit or 'no commit'}")
+
+
+def _named_base(config: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the base model that an adapter names, and the commits of it; a path into a cache of
+    the Hub names both.
+    """
+    base, revision = config.get(_BASE) or "", config.get(_REVISION)
+    commits = [revision] if revision else []
+    if match := _SNAPSHOT.fullmatch(base):
+        return match["name"].replace("--", "/", 1), [match["commit"], *commits]
+    return base, commits
+
+
+def _last_part(name: str) -> str:
+    return re.split(r"[:/\\]", name.rstrip("/\\"))[-1]
 
 
 def _key_refused(key: str) -> BrewError:
@@ -227,7 +258,7 @@ def _key_refused(key: str) -> BrewError:
         code="config_key_refused",
         found=key,
         expected="the keys that PEFT writes for LoRA, with values that name no code and no place",
-        remedy="save the adapter with PEFT and a task_type, its base loaded by name and commit",
+        remedy=_REMEDIES.get(key, f"take that key out of {_CONFIG}, {_AGAIN}"),
     )
 
 
@@ -237,6 +268,6 @@ def _other_base(found: str, expected: str) -> BrewError:
         code="base_mismatch",
         found=found,
         expected=expected,
-        remedy=f"import an adapter of this base, or name its base in the manifest: {_BASE} of "
-        f"{_CONFIG} is compared with spec.model.base_model",
+        remedy=f"import an adapter of this base, or name its base in the manifest; if it is of "
+        f"this base, write so as {_BASE} and {_REVISION} in {_CONFIG}, {_AGAIN}",
     )

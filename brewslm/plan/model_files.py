@@ -1,46 +1,47 @@
-"""Which files a folder of a model may hold, how large they may be, which keys its JSON may have.
+"""Which files of a model's folder are loaded, how large they may be, which keys its JSON may have.
 
-Nothing here is opened by a library, and nothing that could run code is opened at all: a file is
-refused by its name, a configuration by its keys and by values that name places to load from.
+What is not listed here is never loaded. Nothing here is opened by a library, and nothing that could
+run code is opened at all: a file is refused by its name, a configuration by its keys and by values
+that name places to load from.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from brewslm.errors import PlanError
-from brewslm.plan.safetensors import INDEX
+from brewslm.plan.safetensors import INDEX, MAX_INDEX_BYTES
+from brewslm.rows.tokenizer_trial import MAX_BYTES as MAX_TOKENIZER_BYTES
 
 CONFIG = "config.json"
-REFUSED_SUFFIXES = (
-    *(".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".joblib", ".msgpack"),
-    *(".py", ".pyc", ".so", ".dll", ".dylib"),
-)
-"""Of files that run code when a library loads them."""
 MAX_CONFIG_BYTES = 1 << 20
-_MAX_INDEX_BYTES = 25 << 20
 _MAX_TOKENIZER_CONFIG_BYTES = 4 << 20
-_MAX_TOKENIZER_BYTES = 64 << 20
 _MAX_TEMPLATE_BYTES = 64 << 10
 _MAX_DEPTH = 32
 
 _LARGEST = {
     CONFIG: MAX_CONFIG_BYTES,
-    INDEX: _MAX_INDEX_BYTES,
+    INDEX: MAX_INDEX_BYTES,
     "generation_config.json": MAX_CONFIG_BYTES,
-    "tokenizer.json": _MAX_TOKENIZER_BYTES,
-    "tokenizer.model": _MAX_TOKENIZER_BYTES,
+    "tokenizer.json": MAX_TOKENIZER_BYTES,
+    "tokenizer.model": MAX_TOKENIZER_BYTES,
     "tokenizer_config.json": _MAX_TOKENIZER_CONFIG_BYTES,
     "special_tokens_map.json": MAX_CONFIG_BYTES,
-    "added_tokens.json": _MAX_TOKENIZER_BYTES,
-    "vocab.json": _MAX_TOKENIZER_BYTES,
-    "merges.txt": _MAX_TOKENIZER_BYTES,
+    "added_tokens.json": MAX_TOKENIZER_BYTES,
+    "vocab.json": MAX_TOKENIZER_BYTES,
+    "merges.txt": MAX_TOKENIZER_BYTES,
     "chat_template.jinja": _MAX_TEMPLATE_BYTES,
     "chat_template.json": MAX_CONFIG_BYTES,
 }
 """Files that decide what a model computes, beside its weights, with the most bytes of each."""
+_WEIGHTS = re.compile(r"(?!consolidated).*\.safetensors")
+"""Weights by the name that libraries load; some models lie there a second time in the layout of
+their makers, as consolidated.safetensors.
+"""
+_CODE = re.compile(r".*\.(py[a-z]?|so(\.\d+)*|dll|dylib|exe)", re.IGNORECASE)
+_LORA_CONFIG = "adapter_config.json"
 _PAPERS = re.compile(
     r"\..*|(README|LICEN[CS]E|NOTICE|COPYING|USE_POLICY)(\.(txt|rst|html))?"
     r"|.*\.(md|png|jpe?g|svg|gif|webp|pdf)",
@@ -50,35 +51,37 @@ _PAPERS = re.compile(
 _CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines", "trust_remote_code")
 _INNER_KEYS = (
     *("_name_or_path", "_commit_hash", "_from_model_config", "_sliding_window_pattern"),
-    *("_load_in_4bit", "_load_in_8bit"),
+    *("_load_in_4bit", "_load_in_8bit", "_pre_quantization_dtype", "__float__"),
 )
 """Keys with a leading underscore that libraries write into configurations and that load nothing."""
-_NAMES = ("_name_or_path", "name_or_path")
+_NAMES = (
+    *("_name_or_path", "name_or_path", "model_name"),
+    *("base_model", "finetuned_from", "teacher_model"),
+)
 """Keys whose value says where a model came from; it is never resolved."""
+_LABELS = ("id2label", "label2id")
+"""Keys whose values hold names of classes, which may look like anything."""
 _PLACE = re.compile(r"\w+://.*|(\.{0,2}|~\w*)/.*|[A-Za-z]:[\\/].*|[\w.-]+/[\w.-]+", re.DOTALL)
 """A URL, a path, or owner/repo."""
 
 
 def names_of_files(folder: Path) -> list[str]:
-    """Return the names of a model's files, weights last.
+    """Return the names of the files that are loaded of a model, weights last.
 
-    Raises: PlanError with code BASE_REFUSED for files that are unknown or too large.
+    Raises: PlanError with code BASE_REFUSED for files that are too large, and for a folder that
+    holds code or a LoRA adapter.
     """
-    names, weights, odd = [], [], []
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name in _LARGEST:
-            names.append(path.name)
-        elif path.is_file() and path.suffix == ".safetensors":
-            weights.append(path.name)
-        elif not is_paper(path.name):
-            odd.append(path.name)
-    if odd:
+    found = sorted(path.name for path in folder.iterdir())
+    refused = [name for name in found if name == _LORA_CONFIG or _CODE.fullmatch(name)]
+    if refused:
         raise _refused(
-            "the folder of the base model holds what no model needs; it is neither opened nor run",
-            found=", ".join(odd[:8]),
+            "the folder of the base model holds code, or a LoRA adapter; nothing of it is opened",
+            found=", ".join(refused[:8]),
             expected="config, tokenizer, chat template and *.safetensors",
-            remedy="delete it, or take a model that needs no code of its own",
+            remedy="delete it, or take a model that needs no code of its own; merge an adapter "
+            "into its base first",
         )
+    names = [name for name in _LARGEST if (folder / name).is_file()]
     for name in names:
         size_bytes = (folder / name).stat().st_size
         if size_bytes > _LARGEST[name]:
@@ -88,7 +91,19 @@ def names_of_files(folder: Path) -> list[str]:
                 expected=f"at most {_LARGEST[name]}",
                 remedy="fetch the model again, or take another one",
             )
-    return [*(name for name in _LARGEST if name in names), *weights]
+    return [*names, *(path.name for path in weight_files(folder))]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the weights that are loaded of a model, sorted by name."""
+    found = sorted(folder.glob("*.safetensors"))
+    return [path for path in found if path.is_file() and _WEIGHTS.fullmatch(path.name)]
+
+
+def unread_names(folder: Path, loaded: Collection[str]) -> tuple[str, ...]:
+    """Return the names of what else lies in a model's folder, without what is for people."""
+    found = sorted(path.name for path in folder.iterdir())
+    return tuple(name for name in found if name not in loaded and not _is_paper(name))
 
 
 def changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -100,12 +115,7 @@ def changed_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[s
 
 def is_model_file(name: str) -> bool:
     """Return whether a file may lie beside the weights of a model."""
-    return name in _LARGEST or is_paper(name)
-
-
-def is_paper(name: str) -> bool:
-    """Return whether a file is meant for people, so that no library reads it."""
-    return _PAPERS.fullmatch(name) is not None
+    return name in _LARGEST or _is_paper(name)
 
 
 def check_keys(folder: Path) -> None:
@@ -142,9 +152,9 @@ def refused_key(document: Mapping[str, Any]) -> str | None:
     return next((key for key, value in _entries(document) if _is_refused(key, value)), None)
 
 
-def is_place(value: object) -> bool:
-    """Return whether a value looks like a path, a URL or owner/repo."""
-    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
+def _is_paper(name: str) -> bool:
+    """Return whether a file is meant for people, so that no library reads it."""
+    return _PAPERS.fullmatch(name) is not None
 
 
 def _refused_tokenizer_key(document: Mapping[str, Any]) -> str | None:
@@ -152,8 +162,10 @@ def _refused_tokenizer_key(document: Mapping[str, Any]) -> str | None:
     templates may look like places.
     """
     for key, value in document.items():
-        is_file = key.endswith("_file") and key != "special_tokens_map_file"
-        if value is not None and (is_file or _is_code(key)):
+        is_other_file = (
+            key.endswith("_file") and key != "special_tokens_map_file" and value not in _LARGEST
+        )
+        if value is not None and (is_other_file or _is_code(key, value)):
             return key
     return None
 
@@ -161,22 +173,30 @@ def _refused_tokenizer_key(document: Mapping[str, Any]) -> str | None:
 def _is_refused(key: str, value: object) -> bool:
     if value is None:
         return False
-    if _is_code(key):
+    if _is_code(key, value):
         return True
     values = value if isinstance(value, list) else [value]
-    return key not in _NAMES and any(map(is_place, values))
+    return key not in _NAMES and any(map(_is_place, values))
 
 
-def _is_code(key: str) -> bool:
-    return key in _CODE_KEYS or (key.startswith("_") and key not in _INNER_KEYS)
+def _is_place(value: object) -> bool:
+    """Return whether a value looks like a path, a URL or owner/repo."""
+    return isinstance(value, str) and _PLACE.fullmatch(value) is not None
+
+
+def _is_code(key: str, value: object) -> bool:
+    """Return whether a key asks for code, or is an unknown inner one that could name some."""
+    is_inner = key.startswith("_") and key not in _INNER_KEYS
+    return key in _CODE_KEYS or (is_inner and not isinstance(value, (int, float)))
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the keys of all objects in a value, with what they hold."""
+    """Yield the keys of all objects in a value but the names of classes, with what they hold."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield key, inner
-            yield from _entries(inner)
+            if key not in _LABELS:
+                yield key, inner
+                yield from _entries(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _entries(inner)

@@ -32,6 +32,7 @@ _MODEL = Address("model")
 _DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
+_MAX_UNREAD = 64
 
 
 def observe(
@@ -118,6 +119,7 @@ class _Observation:
                 expected=spec.cache_fingerprint or "",
             )
         self._note_template(base)
+        self._note_unread(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
@@ -148,6 +150,20 @@ class _Observation:
             expected=str(recorded),
             severity=Severity.WARNING,
         )
+
+    def _note_unread(self, base: BaseModel) -> None:
+        """Tell what lies in the model's folder and is never loaded."""
+        if base.unread:
+            more = len(base.unread) - _MAX_UNREAD
+            self._findings.report(
+                FindingCode.BASE_FILES_UNREAD,
+                _MODEL,
+                "base_model",
+                "the base model's folder holds more than what is loaded",
+                "nothing: the rest is neither opened nor given to a library",
+                found=", ".join(base.unread[:_MAX_UNREAD]) + (f", {more} more" * (more > 0)),
+                severity=Severity.INFO,
+            )
 
     def _as_recorded(self, spec: ModelSpec, base: BaseModel) -> BaseModel:
         """Return what is recorded of a model whose files are others now, though the manifest asks

@@ -5,9 +5,10 @@ each of a known type and of the size that its shape says.
 """
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from brewslm.errors import PlanError
 from brewslm.strict_json import StrictJsonError, parse_strict
@@ -31,11 +32,22 @@ DTYPE_BYTES = {
     "BOOL": 1,
 }
 _MAX_HEADER_BYTES = 25 << 20
-_MAX_INDEX_BYTES = 25 << 20
+MAX_INDEX_BYTES = 25 << 20
+FLOATS = {"F64": "d", "F32": "f", "F16": "e", "BF16": "f"}
+"""Types of numbers that may be other than finite, with what `struct` calls them."""
+_PIECE_BYTES = 1 << 16
 _METADATA = "__metadata__"
 
 Tensors = dict[str, tuple[str, list[int]]]
 """Name to type and shape."""
+
+
+class _Entry(NamedTuple):
+    dtype: str
+    shape: list[int]
+    start: int
+    """Where the numbers begin, counted from the end of the header."""
+    stop: int
 
 
 def read_header(path: Path) -> Tensors:
@@ -43,6 +55,40 @@ def read_header(path: Path) -> Tensors:
 
     Raises: PlanError with code MODEL_NOT_SAFETENSORS.
     """
+    entries, _ = _read_entries(path)
+    return {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
+
+
+def first_not_finite(path: Path) -> str | None:
+    """Return the name of a tensor that holds an infinity or what is no number, read in pieces.
+
+    Tensors of other types than `FLOATS` are passed over. Raises: PlanError with code
+    MODEL_NOT_SAFETENSORS.
+    """
+    entries, data_start = _read_entries(path)
+    with path.open("rb") as stream:
+        for name, entry in entries.items():
+            stream.seek(data_start + entry.start)
+            for start in range(entry.start, entry.stop, _PIECE_BYTES):
+                piece = stream.read(min(_PIECE_BYTES, entry.stop - start))
+                if entry.dtype in FLOATS and not all(
+                    map(math.isfinite, _numbers(entry.dtype, piece))
+                ):
+                    return name
+    return None
+
+
+def _numbers(dtype: str, data: bytes) -> tuple[float, ...]:
+    """Return the numbers of a piece; those of type BF16 are the upper halves of F32."""
+    if dtype == "BF16":
+        widened = bytearray(2 * len(data))
+        widened[2::4], widened[3::4] = data[0::2], data[1::2]
+        dtype, data = "F32", bytes(widened)
+    return struct.unpack(f"<{len(data) // DTYPE_BYTES[dtype]}{FLOATS[dtype]}", data)
+
+
+def _read_entries(path: Path) -> tuple[dict[str, _Entry], int]:
+    """Return the tensors of a file with their places, and where its data begin."""
     size_bytes = path.stat().st_size
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -56,20 +102,15 @@ def read_header(path: Path) -> Tensors:
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _bad_header(path, "metadata that is not text")
-    tensors: Tensors = {}
-    spans: list[tuple[int, int]] = []
-    for name, entry in header.items():
-        dtype, shape, span = _entry(path, name, entry)
-        tensors[name] = (dtype, shape)
-        spans.append(span)
+    entries = {name: _entry(path, name, item) for name, item in header.items()}
     end = 0
-    for start, stop in sorted(spans):
+    for start, stop in sorted((entry.start, entry.stop) for entry in entries.values()):
         if start != end or stop < start:
             raise _bad_header(path, "tensors that overlap or leave holes")
         end = stop
     if 8 + length + end != size_bytes:
         raise _bad_header(path, "bytes beyond the last tensor, or missing ones")
-    return tensors
+    return entries, 8 + length
 
 
 def read_weights(folder: Path, files: Sequence[Path]) -> Tensors:
@@ -90,7 +131,7 @@ def read_weights(folder: Path, files: Sequence[Path]) -> Tensors:
     return tensors
 
 
-def _entry(path: Path, name: str, entry: Any) -> tuple[str, list[int], tuple[int, int]]:
+def _entry(path: Path, name: str, entry: Any) -> _Entry:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise _bad_header(path, "a tensor that is not described by type, shape and place")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -102,7 +143,7 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[str, list[int], tuple[int
         raise _bad_header(path, "a tensor whose name cannot be printed")
     if math.prod(shape) * DTYPE_BYTES[dtype] != offsets[1] - offsets[0]:
         raise _bad_header(path, "a tensor of another size than its type and shape say")
-    return dtype, shape, (offsets[0], offsets[1])
+    return _Entry(dtype, shape, offsets[0], offsets[1])
 
 
 def _is_counts(value: Any) -> bool:
@@ -111,7 +152,7 @@ def _is_counts(value: Any) -> bool:
 
 def _index(path: Path) -> Mapping[str, Any]:
     with path.open("rb") as stream:
-        data = stream.read(_MAX_INDEX_BYTES)
+        data = stream.read(MAX_INDEX_BYTES)
     try:
         found = parse_strict(data, require_object=True).get("weight_map")
     except StrictJsonError as error:

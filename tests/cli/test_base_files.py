@@ -43,7 +43,7 @@ def _flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-_LATE = ["modeling_evil.py", "adapter_config.json", "libevil.so", "pytorch_model.bin"]
+_LATE = ["modeling_evil.py", "adapter_config.json", "libevil.so", "_C.cpython-312.PYD"]
 
 
 @pytest.mark.case("ART-14")
@@ -86,6 +86,34 @@ def test_file_that_comes_during_an_apply_stops_what_would_load_it(
     run("apply", "--auto-approve").says(6, "base_refused", name)
     assert doubles.doors == ["brewslm.engine.train:run"]
     assert based.promoted() == promoted
+
+
+@pytest.mark.case("ART-01", "ART-14")
+@pytest.mark.parametrize("name", ["unheard_of.json", "pytorch_model.bin", "vocab.txt"])
+def test_file_that_no_library_loads_is_named_and_never_handed_to_one(
+    based: Bench, run: Run, doubles: Doubles, name: str
+) -> None:
+    recorded = based.records()["model"].outputs["base"].digest
+    (based.root / "base" / name).write_text("{}")
+    seen: list[set[str]] = []
+
+    def answer(job: Job, folder: Path) -> Result:
+        if "model" in job.inputs:
+            seen.append({path.name for path in Path(job.inputs["model"]).iterdir()})
+        return based.answer(job, folder)
+
+    doubles.answer = answer
+    (told,) = [
+        item
+        for item in run("plan", "--json").document["findings"]
+        if item["code"] == "BASE_FILES_UNREAD"
+    ]
+    assert (told["severity"], told["found"]) == ("info", name)
+    assert run("apply", "--auto-approve").code == 0
+    shipped = {path.name for path in (BUILTIN / "nano").iterdir()} - {"README.md"}
+    assert seen
+    assert all(names == shipped for names in seen)
+    assert based.records()["model"].outputs["base"].digest == recorded
 
 
 @pytest.mark.case("ART-06", "ART-14")

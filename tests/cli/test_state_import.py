@@ -1,7 +1,10 @@
 """An adapter that was trained elsewhere is taken over by digest, judged, and never run."""
 
 import json
+import math
 import shutil
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from brewslm.manifest.load import load_manifest
 from brewslm.manifest.yaml_file import read_yaml
 from brewslm.plan.base_model import BUILTIN
 from brewslm.plan.lora_adapter import recipe_of
+from brewslm.plan.safetensors import DTYPE_BYTES
 from brewslm.stages.training_plan import TrainingPlanSpec
 from tests.apply.bench import MANIFEST, Bench
 from tests.cli.conftest import Answer, Run
@@ -27,19 +31,33 @@ _CONFIG = {
     "lora_alpha": 32,
     "auto_mapping": None,
 }
+_MODULE = "base_model.model.model.layers.0.self_attn.k_proj"
+_A, _B = f"{_MODULE}.lora_A.weight", f"{_MODULE}.lora_B.weight"
 _ORG = "models--org--name"
 _COMMIT = "c0ffee" + "0" * 34
 
 
 def _write(folder: Path, **changes: Any) -> Path:
-    """Write an adapter of one tensor as PEFT would."""
+    """Write an adapter of one pair of factors as PEFT would."""
+    config = _CONFIG | changes
+    rank = config["r"] if type(config["r"]) is int else 1
     folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(json.dumps(_CONFIG | changes))
-    header = {"layer.lora_A.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
-    text = json.dumps(header).encode()
-    weights = len(text).to_bytes(8, "little") + text + bytes(8)
-    (folder / "adapter_model.safetensors").write_bytes(weights)
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    _write_weights(folder, {_A: [rank, 2], _B: [2, rank]})
     return folder
+
+
+def _write_weights(
+    folder: Path, shapes: Mapping[str, list[int]], dtype: str = "F32", data: bytes = b""
+) -> None:
+    """Write tensors of zeros that begin with `data`."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + math.prod(shape) * DTYPE_BYTES[dtype]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    weights = len(text).to_bytes(8, "little") + text + data + bytes(end - len(data))
+    (folder / "adapter_model.safetensors").write_bytes(weights)
 
 
 @pytest.fixture
@@ -102,10 +120,7 @@ _OTHER_KEYS: list[tuple[str, Any]] = [
     ("megatron_core", "theirs/core"),
     ("rank_pattern", {"rank_pattern": "/etc/passwd"}),
     ("modules_to_save", ["https://example.org/x"]),
-    ("base_model_name_or_path", "/etc"),
-    ("base_model_name_or_path", "../nano"),
     ("base_model_name_or_path", "https://example.org/nano"),
-    ("base_model_name_or_path", "C:\\nano"),
     ("revision", "main"),
     ("revision", "v1.0"),
     ("revision", "c0ffee"),
@@ -132,6 +147,9 @@ def test_adapter_is_refused_by_a_key_that_is_no_setting(
         ({"base_model_name_or_path": "org/name"}, "org/name"),
         ({"base_model_name_or_path": "builtin:milli"}, "builtin:milli"),
         ({"base_model_name_or_path": None}, "none"),
+        ({"base_model_name_or_path": "/etc"}, "/etc"),
+        ({"base_model_name_or_path": "/nano/.."}, "/nano/.."),
+        ({"base_model_name_or_path": f"/hub/{_ORG}/snapshots/{_COMMIT}"}, "org/name"),
         ({"revision": _COMMIT}, f"nano at {_COMMIT}"),
     ],
 )
@@ -159,9 +177,184 @@ def test_adapter_of_a_cached_base_has_to_be_of_its_commit(
     run(*words, other, "--digest", digest_folder(other)).says(6, "base_mismatch", "d" * 40)
     short = _write(tmp_path / "short", base_model_name_or_path="name")
     run(*words, short, "--digest", digest_folder(short)).says(6, "base_mismatch")
+    elsewhere = f"/home/someone/hub/{_ORG}/snapshots/"
+    other = _write(tmp_path / "moved", base_model_name_or_path=elsewhere + "d" * 40)
+    run(*words, other, "--digest", digest_folder(other)).says(6, "base_mismatch", "d" * 40)
+    path = {"base_model_name_or_path": elsewhere + _COMMIT}
+    other = _write(tmp_path / "both", **path, revision="d" * 40)
+    run(*words, other, "--digest", digest_folder(other)).says(6, "base_mismatch", "d" * 40)
     assert not (bench.home / "store").exists()
-    same = _write(tmp_path / "same", **named, revision=_COMMIT)
-    assert run(*words, same, "--digest", digest_folder(same)).code == 0
+    for name, base in (("same", named | {"revision": _COMMIT}), ("cached", path)):
+        same = _write(tmp_path / name, **base)
+        assert run(*words, same, "--digest", digest_folder(same)).code == 0
+
+
+@pytest.mark.parametrize("base", ["/home/someone/models/nano", "../nano/", "C:\\models\\nano"])
+@pytest.mark.usefixtures("bench")
+def test_base_that_a_trainer_named_by_its_path_is_compared_by_its_folder(
+    run: Run, tmp_path: Path, base: str
+) -> None:
+    folder = _write(tmp_path / "other", base_model_name_or_path=base)
+    assert _import(run, folder).code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "edit", "remedy"),
+    [
+        (
+            {"auto_mapping": {"base_model_class": "LlamaForCausalLM", "unsloth_fixed": True}},
+            {"auto_mapping": None, "task_type": "CAUSAL_LM"},
+            'set auto_mapping to null and task_type to "CAUSAL_LM" in adapter_config.json',
+        ),
+        ({"revision": "main"}, {"revision": None}, "or null, as revision in adapter_config.json"),
+        ({"unheard_of": 1}, {"unheard_of": None}, "take that key out of adapter_config.json"),
+        (
+            {"base_model_name_or_path": "org/other"},
+            {"base_model_name_or_path": "builtin:nano"},
+            "in adapter_config.json, then take the digest again",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("bench")
+def test_refused_adapter_is_told_the_edit_that_lets_it_pass(
+    run: Run, tmp_path: Path, changes: dict[str, Any], edit: dict[str, Any], remedy: str
+) -> None:
+    answer = _import(run, _write(tmp_path / "other", **changes))
+    assert answer.code == 6
+    assert remedy in " ".join(answer.err.split())
+    assert _import(run, _write(tmp_path / "edited", **changes | edit)).code == 0
+
+
+@pytest.mark.usefixtures("bench")
+def test_unset_keys_of_other_versions_of_peft_are_let_pass(run: Run, tmp_path: Path) -> None:
+    unset: dict[str, Any] = {"arrow_config": None, "velora_config": None, "layer_replication": None}
+    unset |= {"use_bdlora": False, "of_a_later_version": None, "of_another_one": False}
+    assert _import(run, _write(tmp_path / "other", **unset)).code == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("training_args.bin", "checkpoint-10/adapter_model.safetensors", "optimizer.pt"),
+        *("trainer_state.json", ".git/config", "linked"),
+    ],
+)
+@pytest.mark.usefixtures("bench")
+def test_folder_of_a_trainer_is_told_to_be_copied_without_the_rest(
+    run: Run, adapter: Path, tmp_path: Path, name: str
+) -> None:
+    (adapter / name).parent.mkdir(exist_ok=True)
+    (adapter / name).write_text("{}")
+    for beside in ("README.md", "tokenizer.json", "chat_template.jinja"):
+        (adapter / beside).write_text("{}")
+    if name == "linked":
+        (adapter / name).unlink()
+        name = "adapter_model.safetensors"
+        (adapter / name).rename(tmp_path / "blob")
+        (adapter / name).symlink_to(tmp_path / "blob")
+    words = ("--digest", f"sha256:{'0' * 64}")
+    answer = run("state", "import", "training_plan", adapter, *words)
+    answer.says(6, "format_refused", name)
+    assert "into a folder of their own (cp -L)" in " ".join(answer.err.split())
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    for wanted in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(adapter / wanted, clean)
+    assert _import(run, clean).code == 0
+
+
+_LAYER = "base_model.model.model.layers.0"
+_PAIR = {_A: [16, 2], _B: [2, 16]}
+_OTHER_WEIGHTS: dict[str, dict[str, list[int]]] = {
+    "no tensor": {},
+    "no pair": {f"{_LAYER}.norm.bias": [2]},
+    "A alone": {_A: [16, 2]},
+    "B of one pair is missing": _PAIR | {f"{_LAYER}.mlp.up_proj.lora_A.weight": [16, 2]},
+    "another rank": {_A: [8, 2], _B: [2, 8]},
+    "sides of two ranks": {_A: [16, 2], _B: [2, 8]},
+    "turned over": {_A: [2, 16], _B: [16, 2]},
+    "gathered from no shard": {_A: [0], _B: [0]},
+    "nothing in it": {_A: [16, 0], _B: [2, 16]},
+    "another module": {name.replace("k_proj", "gate"): shape for name, shape in _PAIR.items()},
+    "unheard of": _PAIR | {f"{_LAYER}.mlp.up_proj.weight": [2]},
+    "magnitude without DoRA": _PAIR | {f"{_MODULE}.lora_magnitude_vector": [2]},
+}
+
+
+@pytest.mark.case("ART-03")
+@pytest.mark.parametrize("name", _OTHER_WEIGHTS)
+def test_weights_that_the_configuration_does_not_describe_are_refused(
+    bench: Bench, run: Run, tmp_path: Path, name: str
+) -> None:
+    folder = _write(tmp_path / "other", target_modules=["k_proj", "up_proj"])
+    _write_weights(folder, _OTHER_WEIGHTS[name])
+    _import(run, folder).says(1, "artifact_corrupt", "not what its configuration says")
+    assert not (bench.home / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "shapes"),
+    [
+        ({"modules_to_save": ["score"]}, {"base_model.model.score.weight": [2, 2]}),
+        ({}, {"base_model.model.lm_head.weight": [2, 2]}),
+        ({"bias": "all"}, {f"{_LAYER}.norm.bias": [2]}),
+        ({"lora_bias": True}, {f"{_MODULE}.lora_B.bias": [2]}),
+        (
+            {"rank_pattern": {"up_proj": 4}, "target_modules": ["k_proj", "mlp.up_proj"]},
+            {
+                f"{_LAYER}.mlp.up_proj.lora_A.weight": [4, 2],
+                f"{_LAYER}.mlp.up_proj.lora_B.weight": [2, 4],
+            },
+        ),
+        (
+            {},
+            {
+                "base_model.model.model.embed_tokens.lora_embedding_A": [16, 9],
+                "base_model.model.model.embed_tokens.lora_embedding_B": [2, 16],
+            },
+        ),
+    ],
+)
+@pytest.mark.usefixtures("bench")
+def test_what_a_configuration_adds_to_the_factors_is_let_pass(
+    run: Run, tmp_path: Path, changes: dict[str, Any], shapes: dict[str, list[int]]
+) -> None:
+    folder = _write(tmp_path / "other", **changes)
+    _write_weights(folder, _PAIR | shapes)
+    assert _import(run, folder).code == 0
+
+
+_BITS = {"F16": "<H", "BF16": "<H", "F32": "<I", "F64": "<Q"}
+_LARGEST = {"F16": 0x7BFF, "BF16": 0x7F7F, "F32": 0x7F7FFFFF, "F64": 0x7FEFFFFFFFFFFFFF}
+"""The bits of the largest finite number; one more are those of infinity."""
+
+
+@pytest.mark.case("ART-03")
+@pytest.mark.parametrize("dtype", _LARGEST)
+def test_weights_that_are_not_finite_are_refused(
+    bench: Bench, run: Run, tmp_path: Path, dtype: str
+) -> None:
+    folder = _write(tmp_path / "other", r=16)
+    count = (1 << 16) // DTYPE_BYTES[dtype] * 2
+    shapes = {_A: [16, count], _B: [count, 16]}
+    sign = 1 << (8 * DTYPE_BYTES[dtype] - 1)
+    leading = bytes((1 << 16) + 6 * DTYPE_BYTES[dtype])
+    for bits in (1, 2, sign + 1):
+        number = struct.pack(_BITS[dtype], _LARGEST[dtype] + bits)
+        _write_weights(folder, shapes, dtype, leading + number)
+        _import(run, folder).says(1, "artifact_corrupt", f"{_A} holds a number that is not finite")
+    assert not (bench.home / "store").exists()
+    _write_weights(folder, shapes, dtype, leading + struct.pack(_BITS[dtype], _LARGEST[dtype]))
+    assert _import(run, folder).code == 0
+
+
+@pytest.mark.parametrize("dtype", ["I8", "F8_E4M3"])
+@pytest.mark.usefixtures("bench")
+def test_weights_of_a_type_that_no_adapter_has_are_refused(
+    run: Run, adapter: Path, dtype: str
+) -> None:
+    _write_weights(adapter, _PAIR, dtype)
+    _import(run, adapter).says(1, "artifact_corrupt", f"of type {dtype}")
 
 
 @pytest.mark.case("ART-01", "ART-03")
@@ -226,7 +419,7 @@ def test_other_bytes_than_the_digest_says_are_refused(
     run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
     run(*words).says(1, "--digest")
     (adapter / "README.md").symlink_to("/etc/hostname")
-    run(*words, "--digest", f"sha256:{'0' * 64}").says(1, "artifact_corrupt")
+    run(*words, "--digest", f"sha256:{'0' * 64}").says(6, "format_refused", "README.md")
     run("state", "import", "dataset", adapter, "--digest", "x").says(1, "usage_error")
     assert not (bench.home / "store").exists()
 

@@ -12,7 +12,7 @@ import pytest
 
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
-from brewslm.plan.base_model import BUILTIN
+from brewslm.plan.base_model import BUILTIN, read_base_model
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.safetensors import INDEX, read_header
@@ -191,6 +191,10 @@ def test_shards_that_no_index_names_and_odd_indexes_are_refused(shards: Bench) -
         ("tokenizer_config.json", "tokenizer_file", "other.json"),
         ("tokenizer_config.json", "vocab_file", "/etc/passwd"),
         ("special_tokens_map.json", "auto_map", {}),
+        ("config.json", "_experts_implementation", "org/experts"),
+        ("config.json", "_unheard_of", ["a"]),
+        ("config.json", "_load", {"a": 1}),
+        ("config.json", "trust_remote_code", False),
     ],
 )
 def test_config_of_a_base_is_refused_by_its_key(
@@ -210,6 +214,13 @@ def test_what_libraries_write_into_configs_is_let_pass(own_base: Bench) -> None:
     base = own_base.root / "base"
     for name, more in (
         ("config.json", {"_name_or_path": "org/name", "quantization_config": {"_load_in_4bit": 1}}),
+        ("config.json", {"_attn_implementation_autoset": True, "_remove_final_layer_norm": False}),
+        ("config.json", {"_pre_quantization_dtype": "bfloat16", "_unheard_of": 0.5}),
+        ("config.json", {"time_step_limit": [0.0, {"__float__": "Infinity"}]}),
+        ("config.json", {"model_name": "org/name", "finetuned_from": "org/name"}),
+        ("config.json", {"base_model": "n/a", "teacher_model": "org/teacher"}),
+        ("config.json", {"id2label": {"0": "n/a"}, "label2id": {"n/a": 0, "_": 1}}),
+        ("tokenizer_config.json", {"vocab_file": "vocab.json", "merges_file": "merges.txt"}),
         ("generation_config.json", {"_from_model_config": True}),
         ("tokenizer_config.json", {"name_or_path": "org/name", "tokenizer_file": None}),
         ("tokenizer_config.json", {"chat_template": "a/b", "model_max_length": 10**30}),
@@ -219,6 +230,69 @@ def test_what_libraries_write_into_configs_is_let_pass(own_base: Bench) -> None:
         (base / name).write_text("for people")
     (base / ".cache").mkdir()
     assert _errors(own_base.built().plan) == []
+
+
+_TRAINER = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+_RESULTS = ("all_results.json", "eval_results.json", "train_results.json", "trainer_state.json")
+_ORDINARY: dict[str, tuple[str, ...]] = {
+    "SmolLM2-135M-Instruct": (*_RESULTS, "training_args.bin", "onnx/model.onnx", "runs/a/events.0"),
+    "TinyLlama-1.1B-Chat": ("eval_results.json",),
+    "Llama-3.2-1B-Instruct": ("original/consolidated.00.pth", "original/params.json"),
+    "DeepSeek-R1-Distill-Qwen-1.5B": ("figures/benchmark.jpg", "configuration.json"),
+    "gemma-2b": ("gemma-2b.gguf",),
+    "gemma-3-1b-it": ("preprocessor_config.json", "processor_config.json"),
+    "Mistral-7B": ("consolidated.safetensors", "params.json", "tokenizer.model.v3"),
+    "merged": ("mergekit_config.yml",),
+    "several templates": ("additional_chat_templates/rag.jinja",),
+    "GPT-2": ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "rust_model.ot"),
+    "saved by a trainer": (*_TRAINER, "trainer_state.json", "checkpoint-10/model.safetensors"),
+    "exported": ("SHA256SUMS", "run.json", "brewslm.json"),
+}
+"""What lies beside config, tokenizer and weights in folders of models that people have."""
+
+
+@pytest.mark.parametrize("model", _ORDINARY)
+def test_ordinary_folder_of_a_model_is_read_and_the_rest_of_it_told(
+    own_base: Bench, model: str
+) -> None:
+    base = own_base.root / "base"
+    digest = read_base_model(base, "base", DigestCache(0)).digest
+    for name in (*_ORDINARY[model], "README.md", "LICENSE", ".gitattributes"):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_text("no model")
+    found = read_base_model(base, "base", DigestCache(0))
+    assert found.digest == digest
+    assert set(found.unread) == {name.partition("/")[0] for name in _ORDINARY[model]}
+    plan = own_base.built().plan
+    assert _errors(plan) == []
+    (told,) = [item for item in plan.finding_values if item.code == "BASE_FILES_UNREAD"]
+    assert told.found == ", ".join(found.unread)
+
+
+@pytest.mark.case("ART-01", "ART-14")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.py",
+        "a.pyc",
+        "a.PYD",
+        "a.so",
+        "a.so.1.2",
+        "a.dll",
+        "a.dylib",
+        ".a.py",
+        "a.exe",
+        "adapter_config.json",
+    ],
+)
+def test_code_or_a_lora_adapter_in_the_folder_of_a_base_is_refused(
+    own_base: Bench, name: str
+) -> None:
+    (own_base.root / "base" / name).write_text("{}")
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, error.found) == ("BASE_REFUSED", name)
+    assert exit_code_of(plan.finding_values) is ExitCode.REFUSED
 
 
 @pytest.mark.parametrize(
