@@ -21,7 +21,8 @@ from transformers import (
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.templates import TEMPLATES
 from brewslm.errors import RefusedError, WorkerError
-from brewslm.rows.tokenizer_trial import refused, try_tokenizer
+from brewslm.rows.confined_tokens import refused
+from brewslm.rows.tokenizer_trial import try_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER = "tokenizer.json"
