@@ -8,11 +8,8 @@ time than a rendering may is ended by the system.
 """
 
 import json
-import math
 import re
-import resource
 import sys
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -22,6 +19,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from brewslm.rows.limits import allow_cpu, limit_memory
 
 MAX_TEMPLATE_BYTES = 64 << 10
 MAX_OUTPUT_BYTES = 1 << 20
@@ -87,11 +86,10 @@ def rendered(template: Template, values: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Serve one template until the input closes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    limit_memory(MAX_MEMORY_BYTES)
     served = _Served()
     for line in sys.stdin.buffer:
-        _allow_cpu()
+        allow_cpu(MAX_CPU_S)
         try:
             answer = {"text": served.answer(json.loads(line))}
         except Exception as error:  # noqa: BLE001  whatever a template comes to is an answer
@@ -127,12 +125,6 @@ def _objection(error: Exception) -> dict[str, str]:
             return {"failed": error.message or type(error).__name__}
         case _:
             return {"failed": f"{type(error).__name__}: {error}"}
-
-
-def _allow_cpu() -> None:
-    """Let this process take its processor time once more."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + MAX_CPU_S, hard))
 
 
 def _is_inner_name(node: nodes.Node) -> bool:
@@ -175,7 +167,3 @@ def _now(form: str) -> str:
 
 def _dict(*arguments: Any, **values: Any) -> dict[Any, Any]:
     return dict(*arguments, **values)
-
-
-if __name__ == "__main__":
-    main()
