@@ -68,6 +68,11 @@ class Confined:
             | {"TOKENIZERS_PARALLELISM": "false"},
         )
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def ask(self, request: bytes) -> Any:
         """Return the answer to a request, a JSON document without line breaks.
 
