@@ -24,6 +24,7 @@ from brewslm.tasks.gate import Gate
 from brewslm.tasks.gate_checks import GateProblem, gate_problems
 from brewslm.tasks.weakening import weakenings
 
+_DATASET = Address("dataset")
 _EVAL_PACK = Address("eval_pack")
 
 
@@ -76,10 +77,12 @@ def judge(
             shape.profile,
             shape.contract,
             rows=rows.get(shape.decisive),
-            slice_rows=slice_rows(
+            slice_rows=None
+            if _is_known(shape, record)
+            else slice_rows(
                 shape,
                 prepared_folder,
-                outputs.get(Address("dataset"), {}).get("prepared"),
+                outputs.get(_DATASET, {}).get("prepared"),
                 artifacts,
             ),
             has_deployment=Address("deployment") in specs,
@@ -189,8 +192,7 @@ def _changes(shape: EvaluationShape, record: ResourceRecord | None) -> tuple[Gat
     recorded = record.values.get("contract_of_gates") if record else None
     if not recorded:
         return ()
-    before = [Gate.model_validate(item, strict=False) for item in recorded["gates"]]
-    changes = weakenings(before, recorded["policy"], shape.gates, shape.policy)
+    changes = weakenings(_gates(recorded), recorded["policy"], shape.gates, shape.policy)
     return tuple(
         GateChange(
             kind=item.kind,
@@ -202,6 +204,20 @@ def _changes(shape: EvaluationShape, record: ResourceRecord | None) -> tuple[Gat
         )
         for item in changes
     )
+
+
+def _gates(recorded: Mapping[str, Any]) -> list[Gate]:
+    return [Gate.model_validate(item, strict=False) for item in recorded["gates"]]
+
+
+def _is_known(shape: EvaluationShape, record: ResourceRecord | None) -> bool:
+    """Return whether these gates were decided on these rows, so that no slice was without any."""
+    recorded = record.values.get("contract_of_gates") if record else None
+    if record is None or not recorded:
+        return False
+    rows = record.facts.get("inputs", {}).get(f"{_DATASET}:{shape.decisive}")
+    is_same_rows = rows is not None and rows == shape.rows.get(shape.decisive)
+    return is_same_rows and _gates(recorded) == list(shape.gates)
 
 
 def _weakened(changes: Sequence[GateChange], workflow: ResourceRecord | None) -> list[Finding]:

@@ -40,6 +40,9 @@ class Touched:
     executed: list[str]
 
 
+_ROW_FILES = ("gold_test.jsonl", "index.jsonl")
+
+
 def planned(root: Path, *arguments: str, command: str = "plan") -> Touched:
     scratch = root.parent / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -393,3 +396,15 @@ def test_the_hook_sees_what_it_has_to(bench: Bench) -> None:
     with pytest.raises(AssertionError, match="/etc/passwd"):
         assert_inert(bench.root, seen)
     assert planned(bench.root).opened != [], "files of the project are seen"
+
+
+def test_unchanged_rows_are_not_read_again_for_gates_on_slices(bench: Bench) -> None:
+    bench.edit("operator: gte}", 'operator: gte, slice: "label=late"}')
+    assert bench.apply().exit_code == 0
+    listing = bench.artifacts().listing(bench.records()["dataset"].outputs["prepared"].digest)
+    rows = {listing[name].digest.removeprefix("sha256:")[2:] for name in _ROW_FILES}
+    touched = planned(bench.root)
+    assert (touched.code, "No changes." in touched.said) == (0, True)
+    assert rows.isdisjoint(Path(name).name for name in touched.opened)
+    bench.edit("threshold: 0.8", "threshold: 0.7")
+    assert not rows.isdisjoint(Path(name).name for name in planned(bench.root).opened)
