@@ -4,6 +4,7 @@ Called with the name of the program's module and the folders that hold what it i
 status is NO_LIBRARY where an import fails.
 """
 
+import signal
 import sys
 from importlib import import_module
 
@@ -11,7 +12,8 @@ NO_LIBRARY = 3
 
 
 def main() -> None:
-    """Run the program."""
+    """Run the program; an interrupt is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     name, *folders = sys.argv[1:]
     sys.path += folders
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,14 @@ def test_library_that_is_missing_is_an_import_error(programs: Path) -> None:
     process.close()
 
 
+def test_interrupt_of_the_terminal_is_left_to_the_parent(programs: Path) -> None:
+    process = Confined(_package(programs, "says", _SAYS), [])
+    process.ask(b"1")
+    os.kill(process.pid, signal.SIGINT)
+    assert process.ask(b"2")[2] == "2"
+    process.close()
+
+
 _ENDINGS = {
     "raises": ("def main():\n    raise ValueError('torn\\napart')\n", "apart"),
     "exits": ("import os\ndef main():\n    os._exit(7)\n", "exit status 7"),
@@ -119,6 +128,24 @@ def test_limits_stay_below_those_that_are_there(
     memory, cpu = json.loads(done.stdout)
     assert memory == [memory_bytes] * 2
     assert cpu == ([cpu_s] * 2 if cpu_s else [21, -1])
+
+
+def test_limits_that_are_there_refuse_no_tokenizer(tmp_path: Path) -> None:
+    counted = (
+        "import sys\n"
+        "from brewslm.rows.confined_tokens import ConfinedTokenCounter\n"
+        "print(ConfinedTokenCounter(sys.argv[1])(['ten lamps']))\n"
+    )
+    nano = _ROOT / "brewslm" / "builtin" / "nano" / "tokenizer.json"
+    shell = 'ulimit -v 1900000; ulimit -t 8; exec "$0" -c "$1" "$2"'
+    done = subprocess.run(
+        ["bash", "-c", shell, sys.executable, counted, str(nano)],
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0] > 0
 
 
 @pytest.mark.slow
