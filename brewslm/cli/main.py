@@ -78,7 +78,7 @@ class _Commands(SuggestingGroup):
 @click.option("--manifest", default="brewslm.yaml", show_default=True, help="Manifest file.")
 @click.option("--no-color", is_flag=True, help="No colour; also by NO_COLOR.")
 @click.option("--ascii", "is_ascii", is_flag=True, help="Only ASCII characters.")
-@click.option("--quiet", is_flag=True, help="Results only.")
+@click.option("--quiet", is_flag=True, help="Only results, and which of them hold rows.")
 @click.option("--debug", is_flag=True, help="Worker logs and details of internal errors.")
 @click.option("--offline", is_flag=True, help="Open no socket, to shared stores either.")
 @click.pass_context

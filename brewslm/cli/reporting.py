@@ -8,7 +8,7 @@ from brewslm.cli.paths import as_named
 from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
 from brewslm.fingerprint import canonical_json
-from brewslm.plan.evidence import Evidence
+from brewslm.plan.recorded_evaluation import RecordedEvaluation
 from brewslm.render import words
 from brewslm.render.csv import render_csv
 from brewslm.render.html import render_html
@@ -31,10 +31,10 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
 
     Raises: PlanError, ArtifactError before anything is written; ApplyError.
     """
-    evidence = Evidence.of(state, session.artifacts())
-    report = evidence.report()
+    evaluation = RecordedEvaluation.of(state, session.artifacts())
+    report = evaluation.report()
     has_rows = wanted.csv is not None or wanted.most_rows > 0
-    items = evidence.items() if has_rows else []
+    items = evaluation.items() if has_rows else []
     made: list[tuple[Path, bytes, bool]] = []
     if wanted.report is not None:
         document = canonical_json(report.model_dump(mode="json"))
@@ -47,8 +47,12 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
     for path, data, holds_rows in made:
         write_output(path, data)
         name = words.visible(str(as_named(session, path)))
-        held = "holds rows of your data; only you may read it" if holds_rows else "holds no rows"
-        session.say(f"wrote {name}, which {held}")
+        if holds_rows:
+            session.warn(
+                f"warning: wrote {name}, which holds rows of your data; only you may read it"
+            )
+        else:
+            session.say(f"wrote {name}, which holds no rows")
 
 
 def evaluation_markdown(session: Session, state: StateReader, max_size: int) -> str:
@@ -56,5 +60,5 @@ def evaluation_markdown(session: Session, state: StateReader, max_size: int) -> 
 
     Raises: PlanError, ArtifactError.
     """
-    report = Evidence.of(state, session.artifacts()).report()
+    report = RecordedEvaluation.of(state, session.artifacts()).report()
     return render_report_markdown(report, max_size)

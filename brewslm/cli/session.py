@@ -153,9 +153,13 @@ class Session(Struct, frozen=True):
     def say(self, text: str) -> None:
         """Write a line of talk."""
         if not self.is_quiet:
-            text = words.to_ascii(text) if self.is_ascii else text
-            self.err.write(text + "\n")
-            self.err.flush()
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Write a line that is told to whoever wants no talk, too."""
+        text = words.to_ascii(text) if self.is_ascii else text
+        self.err.write(text + "\n")
+        self.err.flush()
 
     def put(self, text: str) -> None:
         """Write a result for people."""

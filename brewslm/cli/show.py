@@ -1,6 +1,7 @@
 """`brewslm show`: the project, one resource, a revision, a saved plan, an evaluation's report."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -80,15 +81,24 @@ def command(
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
     path = placed(session, Path(what or ""))
+    is_plan = what is not None and (what.endswith(".json") or _is_file(path))
+    flags = {
+        "--json": is_json,
+        "--markdown": is_markdown,
+        "--validate": validates,
+        "--rejects": shows_rejects,
+    }
+    _check_flags(what, {flag for flag, is_set in flags.items() if is_set}, is_plan=is_plan)
     if report or html or csv or rows is not None:
         _check_report(what, html, rows)
+        _check_apart({"--report": report, "--html": html, "--csv": csv, "--out": out})
         _write_report(session, report, html, csv, rows or 0)
         if not (is_json or is_markdown or out):
             return code
     if what == _EVALUATION and is_markdown:
         with open_state(session) as state:
             text = _reporting().evaluation_markdown(session, state, max_chars)
-    elif what is not None and (what.endswith(".json") or _is_file(path)):
+    elif is_plan:
         plan = read_saved(path)
         if validates:
             check_whole(plan, path)
@@ -112,6 +122,50 @@ def command(
     else:
         session.put(text)
     return code
+
+
+def _check_flags(what: str | None, flags: set[str], *, is_plan: bool) -> None:
+    """Refuse flags that would do nothing beside the rest of the command line."""
+    meant_for = {
+        "--markdown": (is_plan or what == _EVALUATION, f"a saved plan or {_EVALUATION}"),
+        "--validate": (is_plan, "a saved plan"),
+        "--rejects": (what is None, "no WHAT: rejected rows are those of the whole project"),
+    }
+    for flag, (has_meaning, expected) in meant_for.items():
+        if flag in flags and not has_meaning:
+            raise UsageError(
+                f"{flag} says nothing about what is shown",
+                code="usage_error",
+                found=what or "the whole project",
+                expected=expected,
+                remedy="brewslm show --help",
+            )
+    if "--json" in flags and (others := sorted(flags & {"--markdown", "--rejects"})):
+        raise UsageError(
+            f"--json and {others[0]} cannot both be answered",
+            code="usage_error",
+            found=f"--json beside {others[0]}",
+            expected="one of them",
+            remedy="brewslm show --help",
+        )
+
+
+def _check_apart(files: Mapping[str, Path | None]) -> None:
+    """Refuse options that name one file, as the last one written would be all that is left."""
+    named: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        place = Path(os.path.realpath(path.parent)) / path.name
+        if place in named:
+            raise UsageError(
+                f"{named[place]} and {option} name one file",
+                code="usage_error",
+                found=words.visible(path.name),
+                expected="a file for each of them",
+                remedy=f"name another file behind {option}",
+            )
+        named[place] = option
 
 
 def _check_report(what: str | None, html: Path | None, rows: int | None) -> None:

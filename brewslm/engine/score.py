@@ -1,6 +1,7 @@
 """The door that turns stored predictions into scores and metrics; no model is loaded."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from brewslm.engine.estimates import METRICS_FORMAT, STATISTICS_VERSION, Scoring
 from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
 from brewslm.fingerprint import digest_file
+from brewslm.rows.index import first_occurrences
 from brewslm.tasks.metrics import produced_metrics
 from brewslm.tasks.scoring import Item, machine_status, scored_item, slices_of
 from brewslm.tasks.task import TASKS, ScoringOptions
@@ -164,10 +166,7 @@ def _any(
 
 def _sources(prepared: Path) -> dict[str, str]:
     """Return row_id to the source of its first occurrence."""
-    sources: dict[str, str] = {}
-    for line in _read_lines(prepared / "index.jsonl"):
-        sources.setdefault(line["row_id"], line["source"])
-    return sources
+    return first_occurrences(_read_lines(prepared / "index.jsonl"), itemgetter("source"))
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.plan.evaluation_shape import EvaluationShape, set_file
+from brewslm.rows.index import first_occurrences
 from brewslm.tasks.scoring import slices_of
 
 _LENGTHS = ("short", "medium", "long")
@@ -33,9 +35,7 @@ def slice_rows(
     try:
         rows = list(_lines(set_file(shape.decisive), folder, prepared, artifacts))
         index = _lines("index.jsonl", folder, prepared, artifacts)
-        sources: dict[str, str] = {}
-        for line in index:
-            sources.setdefault(line["row_id"], line["source"])
+        sources: dict[str, str] = first_occurrences(index, itemgetter("source"))
     except (ArtifactError, OSError, KeyError):
         return None
     chosen = shape.sets.get(shape.decisive)

@@ -32,16 +32,19 @@ def held_line(held: HeldBack, quoted: Callable[[str], str]) -> str:
 
 def gate_table(gates: Iterable[Mapping[str, Any]]) -> str:
     """Return one aligned line a gate: verdict, name, value and bar, counts, interval, base,
-    risk.
+    chance of a wrong verdict.
     """
     rows = [gate_cells(gate) for gate in gates]
     if not rows:
         return "no gates\n"
+    rows = [(*cells, f"chance wrong {chance}" if chance else "") for *cells, chance in rows]
     return "\n".join(words.table(rows)) + "\n"
 
 
 def gate_cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return verdict, name, value and bar, counts, interval, what it stands beside, and risk."""
+    """Return verdict, name, value and bar, counts, interval, what it stands beside, and the chance
+    that the verdict is wrong.
+    """
     optional = "" if gate.get("required", True) else " (optional)"
     return (
         str(gate.get("verdict") or "-"),
@@ -50,7 +53,7 @@ def gate_cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
         _counts(gate),
         _interval(gate),
         _baseline(gate),
-        _risk(gate),
+        _chance_wrong(gate),
     )
 
 
@@ -76,8 +79,8 @@ def _interval(gate: Mapping[str, Any]) -> str:
     interval = gate.get("interval")
     if not interval or interval[0] is None:
         return ""
-    level = 100 * float(gate.get("confidence", 0.95))
-    return f"{level:g} % {interval[0]:.3f}…{interval[1]:.3f}"
+    level = gate.get("interval_confidence") or gate.get("confidence", 0.95)
+    return f"{100 * level:.5g} % {interval[0]:.3f}…{interval[1]:.3f}"
 
 
 def _baseline(gate: Mapping[str, Any]) -> str:
@@ -86,7 +89,7 @@ def _baseline(gate: Mapping[str, Any]) -> str:
     if isinstance(baseline, Mapping) and baseline.get("actual") is not None:
         delta = baseline.get("delta")
         change = f" ({delta:+.4f})" if delta is not None else ""
-        name = "base" if baseline.get("role") in ("baseline", "base_model") else "champion"
+        name = "base" if baseline.get("role") in ("baseline", "base_model") else "promoted"
         return f"{name} {baseline['actual']:.4f}{change}"
     value, actual = gate.get("base_actual"), gate.get("actual")
     if value is None:
@@ -95,6 +98,6 @@ def _baseline(gate: Mapping[str, Any]) -> str:
     return f"base {value:.4f}{change}"
 
 
-def _risk(gate: Mapping[str, Any]) -> str:
+def _chance_wrong(gate: Mapping[str, Any]) -> str:
     chance = gate.get("chance_wrong")
-    return f"chance wrong {100 * chance:.0f} %" if chance is not None else ""
+    return f"{100 * chance:.0f} %" if chance is not None else ""

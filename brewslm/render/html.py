@@ -78,19 +78,23 @@ def _known(report: Report) -> Iterator[Markup]:
 
 def _gates(report: Report) -> Markup:
     rows = [_gate_row(gate) for gate in report.gates]
-    head = ("Gate", "Verdict", "Value and rule", "Interval", "Rows", "", "Beside", "Chance wrong")
+    head = (
+        *("Gate", "Verdict", "Value and rule", "Interval", "Rows"),
+        element("span", "Value, interval and threshold", class_="unseen"),
+        *("Beside", "Chance wrong"),
+    )
     caption = f"Gates on {report.deciding.dataset}; the upright line is the threshold"
     return table(caption, head, rows, 0)
 
 
 def _gate_row(gate: GateOutcome) -> list[str]:
-    verdict, name, rule, counts, ends, beside, risk = gate_cells(gate.model_dump())
+    verdict, name, rule, counts, ends, beside, chance = gate_cells(gate.model_dump())
     shown = element("span", verdict, class_=_CLASS_OF_VERDICT.get(verdict, "open"))
     picture = Markup()
     if gate.actual is not None and gate.interval is not None and gate.threshold is not None:
         picture = interval_plot(gate.actual, gate.interval, gate.threshold)
-    risk = risk.removeprefix("chance wrong ")
-    return [named(name), shown, named(rule), ends, counts, picture, beside, risk]
+    interval = element("span", ends, class_="whole") if ends else ""
+    return [named(name), shown, named(rule), interval, counts, picture, beside, chance]
 
 
 def _metrics(report: Report, dataset: str) -> Markup:
@@ -134,7 +138,9 @@ def _difference(item: Difference | None) -> Markup:
         return Markup()
     change = item.change or ""
     shown = element("span", change, class_=_CLASS_OF_CHANGE.get(change, "soft"))
-    return joined([told, " ", shown])
+    chance = report_words.p_value(item)
+    p = element("span", f" p {chance}", class_="soft") if chance else ""
+    return joined([told, " ", shown, p])
 
 
 def _statuses(report: Report, dataset: str) -> Markup:

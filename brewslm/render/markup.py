@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from brewslm.render import words
 
-_VOID = frozenset({"meta", "line", "circle"})
+_VOID = frozenset({"meta", "line", "circle", "wbr"})
 
 
 class Markup(str):
@@ -20,6 +20,12 @@ class Markup(str):
 def text(value: str) -> Markup:
     """Return a text as HTML that shows it and means nothing."""
     return Markup(html.escape(words.visible(value)))
+
+
+def breakable(value: str) -> Markup:
+    """Return a text that may go on in the next line after each underscore."""
+    *parts, last = value.split("_")
+    return joined([*(joined([f"{part}_", element("wbr")]) for part in parts), last])
 
 
 def lines(value: str) -> Markup:

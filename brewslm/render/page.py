@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from brewslm.render.markup import Markup, document, element, joined, style
+from brewslm.render.markup import Markup, breakable, document, element, joined, style
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5b6068; --paper: #ffffff;
@@ -26,14 +26,16 @@ p { margin: .4rem 0; }
 .soft, caption { color: var(--soft); }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
 .good, .bad, .open { font-weight: 600; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; position: relative; }
+.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .3rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem .3rem 0; text-align: left;
   vertical-align: top; overflow-wrap: normal; }
-thead th { border-bottom-width: 2px; white-space: nowrap; }
-tbody th { font-weight: 500; min-width: 10rem; max-width: 22rem; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+thead th { border-bottom-width: 2px; vertical-align: bottom; }
+tbody th { font-weight: 500; min-width: 10rem; max-width: 22rem; overflow-wrap: break-word; }
+.number { text-align: right; }
+.whole, td.number { white-space: nowrap; }
 svg { width: 9rem; height: 1.1rem; color: var(--ink); vertical-align: middle; }
 svg .bar { stroke: var(--bad); }
 summary { cursor: pointer; padding: .3rem 0; }
@@ -82,7 +84,7 @@ def folded(title: str, *content: Markup) -> Markup:
 
 def named(value: str) -> Markup:
     """Return a name from outside, whose direction of writing is its own alone."""
-    return element("bdi", value)
+    return element("bdi", breakable(value))
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> Markup:

@@ -10,23 +10,32 @@ from brewslm.render.markdown import MAX_SIZE, code_span, weight
 from brewslm.tasks.report import Report
 
 _RESERVE = 200
-"""Room for headings and for the line that counts what is left out."""
+"""Room for headings and for the lines that count rows and tables left out."""
 
 
 def render_report_markdown(report: Report, max_size: int = MAX_SIZE) -> str:
     """Return the evaluation as Markdown of at most `max_size` bytes or UTF-16 units.
 
-    Verdict, models and digests always stay; tables are cut at rows, the last ones first.
+    Verdict, models and digests always stay; tables are cut at rows, the last ones first, and those
+    without room are counted.
     """
     head = _head(report)
     foot = _foot(report)
     room = max_size - weight(head) - weight(foot) - _RESERVE
     parts = [head]
+    left_out = 0
     for title, columns, rows in _tables(report):
+        if not rows:
+            continue
         part = _table(title, columns, rows, room)
+        if not part:
+            left_out += 1
+            continue
         parts.append(part)
         room -= weight(part) + 1
-    return "\n".join([*filter(None, parts), foot])
+    if left_out:
+        parts.append(f"{words.plural(left_out, 'table')} left out for want of room\n")
+    return "\n".join([*parts, foot])
 
 
 def _head(report: Report) -> str:
@@ -56,7 +65,7 @@ def _tables(report: Report) -> Iterator[tuple[str, Sequence[str], list[list[str]
     )
     yield (
         "Gates",
-        ("verdict", "gate", "value and rule", "rows", "interval", "beside", "risk"),
+        ("verdict", "gate", "value and rule", "rows", "interval", "beside", "chance wrong"),
         [list(gate_cells(gate.model_dump())) for gate in report.gates],
     )
     yield (
@@ -99,10 +108,12 @@ def _tables(report: Report) -> Iterator[tuple[str, Sequence[str], list[list[str]
 
 
 def _table(title: str, columns: Sequence[str], rows: list[list[str]], room: int) -> str:
-    """Return a titled table that fits, with a line that counts the rows left out."""
+    """Return a titled table that fits, with a line that counts the rows left out; nothing where
+    there is no room for its head.
+    """
     lines = [f"### {title}", "", _line(columns), f"|{'---|' * len(columns)}"]
     room -= weight("\n".join(lines)) + _RESERVE
-    if not rows or room < 0:
+    if room < 0:
         return ""
     left = ""
     for index, row in enumerate(rows):

@@ -54,6 +54,8 @@ class Outcome(Struct, frozen=True):
     n: float | None = None
     k: float | None = None
     interval: Interval | None = None
+    interval_confidence: float | None = None
+    """Of the interval; above the gate's own where the worst of several slices is looked for."""
     chance_wrong: float | None = None
     baseline: dict[str, Any] | None = None
     slice: str | None = None
@@ -196,6 +198,7 @@ class _Bench(Struct, frozen=True):
             "n": estimate["n"],
             "k": estimate.get("k"),
             "interval": interval_of(estimate, gate.confidence),
+            "interval_confidence": gate.confidence,
         }
         spread = self.report["roles"][CANDIDATE].get("epochs", {}).get(key)
         trouble = self._trouble(gate, key, place, estimate)
@@ -250,6 +253,7 @@ class _Bench(Struct, frozen=True):
                 "n": known[chosen]["n"],
                 "k": known[chosen].get("k"),
                 "interval": interval_of(known[chosen], confidence),
+                "interval_confidence": confidence,
             }
         reason = worst.reason
         if worst.verdict is Verdict.FAIL:

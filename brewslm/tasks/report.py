@@ -160,6 +160,10 @@ class GateOutcome(ReportValue):
     k: float | None = None
     interval: Interval | None = None
     confidence: float
+    """As the gate says."""
+    interval_confidence: float | None = None
+    """Of the interval; above the gate's own where the worst of several slices is looked for, null
+    in verdicts of releases that did not tell."""
     decide_on: str
     """point, lower or upper: what is held against the threshold."""
     dataset: str
@@ -291,7 +295,8 @@ class Report(ReportValue):
     """Of the deciding rows, largest first."""
     generation: Generation
     leaks: dict[str, Any] | None
-    """Leaks between training and evaluation rows; null when the prepared rows are others by now."""
+    """Leaks between the rows of training and of evaluation; null when the prepared rows are others
+    than these by now."""
     lock: Lock
     evidence: dict[str, str]
     """Name of a kept file to its digest: predictions, scores, rows, metrics, verdict."""

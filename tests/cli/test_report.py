@@ -35,7 +35,7 @@ def test_all_files_come_of_one_evaluation(applied: Bench, run: Run) -> None:
     assert answer.err.splitlines() == [
         "wrote r.json, which holds no rows",
         "wrote r.html, which holds no rows",
-        "wrote r.csv, which holds rows of your data; only you may read it",
+        "warning: wrote r.csv, which holds rows of your data; only you may read it",
     ]
     report = json.loads((applied.root / "r.json").read_text())
     assert report["verdict"] == "PASS"
@@ -101,6 +101,57 @@ def test_only_an_evaluation_has_a_report(wish: tuple[str, str], applied: Bench, 
 def test_rows_are_for_a_page(applied: Bench, run: Run) -> None:
     run("show", "eval_pack", "--rows", "3").says(1, "error[usage_error]", "--html")
     run("show", "eval_pack", "--csv", "r", "--rows", "3").says(1, "error[usage_error]", "--html")
+    assert not (applied.root / "r").exists()
+
+
+@pytest.mark.usefixtures("applied")
+def test_quiet_still_tells_which_files_hold_rows(run: Run) -> None:
+    answer = run("--quiet", "show", "eval_pack", *_FILES, "--rows", "1")
+    assert answer.err.splitlines() == [
+        f"warning: wrote {name}, which holds rows of your data; only you may read it"
+        for name in ("r.html", "r.csv")
+    ]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        ("--html", "r", "--csv", "r"),
+        ("--report", "r", "--html", "data/../r"),
+        ("--csv", "r", "--json", "--out", "./r"),
+        ("--report", "linked/r", "--csv", "data/r"),
+    ],
+)
+def test_one_file_for_two_views_is_refused(wish: tuple[str, ...], applied: Bench, run: Run) -> None:
+    (applied.root / "linked").symlink_to("data")
+    run("show", "eval_pack", *wish).says(1, "error[usage_error]", "name one file")
+    assert not (applied.root / "r").exists()
+    assert not (applied.root / "data" / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("eval_pack", "--rejects"),
+        ("eval_pack", "--validate"),
+        ("eval_pack", "--markdown", "--json"),
+        ("eval_pack", "--html", "r", "--rejects"),
+        ("training_plan", "--markdown"),
+        ("--markdown",),
+        ("--validate",),
+        ("--rejects", "--json"),
+        ("a.plan.json", "--markdown", "--json"),
+        ("a.plan.json", "--rejects"),
+    ],
+    ids=" ".join,
+)
+def test_flags_that_do_nothing_are_refused(
+    words: tuple[str, ...], applied: Bench, run: Run
+) -> None:
+    run("plan", "--out", "a.plan.json")
+    answer = run("show", *words)
+    answer.says(1, "error[usage_error]", words[-1])
+    assert answer.out == ""
     assert not (applied.root / "r").exists()
 
 
@@ -198,7 +249,7 @@ def test_only_reports_pay_for_reports() -> None:
     ours = {
         "brewslm.cli.reporting",
         "brewslm.render.html",
-        "brewslm.plan.evidence",
+        "brewslm.plan.recorded_evaluation",
         "brewslm.render.csv",
     }
     assert loaded("show", "eval_pack").isdisjoint(ours)

@@ -192,6 +192,28 @@ def test_verdict_table(
     assert outcome(Gate(metric_id="accuracy", **fields), metrics) == (verdict, reason)
 
 
+def test_the_level_of_an_interval_is_stored_beside_it(metrics: dict[str, Any]) -> None:
+    whole = Gate(metric_id="accuracy", threshold=0.9)
+    worst = Gate(
+        metric_id="accuracy", operator="worst_slice_gte", slice_name="site", threshold=0.85
+    )
+    found = decide([whole, worst], metrics)["gates"]
+    slices = metrics["sets"]["gold_test"]["roles"]["candidate"]["slices"]
+    eligible = [
+        name
+        for name, place in slices.items()
+        if name.startswith("site=") and place["rows"] >= worst.min_slice_support
+    ]
+    assert len(eligible) > 1
+    assert found[0]["interval_confidence"] == 0.95
+    assert found[1]["interval_confidence"] == pytest.approx(1 - 0.05 / len(eligible))
+    rate, n = found[1]["actual"], round(found[1]["n"])
+    exact = scipy.stats.binomtest(round(rate * n), n).proportion_ci(
+        found[1]["interval_confidence"], method="wilson"
+    )
+    assert found[1]["interval"] == pytest.approx([exact.low, exact.high])
+
+
 def test_missing_champion_is_an_error_once_something_was_promoted(metrics: dict[str, Any]) -> None:
     gate = Gate(metric_id="accuracy", baseline="champion", max_regression=0.0)
     assert outcome(gate, metrics, was_ever_promoted=True) == ("ERROR", "baseline_missing")

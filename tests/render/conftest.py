@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brewslm.plan.evidence import Evidence
+from brewslm.plan.recorded_evaluation import RecordedEvaluation
 from brewslm.tasks.report import Report
 from tests.apply.bench import Bench
 
@@ -15,4 +15,4 @@ def report(promoted: Path) -> Report:
     """Return the report of a project whose candidate was promoted."""
     bench = Bench(promoted)
     with closing(bench.store().read()) as reader:
-        return Evidence.of(reader, bench.artifacts()).report()
+        return RecordedEvaluation.of(reader, bench.artifacts()).report()

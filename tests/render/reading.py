@@ -6,7 +6,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-_VOID = frozenset({"meta", "line", "circle"})
+_VOID = frozenset({"meta", "line", "circle", "wbr"})
 _KNOWN = frozenset(
     [
         "html",
@@ -25,6 +25,7 @@ _KNOWN = frozenset(
         "strong",
         "span",
         "bdi",
+        "wbr",
         "ul",
         "li",
         "dl",
@@ -85,20 +86,27 @@ class Reading(HTMLParser):
         """Tag and what stands in it, parts of one text together."""
         self.unclosed: list[str] = []
         self.oddities: list[str] = []
+        self._goes_on = False
+        """Whether the next text belongs to the last one, as it may only break there."""
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self._goes_on = tag == "wbr"
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         if tag not in _VOID:
             self.unclosed.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        self._goes_on = self._goes_on and tag in _VOID
         if tag not in _VOID and (not self.unclosed or self.unclosed.pop() != tag):
             self.oddities.append(f"</{tag}>")
 
     def handle_data(self, data: str) -> None:
+        if self._goes_on:
+            data = self.texts.pop()[1] + data
+            self._goes_on = False
         self.texts.append((self.unclosed[-1] if self.unclosed else "", data))
 
     def handle_comment(self, data: str) -> None:

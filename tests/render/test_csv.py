@@ -1,7 +1,9 @@
 """Items as CSV: every item a line, every text recoverable, no cell a formula."""
 
 import csv
+import re
 from io import StringIO
+from itertools import takewhile
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from brewslm.render.csv import plain, render_csv
 from tests.render.evaluations import HOSTILE, item
 
+FORMULA_CHARACTERS = frozenset("=+-@＝＋－＠")
 FORMULAS = [
     "=1+1",
     '=cmd|" /C calc"!A0',
@@ -43,25 +46,68 @@ def read(data: bytes) -> list[dict[str, str]]:
 
 def original(cell: str) -> str:
     """Undo what `plain` did, by the rule that it states."""
-    return cell.removeprefix("'")
+    parts = re.split("([,;\t\r\n])", cell.removeprefix("'"))
+    return parts[0] + "".join(map(without_apostrophe, parts[1:]))
+
+
+def without_apostrophe(part: str) -> str:
+    """Take the first of the apostrophes before a formula character that can be seen first."""
+    blanks = list(takewhile(lambda char: char == '"' or is_blank(char), part))
+    rest = part[len(blanks) :]
+    is_guarded = rest.lstrip("'")[:1] in FORMULA_CHARACTERS
+    return "".join(blanks) + (rest.removeprefix("'") if is_guarded else rest)
+
+
+def is_blank(char: str) -> bool:
+    return char.isspace() or not char.isprintable()
 
 
 def assert_no_formula(data: bytes) -> list[dict[str, str]]:
+    """Check what spreadsheets make of a file, wherever they part its lines; return its lines."""
+    for separator in (",", ";", "\t"):
+        for line in csv.reader(StringIO(data.decode(), newline=""), delimiter=separator):
+            for cell in line:
+                assert not begins_formula(cell), (separator, cell)
     rows = read(data)
-    for row in rows:
-        for cell in row.values():
-            begun = cell.lstrip("\u00a0\u200b\ufeff \t\r\n")[:1]
-            assert begun not in set("=+-@＝＋－＠") or cell.startswith("'"), cell
-            assert cell[:1] not in {"\t", "\r", "\n"}
+    assert not any(cell[:1] in {"\t", "\r", "\n"} for row in rows for cell in row.values())
     return rows
+
+
+def begins_formula(cell: str) -> bool:
+    return next((char for char in cell if not is_blank(char)), "") in FORMULA_CHARACTERS
 
 
 @pytest.mark.case("RND-05")
 @pytest.mark.parametrize("text", FORMULAS, ids=ascii)
 def test_what_could_be_a_formula_is_a_text(text: str) -> None:
     (row,) = assert_no_formula(render_csv([item(text, values={text: 0.5})]))
-    assert row["output"] == f"'{text}"
-    assert row[f"'{text}"] == "0.5", "a header is a cell, too"
+    assert row["output"].startswith("'")
+    assert original(row["output"]) == text
+    assert row[plain(text)] == "0.5", "a header is a cell, too"
+
+
+@pytest.mark.case("RND-05")
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('hi;=HYPERLINK("http://evil.example")', 'hi;\'=HYPERLINK("http://evil.example")'),
+        ("x\n=1+1", "x\n'=1+1"),
+        ("x\r+1", "x\r'+1"),
+        ("a\t@b", "a\t'@b"),
+        ("1, -2", "1, '-2"),
+        (';" \u200b"=1', ';" \u200b"\'=1'),
+        (";'=1", ";''=1"),
+        (";=1;=2", ";'=1;'=2"),
+        ("\n=1", "'\n'=1"),
+        ("=1;=2", "'=1;'=2"),
+        ("a;b=1", "a;b=1"),
+        ("x-1 = 'y'", "x-1 = 'y'"),
+    ],
+)
+def test_what_follows_a_separator_of_other_spreadsheets_is_a_text(text: str, cell: str) -> None:
+    assert plain(text) == cell
+    assert original(cell) == text
+    assert_no_formula(render_csv([item(text, values={text: 0.5})]))
 
 
 @pytest.mark.case("RND-05")
@@ -84,8 +130,9 @@ def test_numbers_of_our_own_stay_numbers() -> None:
 
 def test_a_cell_of_a_megabyte_is_whole() -> None:
     huge = "=" * (1 << 20)
-    (row,) = read(render_csv([item("x", output=huge)]))
+    (row,) = read(render_csv([item("x", output=huge, prompt="'" * (1 << 20))]))
     assert row["output"] == f"'{huge}"
+    assert row["prompt"] == "'" * ((1 << 20) + 1)
 
 
 def test_half_a_character_is_shown() -> None:
@@ -105,8 +152,8 @@ def test_lines_end_as_the_standard_says() -> None:
     assert data.startswith(b"dataset,row_id,"), "no byte order mark"
 
 
-@given(st.lists(st.text(), min_size=1, max_size=5))
-def test_any_text_comes_back(texts: list[str]) -> None:
+@given(st.lists(st.text() | st.text("=-'\";,\t\r\n\u200b＝ a"), min_size=1, max_size=5))
+def test_any_text_comes_back_and_no_spreadsheet_finds_a_formula(texts: list[str]) -> None:
     rows = assert_no_formula(render_csv([item(text) for text in texts]))
     cells = [row["output"] for row in rows]
     assert cells == [plain(text) for text in texts]

@@ -32,6 +32,23 @@ def test_tables_can_be_read_aloud(report: Report) -> None:
     assert page.tags.count("h1") == 1
     pictures = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "role")]
     assert pictures == ["img"]
+    assert "Value, interval and threshold" in page.of("span")
+    assert ("span", "class", "unseen") in page.attributes
+
+
+def test_names_break_after_underscores_alone(report: Report) -> None:
+    gate = report.gates[0].model_copy(update={"gate_id": "min_schema_<b>_rate_"})
+    html = render_html(report.model_copy(update={"gates": (gate,)}))
+    assert "<bdi>min_<wbr/>schema_<wbr/>&lt;b&gt;_<wbr/>rate_<wbr/></bdi>" in html
+    assert "min_schema_<b>_rate_" in assert_inert(html).of("bdi"), "and are read as they are"
+
+
+def test_a_difference_is_told_with_its_p(report: Report) -> None:
+    found = next(item for item in report.comparison[0].metrics if item.p is not None)
+    shown = f"{found.delta:+.4f}"
+    page = assert_inert(render_html(report))
+    assert f" p {found.p:.2g}" in page.of("span")
+    assert any(text.startswith(shown) for text in page.of("td"))
 
 
 def test_equal_reports_give_equal_bytes(report: Report) -> None:

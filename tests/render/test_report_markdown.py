@@ -50,3 +50,18 @@ def test_it_is_cut_at_rows_and_counted(report: Report) -> None:
     assert "\nand 1,9" in text
     assert text.splitlines()[-1] == render_report_markdown(report).splitlines()[-1]
     assert "`" not in outside_of_code(text)
+
+
+def test_tables_without_room_are_counted(report: Report) -> None:
+    many = tuple(
+        report.gates[0].model_copy(update={"gate_id": f"gate_{number}"}) for number in range(500)
+    )
+    text = render_report_markdown(report.model_copy(update={"gates": many}), 6_000)
+    assert weight(text) <= 6_000
+    titles = [line for line in text.splitlines() if line.startswith("### ")]
+    whole = render_report_markdown(report)
+    all_titles = [line for line in whole.splitlines() if line.startswith("### ")]
+    assert titles[-1] == "### Gates"
+    left = len(all_titles) - len(titles)
+    assert text.splitlines()[-3:-1] == [f"{left} tables left out for want of room", ""]
+    assert "left out" not in whole

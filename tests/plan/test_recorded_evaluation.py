@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError, PlanError
-from brewslm.plan.evidence import Evidence
+from brewslm.plan.recorded_evaluation import RecordedEvaluation
 from brewslm.state.empty import EmptyState
 from brewslm.state.records import ResourceRecord
 from tests.apply.bench import Bench
@@ -25,12 +25,12 @@ class Remembered(EmptyState):
         return self._records
 
 
-def evidence(bench: Bench, **changed: Any) -> Evidence:
-    """Return the evidence of a project, the evaluation's record changed."""
+def recorded(bench: Bench, **changed: Any) -> RecordedEvaluation:
+    """Return what was recorded of a project, the evaluation's record changed."""
     records = bench.records()
     if changed:
         records["eval_pack"] = replace(records["eval_pack"], **changed)
-    return Evidence.of(Remembered(records), bench.artifacts())
+    return RecordedEvaluation.of(Remembered(records), bench.artifacts())
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def refused(code: str, found: str = "") -> Iterator[None]:
 def test_the_report_says_what_the_state_says(applied: Bench) -> None:
     records = applied.records()
     record = records["eval_pack"]
-    report = evidence(applied).report()
+    report = recorded(applied).report()
     assert (report.project, report.verdict, report.status) == ("parcels", "PASS", "current")
     assert report.revision == record.revision
     assert report.models.candidate == records["training_plan"].outputs["lora_adapter"].digest
@@ -65,7 +65,7 @@ def test_the_report_says_what_the_state_says(applied: Bench) -> None:
 def test_classes_and_slices_have_their_own_numbers(bench: Bench) -> None:
     bench.skill = lambda index: index % 6 != 0
     bench.apply()
-    report = evidence(bench).report()
+    report = recorded(bench).report()
     classes = {item.name for item in report.per_class}
     assert classes == {"late", "lost", "torn"}
     assert {item.metric_id for item in report.per_class} == {"precision", "recall", "f1", "support"}
@@ -85,7 +85,7 @@ def test_classes_and_slices_have_their_own_numbers(bench: Bench) -> None:
 def test_a_gate_that_fails_is_named(bench: Bench) -> None:
     bench.skill = lambda index: index % 2 == 0
     bench.apply()
-    report = evidence(bench).report()
+    report = recorded(bench).report()
     assert (report.verdict, report.blocking, report.status) == ("FAIL", ("right",), "quarantined")
     assert not report.models.is_promoted
     assert report.decision.decision == "iterate"
@@ -96,13 +96,13 @@ def test_the_champion_is_named_by_digest(applied: Bench) -> None:
     applied.edit("learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
     applied.edit("  eval_pack:\n", "  eval_pack:\n    compare_to: champion\n")
     assert applied.apply().exit_code == 0
-    report = evidence(applied).report()
+    report = recorded(applied).report()
     assert report.models.promoted == earlier != report.models.candidate
     assert [item.role for item in report.comparison] == ["baseline", "promoted"]
 
 
 def test_every_row_and_role_is_an_item_with_its_place(applied: Bench) -> None:
-    items = evidence(applied).items()
+    items = recorded(applied).items()
     assert len(items) == 60
     assert [item.role for item in items[:2]] == ["baseline", "candidate"]
     assert items[0].row_id == items[1].row_id
@@ -126,16 +126,31 @@ def test_rows_that_moved_on_are_told_and_have_no_place(applied: Bench) -> None:
     records["training_plan"] = replace(
         records["training_plan"], outputs={"lora_adapter": Output("sha256:" + "1" * 64, 1)}
     )
-    found = Evidence.of(Remembered(records), applied.artifacts())
+    found = RecordedEvaluation.of(Remembered(records), applied.artifacts())
     report = found.report()
     assert [item.code for item in report.warnings] == ["candidate_moved_on", "rows_moved_on"]
     assert report.leaks is None
     assert {(item.source, item.line) for item in found.items()} == {("", None)}
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "val.jsonl"])
+def test_leaks_of_other_training_rows_are_not_told(name: str, applied: Bench) -> None:
+    records = applied.records()
+    manifest = records["dataset"].values["manifest"]
+    hashes = manifest["file_hashes"] | {name: "sha256:" + "0" * 64}
+    records["dataset"] = replace(
+        records["dataset"], values={"manifest": manifest | {"file_hashes": hashes}}
+    )
+    found = RecordedEvaluation.of(Remembered(records), applied.artifacts())
+    report = found.report()
+    assert [item.code for item in report.warnings] == ["training_rows_moved_on"]
+    assert report.leaks is None
+    assert {item.source for item in found.items()} == {"gold"}, "the evaluated rows are the same"
+
+
 def test_nothing_evaluated_is_said(bench: Bench) -> None:
     with pytest.raises(PlanError) as caught:
-        Evidence.of(EmptyState(), bench.artifacts())
+        RecordedEvaluation.of(EmptyState(), bench.artifacts())
     assert (caught.value.code, caught.value.remedy) == ("unknown_address", "brewslm apply")
 
 
@@ -146,10 +161,10 @@ def test_files_of_another_evaluation_are_refused(name: str, applied: Bench) -> N
     outputs = applied.records()["eval_pack"].outputs
     other = applied.artifacts().put_bytes(b'{"sets": {}, "files": {}}\n')
     with refused("eval_evidence_mismatch", name):
-        evidence(applied, outputs={**outputs, name: other})
+        recorded(applied, outputs={**outputs, name: other})
     left = {key: value for key, value in outputs.items() if key != name}
     with refused("eval_evidence_mismatch"):
-        evidence(applied, outputs=left)
+        recorded(applied, outputs=left)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +174,7 @@ def test_documents_that_mean_nothing_here_are_refused(document: bytes, applied: 
     outputs = applied.records()["eval_pack"].outputs
     other = applied.artifacts().put_bytes(document)
     with refused("eval_evidence_mismatch"):
-        evidence(applied, outputs={**outputs, "verdict": other})
+        recorded(applied, outputs={**outputs, "verdict": other})
 
 
 @pytest.mark.parametrize("name", ["metrics", "verdict", "scores.candidate.gold_test"])
@@ -169,7 +184,7 @@ def test_kept_bytes_that_are_gone_or_changed_are_named(name: str, applied: Bench
     path.chmod(0o600)
     path.write_bytes(path.read_bytes() + b" ")
     with refused("artifact_corrupt", name):
-        evidence(applied).report()
+        recorded(applied).report()
     path.unlink()
     with refused("artifact_missing", name):
-        evidence(applied).report()
+        recorded(applied).report()

@@ -7,6 +7,7 @@ nothing is scored again, and no file of the project is looked at.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from brewslm.artifacts.store import ArtifactReader
 from brewslm.errors import ArtifactError, PlanError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.evaluation_shape import set_file
+from brewslm.rows.index import first_occurrences
 from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 from brewslm.tasks import report as values
@@ -34,9 +36,10 @@ from brewslm.tasks.reporting import (
 
 ADDRESS = "eval_pack"
 _ROWS, _PROMOTED = "rows.", "predictions.promoted."
+_TRAINED_ON = ("train", "validation")
 
 
-class Evidence(Struct, frozen=True):
+class RecordedEvaluation(Struct, frozen=True):
     """A recorded evaluation with its metrics and its verdict."""
 
     records: Mapping[str, ResourceRecord]
@@ -45,7 +48,7 @@ class Evidence(Struct, frozen=True):
     verdict: Mapping[str, Any]
 
     @classmethod
-    def of(cls, state: StateReader, artifacts: ArtifactReader) -> "Evidence":
+    def of(cls, state: StateReader, artifacts: ArtifactReader) -> "RecordedEvaluation":
         """Read what was evaluated last.
 
         Raises: PlanError when nothing was, ArtifactError when what is kept is gone, corrupt, or of
@@ -119,10 +122,8 @@ class Evidence(Struct, frozen=True):
         hashes = self.prepared.get("file_hashes", {})
         if hashes.get(set_file(name)) != self.metrics["files"][f"{_ROWS}{name}"]:
             return {}
-        places: dict[str, tuple[str, int]] = {}
-        for line in _lines(_object(self.artifacts, hashes["index.jsonl"], "index of the rows")):
-            places.setdefault(line["row_id"], (line["source"], line["line"]))
-        return places
+        index = _lines(_object(self.artifacts, hashes["index.jsonl"], "index of the rows"))
+        return first_occurrences(index, itemgetter("source", "line"))
 
     @property
     def prepared(self) -> Mapping[str, Any]:
@@ -139,16 +140,32 @@ class Evidence(Struct, frozen=True):
             for name in self.metrics["sets"]
         )
 
+    def has_current_candidate(self) -> bool:
+        """Return whether the recorded LoRA adapter is still the one that was evaluated."""
+        training = self.records.get("training_plan")
+        trained = training.outputs.get("lora_adapter") if training else None
+        return trained is not None and trained.digest == self.verdict["candidate_digest"]
 
-def _report(evidence: Evidence) -> values.Report:
-    record, metrics, verdict = evidence.record, evidence.metrics, evidence.verdict
-    deciding = evidence.deciding
+    def has_current_training_rows(self) -> bool:
+        """Return whether the prepared rows are still those that the candidate was trained on."""
+        training = self.records.get("training_plan")
+        if training is None or not self.has_current_candidate():
+            return False
+        hashes, inputs = self.prepared.get("file_hashes", {}), training.facts["inputs"]
+        return all(
+            hashes.get(set_file(name)) == inputs.get(f"dataset:{name}") for name in _TRAINED_ON
+        )
+
+
+def _report(evaluation: RecordedEvaluation) -> values.Report:
+    record, metrics, verdict = evaluation.record, evaluation.metrics, evaluation.verdict
+    deciding = evaluation.deciding
     datasets, statuses = datasets_of(metrics, deciding)
     per_class, per_field = named_metrics_of(metrics, deciding)
-    clusters = failure_clusters(evidence.lines(f"scores.{CANDIDATE}.{deciding}"))
+    clusters = failure_clusters(evaluation.lines(f"scores.{CANDIDATE}.{deciding}"))
     generation = _generation(record)
     comparison = comparisons_of(metrics, deciding)
-    project = evidence.records.get("project")
+    project = evaluation.records.get("project")
     return values.Report(
         project=str(project.spec.get("name", "")) if project else "",
         revision=record.revision,
@@ -160,7 +177,7 @@ def _report(evidence: Evidence) -> values.Report:
         gates=tuple(values.GateOutcome(**gate) for gate in verdict["gates"]),
         decision=values.Decision(**decision_note(verdict, metrics, clusters=clusters)),
         pack=_pack(record, verdict["verdict"]),
-        models=_models(evidence),
+        models=_models(evaluation),
         contract_digest=record.facts["inputs"].get("dataset:contract"),
         datasets=datasets,
         statuses=statuses,
@@ -171,7 +188,7 @@ def _report(evidence: Evidence) -> values.Report:
         comparison=comparison,
         clusters=tuple(values.Cluster(**item) for item in clusters),
         generation=generation,
-        leaks=evidence.prepared.get("leaks") if evidence.has_current_rows() else None,
+        leaks=_leaks(evaluation),
         lock=values.Lock(
             statistics_version=metrics["statistics_version"],
             profile=metrics["profile"],
@@ -180,23 +197,23 @@ def _report(evidence: Evidence) -> values.Report:
         ),
         evidence=metrics["files"]
         | {name: record.outputs[name].digest for name in ("metrics", "verdict")},
-        warnings=(*_moved_on(evidence), *warnings_of(statuses, comparison, generation)),
+        warnings=(*_moved_on(evaluation), *warnings_of(statuses, comparison, generation)),
     )
 
 
-def _models(evidence: Evidence) -> values.Models:
-    candidate = evidence.verdict["candidate_digest"]
-    parts = evidence.record.parts
+def _models(evaluation: RecordedEvaluation) -> values.Models:
+    candidate = evaluation.verdict["candidate_digest"]
+    parts = evaluation.record.parts
     answered = (part["fingerprint"] for name, part in parts.items() if name.startswith(_PROMOTED))
     fingerprint = next(answered, None)
-    produced = evidence.artifacts.find_produced(fingerprint) if fingerprint else None
+    produced = evaluation.artifacts.find_produced(fingerprint) if fingerprint else None
     return values.Models(
-        baseline=evidence.record.facts["inputs"]["model:base"],
+        baseline=evaluation.record.facts["inputs"]["model:base"],
         candidate=candidate,
         promoted=produced.facts.get("lora_adapter") if produced else None,
         is_promoted=any(
             record.outputs["promoted"].digest == candidate
-            for record in evidence.records.values()
+            for record in evaluation.records.values()
             if record.kind == "deployment" and "promoted" in record.outputs
         ),
     )
@@ -226,17 +243,28 @@ def _generation(record: ResourceRecord) -> values.Generation:
     )
 
 
-def _moved_on(evidence: Evidence) -> Iterator[values.ReportWarning]:
+def _leaks(evaluation: RecordedEvaluation) -> dict[str, Any] | None:
+    """Return the leaks between what the candidate was trained on and what it was evaluated on."""
+    if not (evaluation.has_current_rows() and evaluation.has_current_training_rows()):
+        return None
+    return evaluation.prepared.get("leaks")
+
+
+def _moved_on(evaluation: RecordedEvaluation) -> Iterator[values.ReportWarning]:
     """Yield what was recorded since, so that the numbers are of something else."""
-    training = evidence.records.get("training_plan")
-    trained = training.outputs.get("lora_adapter") if training else None
-    if trained is not None and trained.digest != evidence.verdict["candidate_digest"]:
+    if not evaluation.has_current_candidate():
         yield values.ReportWarning(
             code="candidate_moved_on",
             message="the recorded LoRA adapter is another one than was evaluated;"
             " brewslm apply evaluates it",
         )
-    if not evidence.has_current_rows():
+    elif not evaluation.has_current_training_rows():
+        yield values.ReportWarning(
+            code="training_rows_moved_on",
+            message="the prepared rows for training are others than the candidate was trained on,"
+            " so leaks are not told; brewslm apply trains on them",
+        )
+    if not evaluation.has_current_rows():
         yield values.ReportWarning(
             code="rows_moved_on",
             message="the prepared rows are others than were evaluated;"
