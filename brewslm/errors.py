@@ -23,7 +23,9 @@ to do. Trouble in user input that does not end the call is a Finding (diagnostic
 plain exceptions.
 """
 
+import copyreg
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -57,6 +59,10 @@ class BrewError(Exception):
         self.remedy = remedy
         self.found = found
         self.expected = expected
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes without being made anew from its parts."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ManifestError(BrewError):

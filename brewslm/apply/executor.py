@@ -61,7 +61,11 @@ def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts)
     Raises: StalePlanError when the state moved on since the plan, StateError when it cannot be
     written.
     """
-    _check_unmoved(plan, session)
+    try:
+        _check_unmoved(plan, session)
+    except StalePlanError:
+        promotion.follow_takeover(desk.home, session)
+        raise
     return _Walk(plan, desk, session, facts).run()
 
 
@@ -130,6 +134,7 @@ class _Walk:
         outcome.unchanged += [item.address for item in undecided if not item.is_work]
         outcome.pending += [item.address for item in undecided if item.is_work]
         outcome.lost = error
+        self._desk.stop.lose_lease()
         outcome.serial = self._journal.serial
         self._desk.tell(telling.lost_lease(error, outcome.pending))
 
@@ -184,7 +189,8 @@ class _Walk:
     def _carried_out(self, action: Action, begun: Begun) -> Done:
         desk, holding = self._desk, self._session.holding
         if action.is_repair:
-            return repair.put_back(desk, action, self._records[action.address], holding)
+            record = self._records[action.address]
+            return repair.put_back(desk, action, record, self._session)
         for output in self._damaged(action):
             repair.set_aside_damage(desk.artifacts, output, holding)
         done = carry_out(desk, action, begun, self._looks(begun))
@@ -310,15 +316,15 @@ class _Walk:
         is_interrupted = isinstance(error, WorkerError) and error.code == "interrupted"
         if begun is not None:
             self._journal.fail(begun.operation, error, is_interrupted=is_interrupted)
-        if isinstance(error, ArtifactError) and error.code == "artifact_corrupt":
-            with self._session.holding():
-                self._desk.artifacts.set_aside(error.expected)
         if is_interrupted:
             self._leave(action)
             return
         self._stuck[action.parsed_address] = "upstream_failed"
         self._outcome.failed.append(action.address)
         self._outcome.errors.append(error)
+        if isinstance(error, ArtifactError) and error.code == "artifact_corrupt":
+            with self._session.holding():
+                self._desk.artifacts.set_aside(error.expected)
         self._history.add_error(action.target, error)
         elapsed_s = self._desk.clock.steady_s() - started_s
         self._desk.tell(telling.failed(action, error, elapsed_s))
@@ -328,10 +334,10 @@ class _Walk:
         operation = self._journal.begin_delete(action)
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
+        self._outcome.applied.append(action.address)
         if action.target == "deployment":
             with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
-        self._outcome.applied.append(action.address)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
     def _leave(self, action: Action) -> None:
@@ -419,8 +425,8 @@ class _Walk:
     def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
         if stop.is_requested:
-            with self._session.holding():
-                outcome.is_interrupted = True
+            self._check_held()
+            outcome.is_interrupted = True
             self._desk.tell(
                 InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
             )
@@ -440,6 +446,14 @@ class _Walk:
             self._history.add("system", "info", "", "apply: nothing to do", {})
         outcome.serial = self._session.meta().serial
         self._desk.tell(StateSavedEvent(serial=outcome.serial, revision=outcome.revision))
+
+    def _check_held(self) -> None:
+        """Tell a run that was asked to stop from one that may not write any more.
+
+        Raises: LeaseLostError.
+        """
+        with self._session.holding():
+            return
 
     def _unrevised(self) -> list[str]:
         """Return what an earlier run applied that ended before it could record its revision."""

@@ -32,13 +32,7 @@ def check_digest(folder: Path, digest: str) -> None:
 
 
 def adopt(
-    action: Action,
-    folder: Path,
-    digest: str,
-    artifacts: ArtifactStore,
-    session: StateSession,
-    facts: ApplyFacts,
-    clock: Clock,
+    action: Action, folder: Path, digest: str, artifacts: ArtifactStore, session: StateSession
 ) -> Output:
     """Keep a folder as the LoRA adapter that a planned training yields; return it as kept.
 
@@ -56,11 +50,20 @@ def adopt(
     )
     with session.holding():
         artifacts.record_produced(produced)
-    summary = f"state import {action.address} {digest[:19]}"
-    History(session, facts.apply_id, facts.actor, clock).add(
-        "system", "info", "", summary, {"digest": digest, "fingerprint": action.fingerprint}
-    )
     return kept
+
+
+def note_adopted(
+    action: Action, kept: Output, session: StateSession, facts: ApplyFacts, clock: Clock
+) -> None:
+    """Tell an import in the history.
+
+    Raises: LeaseLostError, StateError.
+    """
+    summary = f"state import {action.address} {kept.digest[:19]}"
+    History(session, facts.apply_id, facts.actor, clock).add(
+        "system", "info", "", summary, {"digest": kept.digest, "fingerprint": action.fingerprint}
+    )
 
 
 def _other(found: str, digest: str) -> ArtifactError:

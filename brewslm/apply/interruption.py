@@ -1,4 +1,6 @@
-"""Signals during an apply: the first asks for an orderly stop, the second ends at once."""
+"""Signals during an apply: the first asks for an orderly stop, the second ends at once. A lost
+lease asks for a stop too, and is counted among no signals.
+"""
 
 import os
 import signal
@@ -12,22 +14,27 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """Whether somebody asked to stop, and by which signal."""
+    """Whether somebody asked to stop, by which signal, and whether the lease is gone."""
 
     def __init__(self) -> None:
         """Nobody has asked yet."""
         self.count = 0
         self.signal_name = ""
+        self.is_lease_lost = False
 
     @property
     def is_requested(self) -> bool:
         """Whether no new action may begin."""
-        return self.count > 0
+        return self.count > 0 or self.is_lease_lost
 
     def request(self, signal_name: str) -> None:
         """Ask to stop at the next safe point."""
         self.count += 1
         self.signal_name = signal_name
+
+    def lose_lease(self) -> None:
+        """Stop at the next safe point because nothing more can be recorded."""
+        self.is_lease_lost = True
 
 
 @contextmanager

@@ -7,7 +7,7 @@ follow. The row is the truth; a link that names something else is put back by th
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from brewslm.address import Address
@@ -17,7 +17,7 @@ from brewslm.apply.history import History
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output, spec_values
 from brewslm.durability import Step, durable
-from brewslm.errors import LeaseLostError
+from brewslm.errors import LeaseLostError, StateError
 from brewslm.events import PromotionEvent
 from brewslm.files import (
     make_private_folder,
@@ -125,17 +125,40 @@ def tell_kept(desk: Desk, records: Mapping[str, ResourceRecord], reason: str) ->
 
 @contextmanager
 def moving_links(home: Path, session: StateSession) -> Iterator[None]:
-    """Hold the lease while a block moves links; where it was taken over nevertheless, they name
-    what the state says once more.
+    """Hold the lease while a block moves links; where it was taken over meanwhile, they name what
+    the state says once more, as far as that can be told.
 
     Raises: LeaseLostError.
     """
+    is_moved = False
     try:
         with session.holding():
+            is_moved = True
             yield
     except LeaseLostError:
-        repair_pointers(home, session)
+        if is_moved:
+            with suppress(StateError, OSError):
+                _put_right(home, session)
         raise
+
+
+def follow_takeover(home: Path, session: StateSession) -> None:
+    """Make the links name what is promoted where the lease was taken over: its holder may have
+    recorded a promotion and may not move the link any more. Harmless where this one is lost too.
+    """
+    if session.taken_over is not None:
+        with suppress(LeaseLostError), moving_links(home, session):
+            repair_pointers(home, session)
+
+
+def _put_right(home: Path, session: StateSession) -> None:
+    """Make every link name what is promoted, while others may promote something else: whoever does
+    moves the link after the serial rose.
+    """
+    seen = -1
+    while seen != (serial := session.meta().serial):
+        seen = serial
+        repair_pointers(home, session)
 
 
 def repair_pointers(home: Path, state: StateReader) -> list[str]:

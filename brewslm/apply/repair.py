@@ -18,24 +18,26 @@ from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Action
 from brewslm.plan.placed import EXPORTS, MODELS, short_name
 from brewslm.state.records import ResourceRecord
+from brewslm.state.store import StateSession
 
 Holding = Callable[[], AbstractContextManager[None]]
 """Keeps the lease from being taken over while a block changes files; raises LeaseLostError."""
 
 
-def put_back(desk: Desk, action: Action, record: ResourceRecord, holding: Holding) -> Done:
+def put_back(desk: Desk, action: Action, record: ResourceRecord, session: StateSession) -> Done:
     """Lay out an export or a promoted model again and return what its record says.
 
     Raises: ArtifactError when the kept bytes are gone or damaged, LeaseLostError.
     """
     if record.kind == "export":
-        set_aside_edited(desk, action.name, holding)
-        promotion.place_export(desk, action.name, record.outputs["files"], holding)
+        set_aside_edited(desk, action.name, session.holding)
+        promotion.place_export(desk, action.name, record.outputs["files"], session.holding)
     else:
         promoted = record.outputs["promoted"]
-        set_aside_other(desk.home / MODELS / short_name(promoted.digest), promoted, holding)
+        laid_out = desk.home / MODELS / short_name(promoted.digest)
+        set_aside_other(laid_out, promoted, session.holding)
         promotion.lay_out(desk.home, desk.artifacts, promoted)
-        with holding():
+        with promotion.moving_links(desk.home, session):
             promotion.point(desk.home, str(record.values["alias"]), promoted.digest)
     return Done(
         outputs=dict(record.outputs),

@@ -39,6 +39,7 @@ def roll_back(
     newest = session.deployments(rollback.current.alias)[:1]
     is_same = [item.sequence for item in newest] == [rollback.current.sequence]
     if record is None or not is_same or session.meta().serial != rollback.plan.project.serial:
+        promotion.follow_takeover(place.home, session)
         raise ApplyError(
             "the pointer moved since this was planned",
             code="deployment_conflict",

@@ -48,7 +48,7 @@ def remove(
     back_up(place.home, session)
     _write(session, record, "delete", facts, clock, removed=[address])
     if record.kind == "deployment":
-        with session.holding():
+        with promotion.moving_links(place.home, session):
             promotion.unpoint(place.home, str(record.values.get("alias", "champion")))
     _revise(
         session, {"address": address, "operation": "forget", "reason": "state_rm"}, facts, clock
@@ -121,7 +121,7 @@ def replace_all(
             facts,
             clock,
         )
-    with session.holding():
+    with promotion.moving_links(place.home, session):
         for alias in aliases - {item.alias for item in session.deployments()}:
             promotion.unpoint(place.home, alias)
         promotion.repair_pointers(place.home, session)

@@ -21,6 +21,7 @@ from brewslm.cli.leasing import hold_lease
 from brewslm.cli.planning import (
     Planned,
     check_extras,
+    check_place,
     check_room,
     not_writable,
 )
@@ -91,6 +92,7 @@ def apply_planned(
     _check_review(session, planned, flags)
     check_extras(planned)
     check_room(session, planned)
+    check_place(session)
     with ExitStack() as stack:
         listeners: list[Listener] = [] if listener is None else [listener]
         clock = SystemClock()

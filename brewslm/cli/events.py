@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import click
 
 from brewslm.apply.interruption import Stop, stopping_on_signals
-from brewslm.cli.following import Find, follow, pause_of
+from brewslm.cli.following import PAUSE_S, SHARED_PAUSE_S, Find, follow, pause_of
 from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
-from brewslm.errors import ExitCode
+from brewslm.errors import ExitCode, StateError
 from brewslm.render.overview import render_events
 from brewslm.state.documents import to_document
 from brewslm.state.records import RunEvent
@@ -70,6 +70,10 @@ def _followed(
     session: Session, find: Find, show: Callable[[Sequence[RunEvent]], None], limit: int
 ) -> ExitCode:
     """Show the newest events, oldest of them first, and then each one that comes."""
+
+    def warn(error: StateError) -> None:
+        session.say(f"warning[{error.code}]: {error.message}: {error.found}; looking again")
+
     stop = Stop()
     with stopping_on_signals(stop, lambda: None):
         with open_state(session) as state:
@@ -77,7 +81,9 @@ def _followed(
         if found:
             show(found[::-1])
         newest = found[0] if found else None
-        follow(session.store(), find, newest, show, pause_of(session.out), stop)
+        pause_s = SHARED_PAUSE_S if session.is_state_shared() else PAUSE_S
+        pause = pause_of(session.out, pause_s)
+        follow(session.store(), find, newest, show, pause, warn, stop)
     return ExitCode.INTERRUPTED if stop.is_requested else ExitCode.DONE
 
 

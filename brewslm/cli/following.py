@@ -8,10 +8,16 @@ from contextlib import closing
 from typing import TextIO
 
 from brewslm.apply.interruption import Stop
+from brewslm.errors import StateError
 from brewslm.state.records import RunEvent
 from brewslm.state.store import StateReader, StateStore
 
-_PAUSE_S = 0.5
+PAUSE_S = 0.5
+"""Between two looks at a state of this machine."""
+SHARED_PAUSE_S = 2.0
+"""Between two looks at a state of several hosts."""
+_OUTAGE_PAUSES = 5
+"""How many pauses follow a look that the store did not answer."""
 _FIRST_LOOK = 64
 """How many of the newest events a look takes first; it doubles until nothing new is left out."""
 
@@ -25,34 +31,54 @@ def follow(
     newest: RunEvent | None,
     show: Callable[[Sequence[RunEvent]], None],
     pause: Callable[[], bool],
+    warn: Callable[[StateError], None],
     stop: Stop,
 ) -> None:
     """Show events later than `newest`, oldest first, until somebody asks to stop or `pause` says
     that nobody reads any more.
+
+    warn: told once for each time that the store does not answer for a while, which is waited for.
+    Raises: StateError of another kind.
     """
-    while not stop.is_requested and pause():
-        if not store.exists():
+    is_there = is_silent = False
+    pauses = 1
+    while all(not stop.is_requested and pause() for _ in range(pauses)):
+        pauses = 1
+        try:
+            is_there = is_there or store.exists()
+            if not is_there:
+                continue
+            with closing(store.read()) as reader:
+                found = _later(find, reader, newest)
+        except StateError as error:
+            if error.code != "state_write_failed":
+                if store.exists():
+                    raise
+                is_there = False
+                continue
+            if not is_silent:
+                warn(error)
+            is_silent, pauses = True, _OUTAGE_PAUSES
             continue
-        with closing(store.read()) as reader:
-            found = _later(find, reader, newest)
+        is_silent = False
         if found:
             show(found)
             newest = found[-1]
 
 
-def pause_of(out: TextIO) -> Callable[[], bool]:
-    """Return what waits a moment and tells whether somebody still reads the stream."""
+def pause_of(out: TextIO, pause_s: float) -> Callable[[], bool]:
+    """Return what waits that long and tells whether somebody still reads the stream."""
     try:
         number = out.fileno()
     except io.UnsupportedOperation:
-        return _slept
+        return lambda: _slept(pause_s)
     poll = select.poll()
     poll.register(number, 0)
-    return lambda: not poll.poll(_PAUSE_S * 1000)
+    return lambda: not poll.poll(pause_s * 1000)
 
 
-def _slept() -> bool:
-    time.sleep(_PAUSE_S)
+def _slept(pause_s: float) -> bool:
+    time.sleep(pause_s)
     return True
 
 

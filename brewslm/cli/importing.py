@@ -1,6 +1,7 @@
 """`brewslm state import`: adopt a LoRA adapter that was trained elsewhere."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.apply.clock import SystemClock
-from brewslm.apply.importing import adopt, check_digest
+from brewslm.apply.importing import adopt, check_digest, note_adopted
 from brewslm.apply.interruption import Stop
 from brewslm.cli.approval import standing
 from brewslm.cli.leasing import hold_lease, seconds, unheard
@@ -65,19 +66,16 @@ def command(
             "prepares them itself and believes no prepared folder",
         )
     if described_in is None:
-        return _import(session, folder, digest, wait_s)
+        return _import(session, folder, digest, wait_s, ExitStack())
     name = _new_name(session, described_in)
     check_digest(folder, digest)
     recipe = recipe_of(folder)
     before = read_manifest(session.root, session.manifest)
     manifest = described(before, session.manifest, recipe)
     write_output(described_in, manifest, _MANIFEST_MODE)
-    code = ExitCode.ERROR
-    try:
-        code = _import(replace(session, manifest=name), folder, digest, wait_s)
-    finally:
-        if code is not ExitCode.DONE:
-            described_in.unlink()
+    with ExitStack() as undo:
+        undo.callback(described_in.unlink, missing_ok=True)
+        code = _import(replace(session, manifest=name), folder, digest, wait_s, undo)
     if code is not ExitCode.DONE:
         return code
     session.put(
@@ -94,9 +92,9 @@ def _new_name(session: Session, path: Path) -> str:
 
     Raises: UsageError for a file that is there, or that would be outside.
     """
-    place = path.absolute()
-    is_there = os.path.lexists(place)
-    if is_there or not place.is_relative_to(session.root) or ".." in place.parts:
+    root, folder = session.root.resolve(), path.absolute().parent.resolve()
+    is_there = os.path.lexists(path)
+    if is_there or not folder.is_relative_to(root):
         raise UsageError(
             "the manifest has to be a new file in the project folder",
             code="usage_error",
@@ -104,11 +102,16 @@ def _new_name(session: Session, path: Path) -> str:
             expected="a name that is free, below the project folder",
             remedy="write --write-manifest imported.yaml, or another name",
         )
-    return place.relative_to(session.root).as_posix()
+    return (folder / path.name).relative_to(root).as_posix()
 
 
-def _import(session: Session, folder: Path, digest: str, wait_s: float) -> ExitCode:
-    """Adopt an adapter that is of the form that the manifest trains."""
+def _import(
+    session: Session, folder: Path, digest: str, wait_s: float, undo: ExitStack
+) -> ExitCode:
+    """Adopt an adapter that is of the form that the manifest trains.
+
+    undo: what is taken back unless the import is recorded; it is dropped then.
+    """
     manifest, findings = check_manifest(session.root, session.manifest)
     if manifest is None:
         session.put(render_findings(findings))
@@ -138,7 +141,9 @@ def _import(session: Session, folder: Path, digest: str, wait_s: float) -> ExitC
     check_digest(folder, digest)
     facts, artifacts = standing(session), session.artifacts()
     with hold_lease(session, facts, unheard, Stop(), wait_s, "state import") as held:
-        adopt(action, folder, digest, artifacts, held, facts, SystemClock())
+        kept = adopt(action, folder, digest, artifacts, held)
+        undo.pop_all()
+        note_adopted(action, kept, held, facts, SystemClock())
     session.put(
         f"{digest[:19]} is kept as what {_TRAINING} yields. "
         "The next apply takes it over without training, and the gates decide.\n"

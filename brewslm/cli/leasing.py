@@ -78,7 +78,7 @@ def hold_lease(
     keeper = LeaseKeeper(
         state,
         lambda: (clock.now(), clock.after(LIFETIME_S)),
-        on_lost=lambda: stop.request("lease_lost"),
+        on_lost=stop.lose_lease,
     )
     keeper.start()
     try:
@@ -89,7 +89,11 @@ def hold_lease(
             state.release()
         raise
     keeper.stop()
-    state.release()
+    try:
+        state.release()
+    except StateError:
+        if not stop.is_lease_lost:
+            raise
 
 
 def _warn_of_skew(session: Session, skew_s: float) -> None:

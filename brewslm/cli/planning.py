@@ -39,6 +39,7 @@ from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.empty import EmptyState
 from brewslm.state.rescue import waiting
 from brewslm.state.store import StateReader
+from brewslm.state.stores.sqlite import SqliteStore
 
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 _UNWRITABLE = {
@@ -181,6 +182,16 @@ def check_room(session: Session, planned: Planned) -> None:
             expected=f"at least {words.size(needed_bytes)}, as priced in the plan",
             remedy="free disk space, then: brewslm apply",
         )
+
+
+def check_place(session: Session) -> None:
+    """Refuse to begin work that no state can be written for.
+
+    Raises: StateError with system_config_invalid.
+    """
+    store = session.store()
+    if isinstance(store, SqliteStore):
+        store.check_folder()
 
 
 def write_output(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -12,7 +12,7 @@ from brewslm.apply.clock import SystemClock
 from brewslm.apply.desk import Place
 from brewslm.apply.evidence import check_promotions
 from brewslm.apply.interruption import Stop
-from brewslm.apply.promotion import repair_pointers
+from brewslm.apply.promotion import moving_links, repair_pointers
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.cli.approval import standing
 from brewslm.cli.leasing import hold_lease, seconds, unheard
@@ -56,7 +56,7 @@ def _push_record(session: Session, file: Path, unwritten: Unwritten, wait_s: flo
         if unwritten.deployment is not None:
             check_promotions([unwritten.deployment], unwritten.records, (), artifacts)
         serial = push(unwritten, state)
-        with state.holding():
+        with moving_links(session.home, state):
             repair_pointers(session.home, state)
     move(file, file.with_name(f"{file.name}.pushed"))
     session.put(f"{unwritten.operation.address} is recorded, serial {serial}.\n")

@@ -84,7 +84,7 @@ class Live(Struct, frozen=True):
 
 
 class _ApplyStop(Stop):
-    """The stop of one apply; signals are passed on, a lost lease is its own affair."""
+    """The stop of one apply: signals are passed on, a lost lease is its own affair."""
 
     def __init__(self, loop: Stop) -> None:
         super().__init__()
@@ -92,8 +92,7 @@ class _ApplyStop(Stop):
 
     def request(self, signal_name: str) -> None:
         super().request(signal_name)
-        if signal_name.startswith("SIG"):
-            self._loop.request(signal_name)
+        self._loop.request(signal_name)
 
 
 class Reconciler:
@@ -315,8 +314,6 @@ class Reconciler:
 
     def _unfinished(self, begun: SyncOperation, code: ExitCode, heard: reasons.Heard) -> Look:
         """Return the look at an apply that did not do all it should."""
-        if code is ExitCode.INTERRUPTED and not self._stop.is_requested:
-            return self._broken(begun, reasons.lease_lost())
         if code is ExitCode.INTERRUPTED:
             self._note(operation=self._finished(begun, Phase.ERROR, code))
             self._add(reasons.interrupted())

@@ -107,6 +107,13 @@ class Session(Struct, frozen=True):
         url = self._shared("artifacts")
         return LocalStore(self.home / "store") if url is None else open_shared_artifacts(url)
 
+    def is_state_shared(self) -> bool:
+        """Return whether several hosts may keep the state together.
+
+        Raises: ManifestError, StateError, RefusedError.
+        """
+        return self._shared("state") is not None
+
     def is_state_apart(self) -> bool:
         """Return whether other states than this one may lead to bytes in the artifact store.
 

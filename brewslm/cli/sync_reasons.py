@@ -167,15 +167,6 @@ def offline(remote: str) -> RefusedError:
     )
 
 
-def lease_lost() -> LeaseLostError:
-    """Return the error of an apply whose lease was taken over."""
-    return LeaseLostError(
-        "the lease was taken over; nothing more was written",
-        code="lease_lost",
-        remedy="brewslm lock show",
-    )
-
-
 def _of_finding(finding: Finding) -> Condition:
     place = str(finding.place) or finding.address
     return Condition(

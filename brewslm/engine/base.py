@@ -19,9 +19,11 @@ from transformers import (
 )
 
 from brewslm.engine.out_of_memory import is_out_of_memory
+from brewslm.engine.panics import refusing_panics, worker_refusal
 from brewslm.engine.templates import TEMPLATES
 from brewslm.errors import RefusedError, WorkerError
-from brewslm.rows.tokenizer_trial import refused, try_tokenizer
+from brewslm.rows.confined_tokens import refused
+from brewslm.rows.tokenizer_trial import try_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER = "tokenizer.json"
@@ -111,20 +113,15 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
 def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:
     """Return the tokenizer with the chat template that this run uses.
 
-    Raises: WorkerError with base_refused.
+    Raises: WorkerError with base_refused; ImportError where a library is not installed.
     """
     try:
         if (folder / _TOKENIZER).is_file():
             try_tokenizer(folder / _TOKENIZER)
-        tokenizer = _loaded_tokenizer(folder)
+        with refusing_panics():
+            tokenizer = _loaded_tokenizer(folder)
     except RefusedError as error:
-        raise WorkerError(
-            error.message,
-            code=error.code,
-            found=error.found,
-            expected=error.expected,
-            remedy=error.remedy,
-        ) from error
+        raise worker_refusal(error) from error
     if not loading.use_tokenizer_chat_template:
         tokenizer.chat_template = TEMPLATES[loading.chat_template]
     if not tokenizer.chat_template:

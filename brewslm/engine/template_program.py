@@ -8,13 +8,10 @@ time than a rendering may is ended by the system.
 """
 
 import json
-import math
 import re
-import resource
 import sys
-import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError, nodes
@@ -23,14 +20,23 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from brewslm.rows.limits import allow_cpu, limit_memory
+
 MAX_TEMPLATE_BYTES = 64 << 10
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_MEMORY_BYTES = 256 << 20
 MAX_CPU_S = 2
 MAX_NESTED_BLOCKS = 8
+TODAY = datetime(2024, 7, 26, tzinfo=UTC)
+"""The day of every rendering: the one that the templates of Llama 3 assume without a clock."""
 
 _LOADING = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _BLOCKS = (nodes.For, nodes.If, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With)
+_NAMING_FILTERS = frozenset(
+    ("attr", "groupby", "map", "max", "min", "rejectattr", "selectattr", "sort", "sum", "unique")
+)
+"""Filters that take the names of attributes."""
+_INNER_NAME = re.compile(r"__\w+__")
 
 
 class RefusedTemplateError(Exception):
@@ -63,7 +69,7 @@ def compiled(text: str) -> Template:
     tree = environment.parse(text)
     if any(tree.find_all(_LOADING)):
         raise RefusedTemplateError("it loads another template")
-    if any(map(_is_inner_name, tree.find_all((nodes.Getattr, nodes.Const)))):
+    if any(map(_is_inner_name, tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Filter)))):
         raise RefusedTemplateError("it asks for the insides of a value")
     if _nested(tree) > MAX_NESTED_BLOCKS:
         raise RefusedTemplateError(f"more than {MAX_NESTED_BLOCKS} blocks are nested")
@@ -87,11 +93,10 @@ def rendered(template: Template, values: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Serve one template until the input closes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    limit_memory(MAX_MEMORY_BYTES)
     served = _Served()
     for line in sys.stdin.buffer:
-        _allow_cpu()
+        allow_cpu(MAX_CPU_S)
         try:
             answer = {"text": served.answer(json.loads(line))}
         except Exception as error:  # noqa: BLE001  whatever a template comes to is an answer
@@ -129,18 +134,21 @@ def _objection(error: Exception) -> dict[str, str]:
             return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def _allow_cpu() -> None:
-    """Let this process take its processor time once more."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time()) + MAX_CPU_S, hard))
-
-
 def _is_inner_name(node: nodes.Node) -> bool:
     """Return whether a node is an attribute, or names one, that belongs to Python."""
-    if isinstance(node, nodes.Getattr):
-        return node.attr.startswith("_")
-    value = node.value if isinstance(node, nodes.Const) else None
-    return isinstance(value, str) and re.search(r"__\w+__", value) is not None
+    match node:
+        case nodes.Getattr():
+            return node.attr.startswith("_")
+        case nodes.Getitem():
+            names: list[nodes.Node] = [node.arg]
+        case nodes.Filter() if node.name in _NAMING_FILTERS:
+            names = [*node.args, *(item.value for item in node.kwargs)]
+        case _:
+            return False
+    constants = (item for name in names for item in (name, *name.find_all(nodes.Const)))
+    return any(
+        isinstance(item, nodes.Const) and _INNER_NAME.search(str(item.value)) for item in constants
+    )
 
 
 def _nested(node: nodes.Node) -> int:
@@ -170,12 +178,13 @@ def _complain(message: str) -> NoReturn:
 
 
 def _now(form: str) -> str:
-    return datetime.now().astimezone().strftime(form)
+    """Return the day of every rendering in a form.
+
+    This differs on purpose from transformers, which gives the present day: a template that writes
+    it into every prompt would make other tokens of the same rows tomorrow, even in a resumed run.
+    """
+    return TODAY.strftime(form)
 
 
 def _dict(*arguments: Any, **values: Any) -> dict[Any, Any]:
     return dict(*arguments, **values)
-
-
-if __name__ == "__main__":
-    main()

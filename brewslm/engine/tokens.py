@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from brewslm.engine.chat_template import chat_template
+from brewslm.engine.panics import refusing_panics
 from brewslm.errors import WorkerError
 
 IGNORED = -100
@@ -53,8 +55,9 @@ class Renderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """tokenizer: with a chat template."""
         self.tokenizer = tokenizer
-        tokens = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
-        self._template = chat_template(str(tokenizer.get_chat_template()), tokens)
+        self._template = chat_template(
+            str(tokenizer.get_chat_template()), tokenizer.special_tokens_map
+        )
         self.end_ids = self._end_ids()
 
     @property
@@ -65,19 +68,33 @@ class Renderer:
     def text(self, messages: Messages, *, is_prompt: bool) -> str:
         """Return a conversation as the model reads it; a prompt ends where the answer begins.
 
-        Raises: WorkerError with template_limit_exceeded.
+        Raises: WorkerError with template_limit_exceeded, or training_runtime_error where the
+        template itself objects.
         """
-        return self._template.render(messages, is_prompt=is_prompt)
+        try:
+            return self._template.render(messages, is_prompt=is_prompt)
+        except TemplateError as error:
+            raise WorkerError(
+                "the chat template refuses this conversation",
+                code="training_runtime_error",
+                found=str(error),
+                expected="a template that renders the roles and turns of every row",
+                remedy="drop system_prompt, or write use_tokenizer_chat_template: false",
+            ) from error
 
     def prompt_ids(self, conversations: Iterable[Messages]) -> list[list[int]]:
         """Return the token ids of prompts, each ending where the answer begins."""
         return self.ids([self.text(messages, is_prompt=True) for messages in conversations])
 
     def ids(self, texts: list[str]) -> list[list[int]]:
-        """Return the token ids of rendered texts; the template alone places special tokens."""
+        """Return the token ids of rendered texts; the template alone places special tokens.
+
+        Raises: WorkerError with base_refused.
+        """
         if not texts:
             return []
-        encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+        with refusing_panics():
+            encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
         return [list(ids) for ids in encoded["input_ids"]]
 
     def tokenize(self, lines: Iterable[Mapping[str, Any]], max_tokens: int) -> Tokenized:

@@ -4,7 +4,8 @@ call.
 
 import errno
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from brewslm.address import Address
-from brewslm.contracts import Output, Spec, counting_values, spec_values
+from brewslm.contracts import Output, Spec, TokenCounter, counting_values, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
@@ -92,13 +93,10 @@ def prepare_data(
         }
     ).removeprefix("sha256:")[:16]
     folder = scratch / "prepared" / key
-    built = temporary_name(folder)
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    built.mkdir(mode=0o700)
     compose = import_module("brewslm.tasks.compose").compose
-    counter = _token_counter(base)
-    preparation = prepare.prepare(request, root, built, compose, counter)
-    _publish(built, folder)
+    with _token_counter(base) as counter, _built(folder) as built:
+        preparation = prepare.prepare(request, root, built, compose, counter)
+        _publish(built, folder)
     outcome = DataOutcome(
         findings=list(preparation.findings),
         folder=folder,
@@ -140,6 +138,18 @@ def _folder_output(files: Mapping[str, Output]) -> Output:
     return Output(digest_value(listing), size_bytes, is_folder=True)
 
 
+@contextmanager
+def _built(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside `folder`, which nothing is left of afterwards."""
+    built = temporary_name(folder)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    built.mkdir(mode=0o700)
+    try:
+        yield built
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
+
+
 def _publish(built: Path, folder: Path) -> None:
     """Put a prepared folder in its place, where another plan may have put the same one and may be
     reading it.
@@ -150,8 +160,6 @@ def _publish(built: Path, folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-    finally:
-        shutil.rmtree(built, ignore_errors=True)
 
 
 def _is_same(built: Path, folder: Path) -> bool:
@@ -282,22 +290,35 @@ def tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
     return tuple(sorted(columns - {"source", "label", "length", "turns", "has_number"}))
 
 
-def _token_counter(base: BaseModel | None) -> Any:
-    """Return a counter by the base's own tokenizer, None without its file or library.
+@contextmanager
+def _token_counter(base: BaseModel | None) -> Iterator[TokenCounter | None]:
+    """Yield a counter by the base's own tokenizer, None without its file or library.
 
     Raises: RefusedError with base_refused.
     """
     if base is None or base.folder is None or "tokenizer.json" not in base.files:
-        return None
-    counter = import_module("brewslm.rows.tokens").TokenCounter
+        yield None
+        return
     path = base.folder / "tokenizer.json"
+    if base.folder.parent == BUILTIN:
+        yield _own_counter(path)
+        return
     try:
-        import_module("tokenizers")
-        if base.folder.parent != BUILTIN:
-            import_module("brewslm.rows.tokenizer_trial").try_tokenizer(path)
-        return counter(str(path))
+        import_module("brewslm.rows.tokenizer_trial").try_tokenizer(path)
+    except ImportError:
+        yield None
+        return
+    counter = import_module("brewslm.rows.confined_tokens").ConfinedTokenCounter(str(path))
+    with closing(counter):
+        yield counter
+
+
+def _own_counter(path: Path) -> TokenCounter | None:
+    try:
+        counter: TokenCounter = import_module("brewslm.rows.tokens").TokenCounter(str(path))
     except ImportError:
         return None
+    return counter
 
 
 def _unreadable(address: Address, source: DataSourceSpec, path: str, error: PathError) -> Finding:

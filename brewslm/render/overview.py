@@ -94,7 +94,7 @@ def render_revisions(revisions: Iterable[RevisionRecord]) -> str:
 
 
 def render_events(events: Iterable[RunEvent]) -> str:
-    """Return one line a run event, newest first."""
+    """Return one line a run event, in their order."""
     lines = [
         f"{item.sequence:>5}  {item.at}  {item.severity:<8}  {item.stage:<10}  "
         f"{item.reason_code or '-'}  {words.visible(item.summary)}"

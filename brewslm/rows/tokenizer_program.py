@@ -1,18 +1,24 @@
-"""The program that tries a tokenizer file, in a process that is ended at its limits.
+"""The program that uses a stranger's tokenizer file, in a process that is ended at its limits.
 
-Called with the file's path; prints a JSON list with the number of tokens of each probe. A tokenizer
-is made of vocabularies and regular expressions of whoever made the base model, so whether it loads
-and encodes within reason is found out here first.
+Reads JSON lines: first the file's path, answered with the numbers of tokens of some probes, then
+lists of texts, answered with theirs. A tokenizer is made of vocabularies and regular expressions of
+whoever made the base model: one that passes the probes may still be slow on a certain row.
 """
 
-import json
-import resource
 import sys
 
-from tokenizers import Tokenizer
+import orjson
 
-MAX_CPU_S = 10
-MAX_MEMORY_BYTES = 2 << 30
+from brewslm.rows.limits import (
+    TOKENIZER_BYTES_PER_CPU_S,
+    TOKENIZER_CPU_S,
+    TOKENIZER_MEMORY_BYTES,
+    Allowance,
+    allow_cpu,
+    limit_memory,
+)
+from brewslm.rows.tokens import TokenCounter
+
 _LONG = 4096
 PROBES = (
     "The quick brown fox jumps over 13 lazy dogs, doesn't it?",
@@ -32,14 +38,17 @@ PROBES = (
 
 
 def main() -> None:
-    """Load the file, encode the probes, tell how long each is."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    tokenizer = Tokenizer.from_file(sys.argv[1])
-    lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in PROBES]
-    sys.stdout.write(json.dumps(lengths))
+    """Load the file, tell how long the probes are, then count what comes until the input closes."""
+    limit_memory(TOKENIZER_MEMORY_BYTES)
+    allow_cpu(TOKENIZER_CPU_S)
+    count = TokenCounter(orjson.loads(sys.stdin.buffer.readline()))
+    _answer(count.plain(PROBES))
+    allowance = Allowance(TOKENIZER_CPU_S, TOKENIZER_BYTES_PER_CPU_S)
+    for line in sys.stdin.buffer:
+        allowance.grow(len(line))
+        _answer(count(orjson.loads(line)))
 
 
-if __name__ == "__main__":
-    main()
+def _answer(lengths: list[int]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(lengths) + b"\n")
+    sys.stdout.buffer.flush()

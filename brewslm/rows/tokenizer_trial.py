@@ -1,17 +1,12 @@
-"""Whether a tokenizer file may be loaded: tried in a process of its own before any other does."""
+"""Whether a tokenizer file may be loaded: tried in a limited process before any other does."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
+from contextlib import closing
 from pathlib import Path
 
-from brewslm.errors import RefusedError
 from brewslm.fingerprint import digest_file
+from brewslm.rows.confined_tokens import ConfinedTokenCounter, refused
 
 MAX_BYTES = 64 << 20
-_PROGRAM = Path(__file__).with_name("tokenizer_program.py")
 _tried: set[str] = set()
 """Digests of the files that this process found to be in order."""
 
@@ -19,36 +14,14 @@ _tried: set[str] = set()
 def try_tokenizer(path: Path) -> None:
     """Refuse a tokenizer file that takes too much to load or to use, or that loses whole texts.
 
-    Raises: RefusedError with base_refused.
+    Raises: RefusedError with base_refused; ImportError where the package tokenizers is not
+    installed.
     """
     if path.stat().st_size > MAX_BYTES:
         raise refused(f"more than {MAX_BYTES} bytes")
     digest = digest_file(path)
     if digest in _tried:
         return
-    done = subprocess.run(
-        [sys.executable, "-I", str(_PROGRAM), str(path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
-        check=False,
-    )
-    if done.returncode == -signal.SIGXCPU:
-        raise refused("it takes more than 10 s of processor time for a dozen texts")
-    if done.returncode:
-        raise refused("it cannot be loaded, or not used for a dozen texts, within 2 GiB of memory")
-    if not all(json.loads(done.stdout)):
-        raise refused("it has no tokens for plain text")
+    with closing(ConfinedTokenCounter(str(path))) as counter:
+        counter.start()
     _tried.add(digest)
-
-
-def refused(found: str) -> RefusedError:
-    """Return the error that names what is wrong with a tokenizer."""
-    return RefusedError(
-        "the tokenizer of the base model is refused",
-        code="base_refused",
-        found=found,
-        expected="a tokenizer file that loads and encodes any text within 10 s and 2 GiB",
-        remedy="fetch the model again, or take another one",
-    )

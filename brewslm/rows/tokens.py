@@ -1,6 +1,6 @@
 """Numbers of tokens by a base's own tokenizer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class TokenCounter:
         if self._words is None:
             return [len(item) for item in self._tokenizer.encode_batch_fast(texts)]
         return [self._tokens_around + sum(self._words.of(text)) for text in texts]
+
+    def plain(self, texts: Iterable[str]) -> list[int]:
+        """Return how many tokens each text has without those that are put around it."""
+        return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
 
 class _Words(dict[str, int]):

@@ -74,8 +74,9 @@ def on_network(folder: str, mount: Mount) -> StateError:
         found=f"{folder} on {mount.kind}, {mount.source} at {mount.point}",
         expected="a disk of this machine, whose processes share memory",
         remedy=(
-            "move the project to a disk of this machine, or keep the state in PostgreSQL or an "
-            "object store: workflow: {backend: {state: secret://NAME}}"
+            "move the project to a disk of this machine; or keep the state in PostgreSQL or an "
+            "object store: brewslm state pull --out FILE, move .brewslm/state.db away, write "
+            "workflow: {backend: {state: secret://NAME}}, then brewslm state push FILE"
         ),
     )
 

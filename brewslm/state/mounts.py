@@ -1,7 +1,7 @@
 """Which file system a folder lies on, as the system's table of mounts says.
 
-Refused are those that several hosts write to: none of them sees the memory that a write-ahead log
-is shared through. What one machine shares with its own guests and containers is left alone.
+Refused are those that are known to be written by several hosts: none of them sees the memory that a
+write-ahead log is shared through. Systems that have no such table refuse nothing.
 """
 
 import re
@@ -12,39 +12,38 @@ from msgspec import Struct
 _TABLE = Path("/proc/self/mountinfo")
 _NETWORK = frozenset(
     {
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "gfs2",
+        "gpfs",
+        "lustre",
         "nfs",
         "nfs4",
-        "cifs",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "pvfs2",
+        "smb2",
         "smb3",
         "smbfs",
-        "afs",
-        "ceph",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "orangefs",
-        "pvfs2",
-        "ocfs2",
-        "gfs2",
+        "wekafs",
+        "fuse.blobfuse2",
+        "fuse.ceph-fuse",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.juicefs",
+        "fuse.mfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.seaweedfs",
+        "fuse.sshfs",
     }
 )
-_FUSE = frozenset(
-    {
-        "sshfs",
-        "glusterfs",
-        "ceph",
-        "s3fs",
-        "gcsfuse",
-        "goofys",
-        "mount-s3",
-        "rclone",
-        "juicefs",
-        "davfs",
-        "moosefs",
-        "seaweedfs",
-    }
-)
-"""Programs that mount a service or another host; the kind is `fuse.` and the name."""
+"""Kinds of file systems; after `fuse.` comes the program that mounts a service or another host."""
+_REMOTE = re.compile(r"mountpoint-s3|[^/:]+:.*", re.DOTALL)
+"""Sources of a mount whose kind is a bare `fuse`: a bucket, a URL, or a host and its folder."""
 _TRANSPORTS = ("trans=tcp", "trans=rdma")
 """Options of a 9p mount that reaches another host; guests and subsystems have other ones."""
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -63,27 +62,27 @@ class Mount(Struct, frozen=True):
         """Whether other hosts may write to it too."""
         if self.kind == "9p":
             return any(option in _TRANSPORTS for option in self.options)
-        prefix, _, name = self.kind.rpartition(".")
-        return name in _FUSE if prefix == "fuse" else self.kind in _NETWORK
+        if self.kind == "fuse":
+            return _REMOTE.fullmatch(self.source) is not None
+        return self.kind in _NETWORK
 
 
 def system_mounts() -> str:
     """Return the system's table of mounts, empty where it has none."""
     try:
-        return _TABLE.read_text(encoding="utf-8", errors="surrogateescape")
+        return _TABLE.read_bytes().decode("utf-8", errors="surrogateescape")
     except OSError:
         return ""
 
 
 def find_mount(folder: Path, table: str) -> Mount | None:
-    """Return what a folder lies on: the deepest mount above it, the latest of equals."""
+    """Return what a folder lies on: the latest mount above it, for what was mounted before is
+    below that or hidden by it.
+    """
     place = folder.resolve()
-    found: Mount | None = None
-    for mount in filter(None, map(_parsed, table.splitlines())):
-        is_deeper = found is None or len(mount.point) >= len(found.point)
-        if is_deeper and place.is_relative_to(mount.point):
-            found = mount
-    return found
+    mounts = reversed(table.split("\n"))
+    above = (mount for mount in map(_parsed, mounts) if mount and place.is_relative_to(mount.point))
+    return next(above, None)
 
 
 def _parsed(line: str) -> Mount | None:

@@ -1,8 +1,8 @@
 """The version of a state: its tables, and the steps that lead there from older versions.
 
 Versions are numbered from 1. `meta`, `lease` and `run_events` keep their columns in all of them, as
-the head and the lease of an object store keep their form: every program can tell the version of a
-state and who holds it, and can end a lease.
+head, lease and run events keep their form in an object store: every program can tell the version of
+a state, who holds it and how its own lease ended. It writes to no state of a newer version.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -31,6 +31,7 @@ def _refused(call: Callable[[], object]) -> StateError:
     assert (caught.value.code, caught.value.exit_code) == ("system_config_invalid", 1)
     assert ".brewslm on nfs4, server:/export" in caught.value.found
     assert "workflow: {backend: {state: secret://NAME}}" in caught.value.remedy
+    assert "brewslm state pull --out FILE" in caught.value.remedy
     return caught.value
 
 
@@ -46,5 +47,6 @@ def test_no_state_is_written_there_and_plan_goes_on(applied: Bench) -> None:
     session = _session(applied.root)
     assert _call(plan.command, session, "--detailed-exitcode") == 2
     _refused(lambda: _call(apply.command, session, "--auto-approve"))
+    _refused(lambda: _call(apply.command, session))  # before anybody is asked
     assert (applied.home / "state.db").read_bytes() == before
     assert not list((applied.home / "runs").glob("*/"))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from brewslm.address import Address
+from brewslm.errors import StateError
 from brewslm.fingerprint import digest_folder
 from brewslm.manifest.describe import described
 from brewslm.manifest.load import load_manifest
@@ -486,6 +487,37 @@ def test_manifest_that_is_there_is_never_replaced(bench: Bench, run: Run, adapte
     assert theirs.is_symlink()
     assert not outside.exists()
     assert not (bench.home / "store").exists()
+
+
+def test_manifest_is_written_into_the_project_that_was_changed_to(
+    bench: Bench, run: Run, adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = bench.root.parent / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    there = ("--chdir", f"../{bench.root.name}")
+    words = ("state", "import", "training_plan", adapter, "--digest", digest_folder(adapter))
+    for name in ("../outside.yaml", str(desk / "outside.yaml")):
+        run(*there, *words, "--write-manifest", name).says(1, "usage_error")
+    assert run(*there, *words, "--write-manifest", "data/../first.yaml").code == 0
+    assert run(*there, *words, "--write-manifest", bench.root / "second.yaml").code == 0
+    assert (bench.root / "first.yaml").read_bytes() == (bench.root / "second.yaml").read_bytes()
+    assert not (desk / "outside.yaml").exists()
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_written_manifest_goes_unless_the_import_stands(
+    bench: Bench, run: Run, adapter: Path, monkeypatch: pytest.MonkeyPatch, is_recorded: bool
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise StateError("gone", code="state_write_failed", remedy="wait")
+
+    step = "note_adopted" if is_recorded else "adopt"
+    monkeypatch.setattr(f"brewslm.cli.importing.{step}", refused)
+    _import(run, adapter, "--write-manifest", "new.yaml").says(1, "state_write_failed")
+    assert (bench.root / "new.yaml").exists() is is_recorded
+    if is_recorded:
+        assert "# training_plan will be reused" in run("--manifest", "new.yaml", "plan").out
 
 
 @pytest.mark.parametrize(

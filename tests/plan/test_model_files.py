@@ -365,7 +365,7 @@ def test_tokenizer_that_is_of_no_use_is_refused(own_base: Bench, normalizer: Any
 @pytest.mark.parametrize(
     ("expression", "why"),
     [
-        ("(a+)+$", "it cannot be loaded"),
+        ("(a+)+$", "PanicException"),
         pytest.param(r"a*a*\d", "processor time", marks=pytest.mark.slow),
     ],
 )

@@ -26,6 +26,15 @@ def test_every_form_of_credential_is_found(secret: str) -> None:
     assert not find_secret(f"the key is {secret[:-12]} here")
 
 
+def test_every_mark_of_a_credential_is_looked_for_by_a_character_in_it() -> None:
+    sought = [mark for marks in pii._MARKS.values() for mark in marks]
+    assert sorted(sought) == sorted(mark for _, marks, _ in pii._SECRETS for mark in marks)
+    for secret in _SECRETS:
+        characters = [sign for sign, marks in pii._MARKS.items() if secret.startswith(marks)]
+        assert characters
+        assert set(characters) <= set(secret)
+
+
 @given(st.lists(st.sampled_from(_SECRETS + tuple("-_IJ: gh")) | st.text(max_size=3)).map("".join))
 def test_texts_that_are_spared_the_patterns_hold_no_credential(text: str) -> None:
     kinds = [kind for kind, _, pattern in pii._SECRETS if pattern.search(text)]

@@ -1,9 +1,11 @@
 """Which copies of the state stay below .brewslm/backups, whatever ends the process that prunes."""
 
+import errno
 import itertools
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -68,36 +70,64 @@ def names(home: Path) -> list[str]:
 def test_newest_ones_and_those_of_a_week_stay(tmp_path: Path) -> None:
     weeks = keep(tmp_path, [(30 - day) * _DAY_S for day in range(30)])
     written = back_up(tmp_path, made_state().read())
-    assert written.name == "state-1-1.json"
-    young = [path for path in weeks[-KEPT + 1 :] if path != written]
-    assert names(tmp_path) == sorted(path.name for path in {*young, written})
+    assert written.name == f"state-1-1-{LINEAGE[:8]}.json"
+    assert names(tmp_path) == sorted(path.name for path in (*weeks[-KEPT + 1 :], written))
 
 
 def test_a_busy_week_stays_whole(tmp_path: Path) -> None:
-    keep(tmp_path, [8 * _DAY_S] * 3 + [_DAY_S] * 40)
+    keep(tmp_path, [9 * _DAY_S] * 3 + [_DAY_S] * 40)
     back_up(tmp_path, made_state().read())
-    assert len(names(tmp_path)) == 41  # one of the old ones was written anew
+    assert len(names(tmp_path)) == 41
 
 
 def test_few_old_ones_stay(tmp_path: Path) -> None:
     keep(tmp_path, [1000 * _DAY_S] * (KEPT - 1))
     before = names(tmp_path)
-    back_up(tmp_path, made_state().read())
-    assert names(tmp_path) == before
+    written = back_up(tmp_path, made_state().read())
+    assert names(tmp_path) == sorted([*before, written.name])
 
 
 def test_clock_that_was_put_back_does_not_cost_the_newest(tmp_path: Path) -> None:
-    ahead = keep(tmp_path, [-365 * _DAY_S] * 20)
+    ahead = keep(tmp_path, [-365 * _DAY_S] * 20 + [-375 * _DAY_S])
     written = tmp_path / "backups" / "state-99-99.json"
     written.write_bytes(ahead[0].read_bytes())
     os.utime(written, (0, 0))
-    assert prune(written, time.time() + 3 * 365 * _DAY_S)
+    assert len(prune(written)) == len(ahead) + 1 - KEPT
     assert written.exists()
     assert len(names(tmp_path)) == KEPT
 
 
+def test_clock_that_is_far_ahead_costs_no_young_copy(tmp_path: Path) -> None:
+    ages_s = [_DAY_S * (1 + number / 10) for number in range(40)]
+    paths = keep(tmp_path, ages_s)
+    os.utime(paths[7], (4_102_444_800.0,) * 2)  # 2100
+    assert prune(paths[7]) == []
+
+
+def test_copies_of_another_lineage_keep_their_names_apart(tmp_path: Path) -> None:
+    other = MemoryStore()
+    other.create("ffffffff-0000-4000-8000-000000000000")
+    mine = MemoryStore()
+    mine.create(LINEAGE)
+    written = [back_up(tmp_path, store.read()).name for store in (mine, other)]
+    assert written == [f"state-0-0-{LINEAGE[:8]}.json", "state-0-0-ffffffff.json"]
+    assert names(tmp_path) == sorted(written)
+
+
+def test_folder_that_cannot_be_read_costs_no_durable_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: Path) -> Iterator[Path]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", refused)
+        written = back_up(tmp_path, made_state().read())
+    assert open_pulled(written.read_bytes()).meta().serial == 1
+
+
 def test_files_of_others_stay(tmp_path: Path) -> None:
-    oldest = keep(tmp_path, [100 * _DAY_S] * 20)[0]
+    oldest = keep(tmp_path, [100 * _DAY_S] * 19 + [_DAY_S])[0]
     folder = tmp_path / "backups"
     theirs = tmp_path / "theirs.json"
     oldest.rename(theirs)
@@ -121,26 +151,25 @@ def test_what_goes_is_old_and_not_among_the_newest(
     paths = keep(home, ages_s)
     newest = paths[data.draw(st.integers(0, len(paths) - 1))]
     written = {path: path.stat().st_mtime for path in paths}
-    now_s = time.time()
-    removed = prune(newest, now_s)
+    last_s = max((written[path] for path in paths if path != newest), default=0.0)
+    removed = prune(newest)
     assert newest not in removed
     left = set(paths) - set(removed)
     assert {path for path in paths if path.exists()} == left
     assert len(left) >= min(KEPT, len(paths))
     for path in removed:
-        assert now_s - written[path] > KEPT_S
+        assert last_s - written[path] > KEPT_S
         assert sum(written[other] >= written[path] for other in left) >= KEPT - 1
     if len(left) > KEPT:
-        assert sum(now_s - written[path] <= KEPT_S for path in left) >= len(left) - KEPT
+        assert sum(last_s - written[path] <= KEPT_S for path in left) >= len(left) - KEPT
 
 
 @pytest.mark.slow
 def test_kill_at_any_step_keeps_the_newest(tmp_path: Path) -> None:
     for point in itertools.count():
         home = tmp_path / str(point)
-        paths = keep(home, [100 * _DAY_S + number for number in range(16)])
-        (home / "backups" / "state-1-1.json").unlink()
-        stay = paths[:1] + paths[2 : KEPT - 1]
+        paths = keep(home, [_DAY_S, *(100 * _DAY_S + number for number in range(16))])
+        stay = paths[: KEPT - 1]
         child = start(_PROGRAM, home, str(point))
         _, errors = child.communicate()
         assert errors == ""

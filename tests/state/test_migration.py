@@ -3,16 +3,33 @@ copy beside, and whole or not at all whatever ends it.
 """
 
 import itertools
+import os
+import stat
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brewslm.errors import StateError, StateLockedError, StateVersionError
+from brewslm.errors import LeaseLostError, StateError, StateLockedError, StateVersionError
 from brewslm.state.schema import SCHEMA, Schema
 from brewslm.state.store import StateReader
 from tests.state.newer import BROKEN, MARK, NEWER, NEWEST, Place
-from tests.state.states import AFTER_EXPIRY, EXPIRY, LINEAGE, NOW, SOON, lease, run_event, start
+from tests.state.states import (
+    AFTER_EXPIRY,
+    EXPIRY,
+    LINEAGE,
+    NOW,
+    SOON,
+    ended,
+    lease,
+    operation,
+    resource,
+    run_event,
+    start,
+)
+
+LONG_AFTER = "2026-03-01T11:00:00Z"
 
 KILLED = """
 import os, signal, sys
@@ -127,11 +144,44 @@ def test_step_that_fails_leaves_the_state_as_it_was(older: Place) -> None:
     assert version(older) == NEWER.version
 
 
-@pytest.mark.parametrize(
-    "place", ["older_file", pytest.param("older_database", marks=pytest.mark.postgres)]
-)
-def test_failed_step_names_the_copy(place: str, request: pytest.FixtureRequest) -> None:
-    older: Place = request.getfixturevalue(place)
+def test_holder_that_a_newer_program_took_over_from_is_told_that_the_lease_is_lost(
+    older: Place,
+) -> None:
+    old = older.store().acquire(lease(), NOW)
+    old.begin(operation("op-old"))
+    taken: Any = older.store(NEWER).acquire(lease(), LONG_AFTER)
+    with closing(taken):
+        before = (look(older, NEWER), taken.lease())
+        for write in (
+            lambda: old.renew(SOON, EXPIRY),
+            lambda: old.end(ended(operation("op-old")), records=[resource("model")]),
+            lambda: old.add_run_event(run_event()),
+            lambda: old.holding().__enter__(),
+        ):
+            with pytest.raises(LeaseLostError) as caught:
+                write()
+            assert caught.value.code == "lease_lost"
+            assert f"fence {taken.fence}" in caught.value.found
+        old.release()
+        assert (look(older, NEWER), taken.lease()) == before
+
+
+def test_lease_of_an_older_state_is_ended_by_force_without_migrating_it(older: Place) -> None:
+    held = lease()
+    event = run_event(stage="system", severity="warning", reason_code="lease_forced")
+    with closing(older.store().acquire(held, NOW)):
+        before = look(older)
+        older.store(NEWER).force_unlock(held.lease_id, event)
+    assert version(older) == SCHEMA.version
+    after = look(older)
+    assert after.pop("run_events")[1:] == before.pop("run_events")
+    assert after == before
+    with closing(older.store().read()) as reader:
+        assert reader.lease() is None
+        assert reader.run_events(limit=1)[0].reason_code == "lease_forced"
+
+
+def test_failed_step_names_the_copy(older: Place) -> None:
     before = look(older)
     with pytest.raises(StateError) as caught:
         older.store(BROKEN).acquire(lease(), NOW)
@@ -140,9 +190,21 @@ def test_failed_step_names_the_copy(place: str, request: pytest.FixtureRequest) 
 
 
 def test_file_of_the_copy_is_private(older_file: Place) -> None:
-    migrate(older_file)
+    path = Path(older_file.copy().where)
+    theirs = path.with_name("theirs")
+    theirs.write_text("theirs")
+    path.symlink_to(theirs)
+    before = os.umask(0)
+    try:
+        migrate(older_file)
+    finally:
+        os.umask(before)
     copies = [name for name in older_file.dump() if name.endswith(".bak")]
     assert copies == ["state.db.v1-2.bak"]
+    assert theirs.read_text() == "theirs"
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert not list(path.parent.glob(".state.db*"))
 
 
 @pytest.mark.slow

@@ -22,6 +22,12 @@ def line(point: Path | str, kind: str, source: str = "server:/export", options: 
         ("nfs4", "rw,vers=4.2", True),
         ("cifs", "rw,vers=3.1.1", True),
         ("fuse.sshfs", "rw,user_id=0", True),
+        ("fuse.ceph-fuse", "rw", True),
+        ("fuse.mfs", "rw", True),
+        ("fuse.blobfuse2", "rw", True),
+        ("smb2", "rw", True),
+        ("wekafs", "rw", True),
+        ("panfs", "rw", True),
         ("lustre", "rw", True),
         ("9p", "rw,trans=tcp,port=564", True),
         ("9p", "rw,aname=drvfs;path=C:\\134;uid=0,trans=fd,rfd=3", False),
@@ -42,7 +48,40 @@ def test_file_systems_of_several_hosts_are_told_from_those_of_one(
     assert (mount.kind, mount.is_network) == (kind, is_network)
 
 
-def test_deepest_mount_decides_and_the_latest_of_equals() -> None:
+@pytest.mark.parametrize(
+    ("source", "is_network"),
+    [
+        ("mountpoint-s3", True),
+        ("https://dav.example.org/team", True),
+        ("server:bucket", True),
+        ("bucket:folder", True),
+        ("/dev/fuse", False),
+        ("/home/ana/.encrypted:1", False),
+        ("lxcfs", False),
+        ("portal", False),
+    ],
+)
+def test_mounts_of_a_bare_fuse_are_told_by_their_source(source: str, is_network: bool) -> None:
+    mount = find_mount(Path("/srv/team"), ROOT + line("/srv/team", "fuse", source))
+    assert mount is not None
+    assert mount.is_network is is_network
+
+
+def test_mount_that_hides_a_deeper_one_decides() -> None:
+    table = ROOT + line("/srv/fast", "xfs", "/dev/vdb") + line("/srv", "nfs4")
+    mount = find_mount(Path("/srv/fast/x"), table)
+    assert mount is not None
+    assert mount.kind == "nfs4"
+
+
+@pytest.mark.parametrize("sign", ["\r", "\x0b", "\x85", "\u2028"])
+def test_sign_in_a_mount_point_ends_no_line(sign: str) -> None:
+    mount = find_mount(Path(f"/srv/a{sign}b/x"), ROOT + line(f"/srv/a{sign}b", "nfs4"))
+    assert mount is not None
+    assert mount.kind == "nfs4"
+
+
+def test_latest_mount_above_a_folder_decides() -> None:
     table = (
         ROOT
         + line("/srv", "nfs4")

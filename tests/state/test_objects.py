@@ -147,7 +147,7 @@ session = store.acquire(lease(), NOW)
 """
     inside = """
 put = store._put_snapshot
-store._put_snapshot = lambda content: (put(content), pause())[0]
+store._put_snapshot = lambda *what: (put(*what), pause())[0]
 """
     ending = """
 try:
@@ -193,16 +193,22 @@ def test_holder_that_died_between_lease_and_head_is_taken_over(
 def test_write_that_meets_a_takeover_is_kept_before_it(store: StateStore, bucket_url: str) -> None:
     other: Any = open_shared_state(bucket_url)
     session: Any = store.acquire(lease(), NOW)
-    load, calls = other._load, list[int]()
+    take = other._take_lease
 
-    def load_and_let_the_holder_write() -> Any:
-        loaded = load()
-        calls.append(1)
-        if len(calls) == 2:
-            session.add_run_event(run_event())
-        return loaded
+    def let_the_holder_write_and_take(*what: Any) -> Any:
+        see, calls = other._see, list[int]()
 
-    other._load = load_and_let_the_holder_write
+        def see_and_let_the_holder_write() -> Any:
+            seen = see()
+            calls.append(1)
+            if len(calls) == 1:
+                session.add_run_event(run_event())
+            return seen
+
+        other._see = see_and_let_the_holder_write
+        return take(*what)
+
+    other._take_lease = let_the_holder_write_and_take
     with closing(session), closing(other.acquire(lease(), LATER)) as second:
         assert len(second.run_events()) == 1
         with pytest.raises(LeaseLostError):
@@ -214,15 +220,15 @@ def test_forced_unlock_that_meets_a_write_keeps_it(store: StateStore, bucket_url
     held = lease()
     session: Any = store.acquire(held, NOW)
     other: Any = open_shared_state(bucket_url)
-    commit, calls = other._commit, list[int]()
+    put, calls = other._put_in_force, list[int]()
 
-    def write_first(loaded: Any, after: Any) -> Any:
+    def write_first(*what: Any) -> Any:
         calls.append(1)
         if len(calls) == 1:
             session.begin(operation())
-        return commit(loaded, after)
+        return put(*what)
 
-    other._commit = write_first
+    other._put_in_force = write_first
     event = run_event(stage="system", severity="warning", reason_code="lease_forced")
     other.force_unlock(held.lease_id, event)
     with closing(store.read()) as reader:

@@ -12,6 +12,7 @@ from brewslm.errors import LeaseLostError, StateError, StateVersionError
 from brewslm.state.opening import open_shared_state
 from brewslm.state.records import SCHEMA_VERSION
 from brewslm.state.store import StateStore
+from tests.state.newer import NEWER, database_dump, fill
 from tests.state.states import (
     LINEAGE,
     NOW,
@@ -350,3 +351,28 @@ def test_refused_user_is_a_matter_of_permission(postgresql_url: str) -> None:
     assert error.code == "permission_denied"
     assert CANARY not in text
     assert "nobody_here" not in text
+
+
+@pytest.mark.parametrize("theirs", ["a state of another lineage", "tables of another kind"])
+def test_copy_before_a_migration_replaces_nothing_of_others(
+    postgresql_url: str, theirs: str
+) -> None:
+    fill(open_shared_state(postgresql_url))
+    taken_url = f"{postgresql_url}_v1_2"
+    if theirs == "a state of another lineage":
+        open_shared_state(taken_url).create("ffffffff-0000-4000-8000-000000000000")
+    base, _, schema = taken_url.partition("&schema=")
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        connection.execute(f'CREATE TABLE "{schema}".notes (meta TEXT)')
+        before = rows_of(connection, schema)
+        open_shared_state(postgresql_url, NEWER).acquire(lease(), NOW).release()
+        assert rows_of(connection, schema) == before
+    with closing(open_shared_state(f"{taken_url}_1").read()) as reader:
+        assert (reader.meta().lineage, reader.meta().serial) == (LINEAGE, 2)
+
+
+def rows_of(connection: Any, schema: str) -> dict[str, Any]:
+    """Return the rows of all tables of a schema."""
+    dump = database_dump(connection)
+    return {name: rows for name, rows in dump.items() if name.startswith(f"{schema}.")}

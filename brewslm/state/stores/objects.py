@@ -29,9 +29,9 @@ from brewslm.state import faults
 from brewslm.state.documents import to_text
 from brewslm.state.lease import locked_error, lost_error, may_take_over_shared, moved
 from brewslm.state.records import LeaseRecord, Meta, RunEvent
-from brewslm.state.run_events import migrated_event
 from brewslm.state.schema import SCHEMA, Schema
-from brewslm.state.stores.memory import Content, MemoryReader, MemorySession, append_event
+from brewslm.state.stores._object_session import ObjectSession
+from brewslm.state.stores.memory import Content, MemoryReader, append_event
 
 _STATE = Path("state")
 _HEAD, _LEASE = "head.json", "lease.json"
@@ -42,13 +42,23 @@ _SAME_CLOCK_S = 2.0
 """Clocks that differ by less are taken for equal: the service tells its time in whole seconds."""
 
 
+class _Seen(Struct):
+    """What is in force as it lies there, whatever its version, and the objects that conditions
+    name.
+    """
+
+    meta: Meta
+    snapshot: str
+    held: str | None
+    head: Object
+    lease: Object | None
+
+
 class _Loaded(Struct):
-    """Content as it was read, and the objects that conditions name."""
+    """Content at this program's version, and what it was read from."""
 
     content: Content
-    head: Object
-    snapshot: str
-    lease: Object | None
+    seen: _Seen
 
 
 class ObjectStateStore:
@@ -65,6 +75,11 @@ class ObjectStateStore:
         self._lock = threading.RLock()
         self._newest: tuple[str, bytes] = ("", b"")
 
+    @property
+    def version(self) -> int:
+        """The version that is written."""
+        return self._schema.version
+
     def exists(self) -> bool:
         """Return whether there is a state."""
         with _answers():
@@ -80,7 +95,7 @@ class ObjectStateStore:
             if self.exists():
                 raise faults.already_there(self._folder.name)
             self._check_conditions()
-            snapshot = self._put_snapshot(Content(meta))
+            snapshot = self._put_snapshot(meta.serial, _document_of(Content(meta)))
             if not self._folder.create(_HEAD, _head_bytes(meta, snapshot)):
                 raise faults.already_there(self._folder.name)
         return meta
@@ -92,13 +107,15 @@ class ObjectStateStore:
         """
         return MemoryReader(self.content())
 
-    def acquire(self, wanted: LeaseRecord, now: str) -> "ObjectSession":
+    def acquire(self, wanted: LeaseRecord, now: str) -> ObjectSession:
         """Take the lease and open a session under it.
 
         Raises: StateLockedError, StateVersionError, StateError.
         """
         with self._lock, _answers():
-            is_older = self._load().content.meta.migrated_from is not None
+            is_older = self._is_older(self._see())
+            if not is_older:
+                self._load()
             offset_s = self.offset_s()
             asked = replace(
                 wanted,
@@ -125,21 +142,55 @@ class ObjectStateStore:
         """
         with self._lock, _answers():
             for _ in range(_TRIES):
-                loaded = self._load()
-                held = MemoryReader(loaded.content).lease()
+                seen, document = self._kept()
+                self._schema.steps_from(seen.meta.schema_version)
+                held = _lease_of(seen)
                 if held is None:
                     raise faults.lease_free()
                 if held.lease_id != lease_id:
                     raise locked_error(held)
-                after = loaded.content.copy()
-                after.meta = replace(after.meta, fence=after.meta.fence + 1)
                 if event is not None:
-                    _note_migration(after, event.run_id, event.actor, event.at)
-                    append_event(after, event)
-                if self._commit(loaded, after):
-                    self._free_lease(lease_id, after.meta.fence)
+                    history = Content(seen.meta, run_events=document["run_events"])
+                    append_event(history, event)
+                meta = replace(seen.meta, fence=seen.meta.fence + 1)
+                if self._put_in_force(seen, meta, document):
+                    self._free_lease(lease_id)
                     return held
         raise self._contended()
+
+    def give_back(self, lease: LeaseRecord) -> None:
+        """End a lease, whatever the version of the state; one that is gone already stays so.
+
+        Raises: StateError.
+        """
+        with self._lock, _answers():
+            self._free_lease(lease.lease_id)
+
+    def check_fence(self, lease: LeaseRecord) -> None:
+        """Refuse to go on under a lease whose fence is outdated, whatever the version of the state.
+
+        Raises: LeaseLostError, StateError.
+        """
+        with self._lock, _answers():
+            if self._see().meta.fence != lease.fence:
+                raise self._lost(lease)
+
+    def back_up(self) -> tuple[int, str]:
+        """Keep a copy of the head and the snapshot in force, as a state of its own; return the
+        version and where the copy is.
+
+        Raises: StateError.
+        """
+        with self._lock, _answers():
+            seen = self._see()
+            found = self._folder.find(seen.snapshot)
+            if found is None:
+                raise self._corrupt("the snapshot in force is gone")
+            version = seen.meta.schema_version
+            folder = f"backups/v{version}-{seen.meta.serial}"
+            self._folder.put(f"{folder}/{seen.snapshot}", found.data)
+            self._folder.put(f"{folder}/{_HEAD}", seen.head.data)
+        return version, f"{self._folder.name}/{folder}"
 
     def content(self) -> Content:
         """Return what is held.
@@ -180,23 +231,56 @@ class ObjectStateStore:
     # Reading
 
     def _load(self) -> _Loaded:
+        """Return what is in force at this program's version.
+
+        Raises: StateVersionError, StateError.
+        """
         for _ in range(_TRIES):
-            lease, head = self._folder.find(_LEASE), self._folder.find(_HEAD)
-            if head is None:
-                raise faults.not_there(f"state in {self._folder.name}")
-            meta, snapshot = self._opened_head(head)
-            data = self._snapshot(snapshot)
-            if data is None:
-                continue
-            return _Loaded(self._content(meta, data, lease), head, snapshot, lease)
+            seen = self._see()
+            faults.check_version(seen.meta.schema_version, self._schema.version)
+            data = self._snapshot(seen.snapshot)
+            if data is not None:
+                return _Loaded(self._content(seen, self._document(data)), seen)
         raise self._corrupt("the snapshot in force is gone")
+
+    def _kept(self) -> tuple[_Seen, dict[str, Any]]:
+        """Return what is in force with the document of its snapshot, whatever their version."""
+        for _ in range(_TRIES):
+            seen = self._see()
+            data = self._snapshot(seen.snapshot)
+            if data is not None:
+                return seen, self._document(data)
+        raise self._corrupt("the snapshot in force is gone")
+
+    def _see(self) -> _Seen:
+        """Return head and lease, whose form every version keeps; the fence is the higher one."""
+        lease, head = self._folder.find(_LEASE), self._folder.find(_HEAD)
+        if head is None:
+            raise faults.not_there(f"state in {self._folder.name}")
+        meta, snapshot = self._opened_head(head)
+        held = self._document(lease.data) if lease is not None else _NO_LEASE
+        try:
+            fence = max(meta.fence, held["fence"])
+            return _Seen(replace(meta, fence=fence), snapshot, held["lease"], head, lease)
+        except (KeyError, TypeError) as error:
+            raise self._corrupt("a document of another form") from error
+
+    def _is_older(self, seen: _Seen) -> bool:
+        """Return whether a state has to be migrated.
+
+        Raises: StateVersionError, StateError for one that cannot be.
+        """
+        return bool(self._schema.steps_from(seen.meta.schema_version))
 
     def _opened_head(self, head: Object) -> tuple[Meta, str]:
         document = self._document(head.data)
         try:
-            version = int(document["schema_version"])
-            faults.check_version(version, self._schema.version)
-            meta = Meta(version, document["lineage"], document["serial"], document["fence"])
+            meta = Meta(
+                int(document["schema_version"]),
+                document["lineage"],
+                document["serial"],
+                document["fence"],
+            )
             return meta, str(document["snapshot"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._corrupt("a head that cannot be read") from error
@@ -213,18 +297,15 @@ class ObjectStateStore:
         self._newest = (key, found.data)
         return found.data
 
-    def _content(self, meta: Meta, data: bytes, lease: Object | None) -> Content:
-        document = self._document(data)
-        if meta.schema_version != self._schema.version:
-            self._schema.migrate_snapshot(meta.schema_version, document)
-            meta = replace(
-                meta, schema_version=self._schema.version, migrated_from=meta.schema_version
-            )
-        held = self._document(lease.data) if lease is not None else _NO_LEASE
+    def _content(self, seen: _Seen, document: dict[str, Any]) -> Content:
+        meta, version = seen.meta, seen.meta.schema_version
+        if version != self._schema.version:
+            self._schema.migrate_snapshot(version, document)
+            meta = replace(meta, schema_version=self._schema.version, migrated_from=version)
         try:
             return Content(
-                replace(meta, fence=max(meta.fence, held["fence"])),
-                held["lease"],
+                meta,
+                seen.held,
                 {name: (text, serial) for name, (text, serial) in document["resources"].items()},
                 document["operations"],
                 document["revisions"],
@@ -256,53 +337,33 @@ class ObjectStateStore:
             raise self._lost(_held(before))
         if after.lease == before.lease:
             return
-        is_put = self._put_lease(loaded.lease, after.lease, after.meta.fence)
+        is_put = self._put_lease(loaded.seen.lease, after.lease, after.meta.fence)
         if not is_put and after.lease is not None:
             raise self._lost(_held(before))
 
     def _lost(self, own: LeaseRecord) -> LeaseLostError:
-        return lost_error(own, MemoryReader(self._load().content))
+        """Return the error that says who ended a lease, as a newer program's state tells it too."""
+        seen, document = self._kept()
+        told = Content(seen.meta, seen.held, run_events=document.get("run_events", []))
+        return lost_error(own, MemoryReader(told))
 
     def _commit(self, loaded: _Loaded, after: Content) -> bool:
-        """Put content in force that follows on what was loaded; return whether it is.
+        """Put content in force that follows on what was loaded; return whether it is."""
+        after.meta = replace(after.meta, migrated_from=None)
+        return self._put_in_force(loaded.seen, after.meta, _document_of(after))
 
-        What was loaded from an older version is copied first.
-        """
-        if loaded.content.meta.migrated_from is not None:
-            self._back_up(loaded)
-            after.meta = replace(after.meta, migrated_from=None)
-        snapshot = self._put_snapshot(after)
+    def _put_in_force(self, before: _Seen, meta: Meta, document: dict[str, Any]) -> bool:
+        """Put a snapshot in force that follows on what was seen; return whether it is."""
+        snapshot = self._put_snapshot(meta.serial, document)
         with durable(Step.COMMIT, _STATE):
-            head = _head_bytes(after.meta, snapshot)
-            is_put = self._folder.replace(_HEAD, head, loaded.head)
-        if not is_put:
-            return False
-        is_same_serial = after.meta.serial == loaded.content.meta.serial
-        if is_same_serial and snapshot != loaded.snapshot:
-            self._folder.discard(loaded.snapshot)
-        return True
+            is_put = self._folder.replace(_HEAD, _head_bytes(meta, snapshot), before.head)
+        if is_put and meta.serial == before.meta.serial and snapshot != before.snapshot:
+            self._folder.discard(before.snapshot)
+        return is_put
 
-    def _back_up(self, loaded: _Loaded) -> None:
-        """Keep a copy of the head and the snapshot that are in force, as a state of its own."""
-        meta, snapshot = self._opened_head(loaded.head)
-        found = self._folder.find(snapshot)
-        if found is None:
-            return
-        folder = f"backups/v{meta.schema_version}-{meta.serial}"
-        self._folder.put(f"{folder}/{snapshot}", found.data)
-        self._folder.put(f"{folder}/{_HEAD}", loaded.head.data)
-
-    def _put_snapshot(self, content: Content) -> str:
-        data = orjson.dumps(
-            {
-                "resources": content.resources,
-                "operations": content.operations,
-                "revisions": content.revisions,
-                "deployments": content.deployments,
-                "run_events": content.run_events,
-            }
-        )
-        key = _snapshot_key(str(content.meta.serial), data)
+    def _put_snapshot(self, serial: int, document: dict[str, Any]) -> str:
+        data = orjson.dumps(document)
+        key = _snapshot_key(str(serial), data)
         if key != self._newest[0] and not self._folder.create(key, data):
             raise self._corrupt("a snapshot that is not what its digest says")
         self._newest = (key, data)
@@ -311,12 +372,13 @@ class ObjectStateStore:
     def _take_lease(self, asked: LeaseRecord, now: str) -> tuple[LeaseRecord, LeaseRecord | None]:
         """Return the lease that is held now and the one that it replaced."""
         for _ in range(_TRIES):
-            loaded = self._load()
-            held = MemoryReader(loaded.content).lease()
+            seen = self._see()
+            self._schema.steps_from(seen.meta.schema_version)
+            held = _lease_of(seen)
             if held is not None and not may_take_over_shared(held, asked, now):
                 raise locked_error(held)
-            lease = replace(asked, fence=loaded.content.meta.fence + 1)
-            if self._put_lease(loaded.lease, to_text(lease), lease.fence):
+            lease = replace(asked, fence=seen.meta.fence + 1)
+            if self._put_lease(seen.lease, to_text(lease), lease.fence):
                 return lease, held
         raise self._contended()
 
@@ -324,25 +386,25 @@ class ObjectStateStore:
         """Write the lease's fence into the head, whatever the old holder writes meanwhile."""
         fence = lease.fence
         for _ in range(_TRIES):
-            loaded = self._load()
-            meta, snapshot = self._opened_head(loaded.head)
-            if meta.fence >= fence or loaded.content.meta.fence > fence:
+            seen = self._see()
+            meta, snapshot = self._opened_head(seen.head)
+            if meta.fence >= fence or seen.meta.fence > fence:
                 raise self._lost(lease)
             head = _head_bytes(replace(meta, fence=fence), snapshot)
             with durable(Step.COMMIT, _STATE):
-                is_put = self._folder.replace(_HEAD, head, loaded.head)
+                is_put = self._folder.replace(_HEAD, head, seen.head)
             if is_put:
                 return
         raise self._contended()
 
-    def _free_lease(self, lease_id: str, fence: int) -> None:
-        """End a lease whose fence is outdated already; another one by now is left alone."""
+    def _free_lease(self, lease_id: str) -> None:
+        """End a lease; another one by now is left alone."""
         for _ in range(_TRIES):
-            loaded = self._load()
-            held = MemoryReader(loaded.content).lease()
+            seen = self._see()
+            held = _lease_of(seen)
             if held is None or held.lease_id != lease_id:
                 return
-            if self._put_lease(loaded.lease, None, fence):
+            if self._put_lease(seen.lease, None, seen.meta.fence):
                 return
 
     def _put_lease(self, before: Object | None, lease: str | None, fence: int) -> bool:
@@ -382,41 +444,8 @@ class ObjectStateStore:
         return faults.refused_by_store("state_write_failed", self._folder.name, found)
 
 
-class ObjectSession(MemorySession):
-    """A state under a lease whose times are the service's."""
-
-    _store: ObjectStateStore
-
-    def migrate(self, now: str) -> None:
-        """Bring the content to this version and tell it in the history; harmless when it is."""
-        with self._writing() as content:
-            _note_migration(content, self._held.lease_id, self._held.holder, now)
-
-    @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Look before a block that changes files, and again behind it: the service cannot keep
-        others from taking over meanwhile.
-
-        Raises: LeaseLostError, also behind a block that a takeover met.
-        """
-        with super().holding():
-            yield
-        with super().holding():
-            return
-
-    def renew(self, renewed_at: str, expires_at: str) -> LeaseRecord:
-        """Extend the lease."""
-        offset_s = self._store.offset_s()
-        return super().renew(moved(renewed_at, offset_s), moved(expires_at, offset_s))
-
-
-def _note_migration(content: Content, run_id: str, actor: str, now: str) -> None:
-    """Add to the history that content came from an older version, if it did."""
-    meta = content.meta
-    if meta.migrated_from is not None:
-        append_event(
-            content, migrated_event(run_id, actor, now, meta.migrated_from, meta.schema_version)
-        )
+def _lease_of(seen: _Seen) -> LeaseRecord | None:
+    return MemoryReader(Content(seen.meta, seen.held)).lease()
 
 
 def _held(content: Content) -> LeaseRecord:
@@ -432,6 +461,16 @@ def _with_lease(content: Content, lease: str | None) -> Content:
     copy = content.copy()
     copy.lease = lease
     return copy
+
+
+def _document_of(content: Content) -> dict[str, Any]:
+    return {
+        "resources": content.resources,
+        "operations": content.operations,
+        "revisions": content.revisions,
+        "deployments": content.deployments,
+        "run_events": content.run_events,
+    }
 
 
 def _head_bytes(meta: Meta, snapshot: str) -> bytes:

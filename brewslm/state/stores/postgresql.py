@@ -8,6 +8,7 @@ by the server's clock. Needs no session state, so that a pooler may stand betwee
 The URL is libpq's, with `schema=NAME` beside its parameters; no message repeats it.
 """
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,7 @@ _TYPES = (
     (" TEXT", ' TEXT COLLATE "C"'),
 )
 """From the words of the embedded tables to this server's; order by bytes, as everywhere else."""
+_META = frozenset({"lineage", "schema_version", "serial"})
 _DEFINITIONS = ("CREATE ", "ALTER ")
 _MADE_MEANWHILE = (errors.DuplicateTable, errors.DuplicateSchema, errors.UniqueViolation)
 _NOT_OURS = (errors.UndefinedTable, errors.UndefinedColumn, errors.IntegrityError, errors.DataError)
@@ -204,7 +206,7 @@ class PostgresqlDatabase:
         Raises: StateError.
         """
         copy = SqliteDatabase(memory_database())
-        for table, columns in self._tables().items():
+        for table, columns in self._tables(self._server.schema).items():
             listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             copy.execute(f"CREATE TABLE {table} ({listed})")
             marks = ", ".join("?" * len(columns))
@@ -217,10 +219,9 @@ class PostgresqlDatabase:
 
         Raises: StateError.
         """
-        suffix = f"_v{meta.schema_version}_{meta.serial}"
-        own, copy = self._server.schema, self._server.schema[: 63 - len(suffix)] + suffix
+        own, copy = self._server.schema, self._schema_for_copy(meta)
         self._make_schema(copy)
-        for table, columns in self._tables().items():
+        for table, columns in self._tables(self._server.schema).items():
             source, target = f'"{own}".{table}', f'"{copy}".{table}'
             self.execute(f"DROP TABLE IF EXISTS {target}")
             self.execute(f"CREATE TABLE {target} (LIKE {source} INCLUDING ALL)")
@@ -264,13 +265,29 @@ class PostgresqlDatabase:
         if not self._value("SELECT to_regnamespace(?) IS NOT NULL", f'"{schema}"'):
             self.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
 
-    def _tables(self) -> dict[str, dict[str, str]]:
-        """Return the tables of the state, whatever its version: columns and their types."""
+    def _schema_for_copy(self, meta: Meta) -> str:
+        """Return a schema that holds nothing yet, or an earlier copy of exactly this state."""
+        suffix = f"_v{meta.schema_version}_{meta.serial}"
+        suffixes = (f"{suffix}_{number}" if number else suffix for number in itertools.count())
+        names = (self._server.schema[: 63 - len(item)] + item for item in suffixes)
+        return next(name for name in names if self._may_hold_copy(name, meta))
+
+    def _may_hold_copy(self, schema: str, meta: Meta) -> bool:
+        tables = self._tables(schema)
+        if not tables:
+            return True
+        if not tables.get("meta", {}).keys() >= _META:
+            return False
+        rows = self.execute(f'SELECT lineage, schema_version, serial FROM "{schema}".meta')  # noqa: S608  our own name
+        return list(rows.fetchall()) == [(meta.lineage, meta.schema_version, meta.serial)]
+
+    def _tables(self, schema: str) -> dict[str, dict[str, str]]:
+        """Return the tables of a schema, whatever they are: columns and their types."""
         rows = self.execute(
             "SELECT quote_ident(table_name), quote_ident(column_name), data_type "
             "FROM information_schema.columns WHERE table_schema = ? "
             "ORDER BY table_name, ordinal_position",
-            (self._server.schema,),
+            (schema,),
         ).fetchall()
         tables: dict[str, dict[str, str]] = {}
         for table, column, kind in rows:

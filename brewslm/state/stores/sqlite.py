@@ -16,7 +16,7 @@ from typing import Any
 
 from brewslm.durability import Step, durable
 from brewslm.errors import StateError
-from brewslm.files import make_private_folder, sync_file, sync_folder, temporary_name
+from brewslm.files import make_private_folder, move, sync_file, sync_folder, temporary_name
 from brewslm.state import faults
 from brewslm.state.lease import may_take_over
 from brewslm.state.mounts import find_mount, system_mounts
@@ -110,7 +110,7 @@ class SqliteStore:
         if self.exists():
             raise faults.already_there(self._path.name)
         try:
-            self._check_folder()
+            self.check_folder()
             make_private_folder(self._path.parent)
             self._publish(lineage)
         except FileExistsError as error:
@@ -164,7 +164,7 @@ class SqliteStore:
     def _publish(self, lineage: str) -> None:
         """Build the file under another name and link it into place."""
         temporary = temporary_name(self._path)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        _make_private(temporary)
         try:
             with closing(_connect(temporary)) as connection:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -178,8 +178,7 @@ class SqliteStore:
             with durable(Step.LINK, self._path):
                 os.link(temporary, self._path)
         finally:
-            for suffix in ("", *_BESIDE):
-                temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+            _remove(temporary)
         sync_folder(self._path.parent)
 
     @contextmanager
@@ -188,7 +187,7 @@ class SqliteStore:
 
         A state of a newer program is refused before SQLite may touch it.
         """
-        self._check_folder()
+        self.check_folder()
         self._opened()[0].close()
         try:
             connection = _connect(self._path)
@@ -245,8 +244,11 @@ class SqliteStore:
                 source.backup(memory)
         return memory
 
-    def _check_folder(self) -> None:
-        """Refuse to write through a linked folder, and where other hosts may write too."""
+    def check_folder(self) -> None:
+        """Refuse to write through a linked folder, and where other hosts may write too.
+
+        Raises: StateError.
+        """
         folder = self._path.parent
         if folder.is_symlink():
             raise faults.not_regular(folder.name)
@@ -280,16 +282,31 @@ class SqliteStore:
         A connection of its own reads what is committed: SQLite copies out of none that writes.
         """
         path = self._path.with_name(f"{self._path.name}.v{meta.schema_version}-{meta.serial}.bak")
-        with (
-            durable(Step.WRITE, path),
-            closing(self._readable()) as source,
-            closing(sqlite3.connect(path)) as backup,
-        ):
-            source.backup(backup)
-        path.chmod(0o600)
-        sync_file(path)
-        sync_folder(path.parent)
+        temporary = temporary_name(path)
+        _make_private(temporary)
+        try:
+            with (
+                durable(Step.WRITE, path),
+                closing(self._readable()) as source,
+                closing(sqlite3.connect(temporary)) as backup,
+            ):
+                source.backup(backup)
+            sync_file(temporary)
+            move(temporary, path)
+        finally:
+            _remove(temporary)
         return path.name
+
+
+def _make_private(path: Path) -> None:
+    """Make an empty file that only its owner may open; links are not followed."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+
+
+def _remove(path: Path) -> None:
+    """Remove a database and what lies beside it, as far as they are there."""
+    for suffix in ("", *_BESIDE):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def memory_database() -> sqlite3.Connection:

@@ -1,13 +1,16 @@
 """Chat templates say what transformers says, in a process that nothing they do gets out of."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from brewslm.engine import template_program
 from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.chat_template import chat_template, close_all
 from brewslm.engine.templates import TEMPLATES
@@ -73,6 +76,56 @@ def test_template_that_objects_is_no_trespass_and_the_next_text_is_rendered() ->
     assert template.render(_CHATS[0], is_prompt=False) == "1"
 
 
+def test_every_day_renders_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "{{ strftime_now('%d %b %Y %H:%M') }}"
+    assert chat_template(text, {}).render([], is_prompt=False) == "26 Jul 2024 00:00"
+    for day in (1, 2):
+        today = Mock(wraps=datetime, **{"now.return_value": datetime(2031, 5, day, tzinfo=UTC)})
+        monkeypatch.setattr(template_program, "datetime", today)
+        assert template_program.compiled(text).render() == "26 Jul 2024 00:00"
+
+
+def test_extra_special_tokens_are_named_as_transformers_names_them() -> None:
+    tokenizer = load_tokenizer(NANO, Loading())
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<|one|>", "<|two|>"]})
+    tokenizer.chat_template = "{{ extra_special_tokens is defined }} {{ bos_token }}"
+    theirs = tokenizer.apply_chat_template(_CHATS[0], tokenize=False)
+    assert Renderer(tokenizer).text(_CHATS[0], is_prompt=False) == theirs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'def __init__(self)' }}",
+        "{{ '__init__' in messages[0].content }}{{ '__tool__' | replace('__tool__', '') }}",
+        "__init__ {# __class__ #}{% set rule = 'leave __name__ be' %}{{ rule }}",
+    ],
+)
+def test_inner_names_that_are_mere_text_are_let_pass(
+    tokenizer: PreTrainedTokenizerBase, text: str
+) -> None:
+    theirs = tokenizer.apply_chat_template(_CHATS[0], chat_template=text, tokenize=False)
+    assert chat_template(text, {}).render(_CHATS[0], is_prompt=False) == theirs
+
+
+def test_variables_of_the_worker_are_not_those_of_a_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CANARY_TOKEN", "canary")
+    template = chat_template("{{ 1 }}", {"bos_token": "<canary>"})
+    template.render([], is_prompt=False)
+    assert template._process is not None
+    environ = Path(f"/proc/{template._process.pid}/environ").read_text()
+    assert "CANARY" not in environ
+    assert environ.startswith("PATH=")
+
+
+def test_library_that_is_missing_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brewslm.engine.chat_template._LIBRARIES", ("no_such_jinja2",))
+    with pytest.raises(ImportError, match="no_such_jinja2"):
+        chat_template("{{ 1 }}", {"bos_token": "<missing>"}).render([], is_prompt=False)
+
+
 _NESTED = "{% if 1 %}" * 8 + "{{ 1 }}" + "{% endif %}" * 8
 
 
@@ -88,6 +141,8 @@ def _trespasses(canary: Path) -> dict[str, str]:
         "globals": "{{ raise_exception.__globals__." + call + " }}",
         "format": "{{ '{0.__class__.__init__.__globals__}'.format(cycler) }}",
         "attr filter": "{{ ''|attr('__class__')|attr('__mro__') }}",
+        "subscript": "{{ ''['__class__'] }}",
+        "map filter": "{{ messages | map(attribute='__class__') | list }}",
         "context": "{{ self._TemplateReference__context }}",
         "changes its input": "{{ messages.append(1) }}",
         "changes a message": "{{ messages[0].update(role='x') }}",

@@ -142,3 +142,31 @@ def test_tokenizer_that_drops_texts_is_refused(normalizer: dict[str, Any], tmp_p
         "base_refused",
         "it has no tokens for plain text",
     )
+
+
+def test_template_that_refuses_a_conversation_says_what_to_change() -> None:
+    tokenizer = load_tokenizer(NANO, Loading())
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    renderer = Renderer(tokenizer)
+    with pytest.raises(WorkerError) as caught:
+        renderer.text([{"role": "system", "content": "Be brief."}], is_prompt=True)
+    assert (caught.value.code, caught.value.found) == ("training_runtime_error", "no system role")
+    assert "drop system_prompt" in caught.value.remedy
+
+
+@pytest.mark.case("ART-12")
+def test_tokenizer_that_panics_on_a_row_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(NANO, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    path = folder / "tokenizer.json"
+    split = {"type": "Split", "pattern": {"Regex": "(z+)+$"}, "behavior": "Isolated"}
+    settings = json.loads(path.read_bytes()) | {"pre_tokenizer": split | {"invert": False}}
+    path.write_text(json.dumps(settings))
+    renderer = Renderer(load_tokenizer(folder, Loading()))
+    with pytest.raises(WorkerError) as caught:
+        renderer.ids(["z" * 6000 + "!"])
+    assert caught.value.code == "base_refused"
+    assert "PanicException" in caught.value.found
