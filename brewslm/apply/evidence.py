@@ -76,7 +76,7 @@ def _check_predictions(
         if role != _CANDIDATE:
             continue
         kept = desk.output(_EVAL_PACK, part.name).digest
-        files, rows = metrics["files"], shape.rows.get(name)
+        files, rows = metrics.get("files", {}), shape.rows.get(name)
         _check(f"the metrics are of other predictions on {name}", files.get(part.name), kept)
         _check(f"the metrics are on other rows of {name}", files.get(f"rows.{name}"), rows)
         produced = desk.artifacts.find_produced(part.fingerprint) if part.fingerprint else None
@@ -98,7 +98,7 @@ def _check_decision(
 
 
 def _decided(verdict: Mapping[str, Any]) -> str:
-    gates = [{name: gate.get(name) for name in _DECIDED} for gate in verdict["gates"]]
+    gates = [{name: gate.get(name) for name in _DECIDED} for gate in verdict.get("gates", ())]
     return json.dumps({"verdict": verdict["verdict"], "gates": gates})
 
 
@@ -125,16 +125,24 @@ def _passed(artifacts: ArtifactReader, evidence: str, candidate: str) -> dict[st
 
 
 def _document(artifacts: ArtifactReader, digest: str) -> dict[str, Any]:
-    return dict(json.loads(artifacts.read_bytes(digest)))
+    data = artifacts.read_bytes(digest)
+    try:
+        return dict(json.loads(data))
+    except (TypeError, ValueError):
+        raise _mismatch("what is named as evidence is no such document", digest) from None
 
 
 def _check(wrong: str, found: object, expected: object) -> None:
     """Refuse with what is wrong unless both are the same."""
     if found != expected:
-        raise RefusedError(
-            wrong,
-            code="eval_evidence_mismatch",
-            found=str(found),
-            expected=str(expected),
-            remedy="brewslm apply --replace eval_pack evaluates the candidate again",
-        )
+        raise _mismatch(wrong, str(found), str(expected))
+
+
+def _mismatch(wrong: str, found: str, expected: str = "") -> RefusedError:
+    return RefusedError(
+        wrong,
+        code="eval_evidence_mismatch",
+        found=found,
+        expected=expected,
+        remedy="brewslm apply --replace eval_pack evaluates the candidate again",
+    )

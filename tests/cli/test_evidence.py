@@ -86,6 +86,21 @@ def _named(kept: Output) -> Document:
     return {"digest": kept.digest, "size_bytes": kept.size_bytes}
 
 
+@pytest.mark.case("EVA-08")
+@pytest.mark.usefixtures("doubles")
+def test_predictions_are_no_verdict(failed: Bench, run: Run) -> None:
+    promoted = failed.promoted()
+
+    def change(document: Document) -> None:
+        _as_passed(document)
+        outputs = _eval_pack(document)["outputs"]
+        outputs["verdict"] = outputs["predictions.candidate.gold_test"]
+
+    assert _push(failed, run, change) == 0
+    run("apply", "--auto-approve").says(6, "eval_evidence_mismatch", "no such document")
+    assert failed.promoted() == promoted
+
+
 @pytest.mark.case("EVA-08", "EVA-12", "DEP-01")
 @pytest.mark.parametrize(
     ("borrowed", "said"),

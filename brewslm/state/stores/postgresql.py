@@ -263,7 +263,13 @@ class PostgresqlDatabase:
 
     def _make_schema(self, schema: str) -> None:
         if not self._value("SELECT to_regnamespace(?) IS NOT NULL", f'"{schema}"'):
-            self.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            made = f'CREATE SCHEMA IF NOT EXISTS "{schema}"'.encode()
+            with (
+                self._server.refusals(),
+                suppress(*_MADE_MEANWHILE),
+                self._connection.transaction(),
+            ):
+                self._connection.execute(made)
 
     def _schema_for_copy(self, meta: Meta) -> str:
         """Return a schema that holds nothing yet, or an earlier copy of exactly this state."""
