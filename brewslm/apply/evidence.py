@@ -97,9 +97,10 @@ def _check_decision(
     _check("the gates decide otherwise on these metrics", _decided(verdict), _decided(again))
 
 
-def _decided(verdict: Mapping[str, Any]) -> str:
+def _decided(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of a verdict; 1 and 1.0 are one threshold, however they are written."""
     gates = [{name: gate.get(name) for name in _DECIDED} for gate in verdict.get("gates", ())]
-    return json.dumps({"verdict": verdict["verdict"], "gates": gates})
+    return {"verdict": verdict.get("verdict"), "gates": gates}
 
 
 def _shape(desk: Desk) -> EvaluationShape:

@@ -86,6 +86,14 @@ def _named(kept: Output) -> Document:
     return {"digest": kept.digest, "size_bytes": kept.size_bytes}
 
 
+@pytest.mark.parametrize("threshold", ["0", "0.0", "1", "1.0", "5e-1"])
+@pytest.mark.usefixtures("doubles")
+def test_any_way_to_write_a_threshold_promotes(threshold: str, bench: Bench, run: Run) -> None:
+    bench.edit("threshold: 0.8", f"threshold: {threshold}")
+    run("apply", "--auto-approve").says(0)
+    assert bench.promoted() is not None
+
+
 @pytest.mark.case("EVA-08")
 @pytest.mark.usefixtures("doubles")
 def test_predictions_are_no_verdict(failed: Bench, run: Run) -> None:

@@ -38,10 +38,13 @@ class Watched:
         """Note the arguments of a process and all below it, and the environments below it."""
         for pid in (parent, *_below(parent)):
             try:
-                self.arguments[f"arguments of {pid}"] = (_PROC / f"{pid}/cmdline").read_bytes()
+                arguments = (_PROC / f"{pid}/cmdline").read_bytes()
                 environment = (_PROC / f"{pid}/environ").read_bytes()
             except OSError:
                 continue
+            if not arguments:  # it has ended, and nobody has asked how
+                continue
+            self.arguments[f"arguments of {pid}"] = arguments
             if pid != parent:
                 self.environments[f"environment of {pid}"] = environment
 
@@ -57,7 +60,8 @@ class Watched:
 def _below(parent: int) -> list[int]:
     """Return the processes that a process started, and those that these started."""
     try:
-        children = (_PROC / f"{parent}/task/{parent}/children").read_text().split()
+        threads = list((_PROC / f"{parent}/task").iterdir())
+        children = [pid for item in threads for pid in (item / "children").read_text().split()]
     except OSError:
         return []
     return [pid for child in map(int, children) for pid in (child, *_below(child))]
