@@ -13,18 +13,13 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import (
-    Loading,
-    load_model,
-    load_tokenizer,
-    memory_peak_bytes,
-    release_memory,
-)
+from brewslm.engine import devices
+from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
-from brewslm.engine.run_record import data_document, device_name, environment
+from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.tokens import Renderer, Tokenized, read_rows
 from brewslm.engine.train_log import TrainLog
@@ -103,7 +98,7 @@ class _Training:
 
         Raises: WorkerError with training_oom when there is none, or no try is left.
         """
-        release_memory()
+        devices.release_memory()
         failed, smaller = self._held, self._held.smaller()
         self._tries.append({"held": asdict(failed), "why": why})
         if smaller is None or not self._may_try_again:
@@ -187,8 +182,8 @@ class _Training:
             "setup_s": round(setup_s, 3),
             "train_s": round(train_s, 3),
             "wall_s": round(time.monotonic() - self._begun_s, 3),
-            "peak_bytes": memory_peak_bytes(),
-            "device": device_name(),
+            "peak_bytes": devices.memory_peak_bytes(),
+            "device": devices.facts().name,
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
