@@ -5,6 +5,7 @@ trained tokens, whatever the micro-batches. TRL's fused head would score every p
 is missing, so logits are computed here, for the positions that count.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,12 @@ from brewslm.engine.devices import (
 )
 from brewslm.engine.lora import set_trained_state, trained_state
 from brewslm.engine.tokens import IGNORED
+from brewslm.engine.write_faults import find_write_fault, write_error
 from brewslm.stages.training_config import TrainingConfig
 
 Sequences = list[dict[str, list[int]]]
+MAKING = ".making"
+"""Folder beside the checkpoints in which the next one is written."""
 _SCALED_HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Config fields of models whose logits are more than hidden states times the head."""
 
@@ -48,7 +52,7 @@ class CompletionTrainer(SFTTrainer):
         on_checkpoint: Callable[[int, Path], None],
         **given: Any,
     ) -> None:
-        """on_checkpoint: called with the step and the folder once Trainer has written it."""
+        """on_checkpoint: called with the step and the folder that Trainer has written it to."""
         before = trained_state(given["model"])
         super().__init__(**given)
         set_trained_state(self.model, before)
@@ -122,9 +126,24 @@ class CompletionTrainer(SFTTrainer):
             restore_random_state(Path(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super(SFTTrainer, self)._save_checkpoint(model, trial)
-        step = self.state.global_step
-        self._on_checkpoint(step, Path(self.args.output_dir) / f"checkpoint-{step}")
+        """Have the checkpoint written beside its place; whoever is told puts it there when it is
+        durable, so that a folder of that name is always whole.
+        """
+        folder, step = Path(self.args.output_dir), self.state.global_step
+        making = folder / MAKING
+        shutil.rmtree(making, ignore_errors=True)
+        self.args.output_dir = str(making)
+        try:
+            super(SFTTrainer, self)._save_checkpoint(model, trial)
+            self._on_checkpoint(step, making / f"checkpoint-{step}")
+        except Exception as error:
+            fault = find_write_fault(error, folder)
+            if fault is None:
+                raise
+            raise write_error(fault) from error
+        finally:
+            self.args.output_dir = str(folder)
+            shutil.rmtree(making, ignore_errors=True)  # on a full disk the state needs its room
 
 
 def token_losses(
@@ -230,7 +249,7 @@ def _arguments(config: TrainingConfig, folder: Path, *, has_validation: bool) ->
         eval_steps=config.eval_steps,
         save_strategy="no" if config.save_strategy == "best" else config.save_strategy,
         save_steps=config.save_steps,
-        save_total_limit=config.save_total_limit,
+        save_total_limit=None,  # older ones go once the new one is recorded, and not before
         load_best_model_at_end=False,
         prediction_loss_only=True,
         dataloader_num_workers=config.dataloader_num_workers,

@@ -1,7 +1,6 @@
 """The door of training_plan: from prepared rows to a LoRA adapter and the record of its run."""
 
 import gc
-import os
 import shutil
 import time
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from brewslm.engine.tokens import Renderer, Tokenized, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
 from brewslm.errors import WorkerError
-from brewslm.files import write_atomic
+from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -228,10 +227,17 @@ class _Training:
         checkpoints = self._folder / _CHECKPOINTS
         checkpoints.mkdir(exist_ok=True)
 
-        def on_checkpoint(step: int, path: Path) -> None:
-            watch.save(path)
-            _sync(path)
-            self._report.checkpoint(step, f"{_CHECKPOINTS}/{path.name}")
+        def on_checkpoint(step: int, made: Path) -> None:
+            watch.save(made)
+            _sync(made)
+            path = checkpoints / made.name
+            swap_folder(made, path)
+            superseded = _older(checkpoints, step)[config.save_total_limit - 1 :]
+            self._report.checkpoint(
+                step,
+                f"{_CHECKPOINTS}/{path.name}",
+                [f"{_CHECKPOINTS}/{item.name}" for item in superseded],
+            )
             self._newest_checkpoint = path
 
         trainer = make_trainer(
@@ -368,8 +374,14 @@ def _last_mean(losses: list[float]) -> float | None:
     return sum(window) / len(window) if window else None
 
 
+def _older(checkpoints: Path, step: int) -> list[Path]:
+    """Return the checkpoints before a step, the newest first."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if (_step_of(path) or 0) < step]
+    return sorted(found, key=lambda path: -(_step_of(path) or 0))
+
+
 def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    """Make a folder that a library wrote durable: its files, then the folders that name them."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    sync_folder(folder)
