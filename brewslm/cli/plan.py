@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from brewslm.cli.devices import choosing_device
 from brewslm.cli.paths import NamedPath, as_named
 from brewslm.cli.planning import PlanWishes, make_plan, write_output
 from brewslm.cli.provenance import ci_run_of
@@ -59,6 +60,7 @@ from brewslm.render.text import TextStyle, render_plan
     metavar="FILE",
     help="Plan against what brewslm state pull wrote; no store is opened.",
 )
+@choosing_device
 @click.pass_obj
 def command(
     session: Session,
@@ -76,6 +78,7 @@ def command(
     policy_ref: str | None,
     untrusted: bool,
     state_snapshot: Path | None,
+    device: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
@@ -89,6 +92,7 @@ def command(
         Review(against, policy_ref),
         is_untrusted=untrusted,
         snapshot=state_snapshot,
+        device=device,
     )
     _check_sight(wishes)
     plan = make_plan(session, wishes).plan

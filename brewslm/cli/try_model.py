@@ -44,7 +44,8 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
     planned = make_plan(session, PlanWishes())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
-        worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)
+        log_path = session.make_home() / "runs" / "worker.log"
+        worker = ProcessWorker(log_path, planned.host.device.shown_alone(session.environment))
         stack.callback(worker.close)
         inputs = _inputs(session, planned, role, records, folder)
         options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}

@@ -35,7 +35,7 @@ class Loading:
     dtype: str = "float32"
     is_double_quantized: bool = True
     compute_dtype: str = "auto"
-    attention: str = "sdpa"
+    attention: str = "auto"
     chat_template: str = "llama3"
     use_tokenizer_chat_template: bool = True
 
@@ -43,13 +43,12 @@ class Loading:
     def of(cls, config: Mapping[str, Any], host: Mapping[str, Any]) -> "Loading":
         """Return what a training config asks for, where the host's own values win."""
         values = {**config, **host}
-        attention = str(values.get("attn_implementation", "auto"))
         return cls(
             quantization=str(values["quantization"]),
             dtype=str(values["dtype"]),
             is_double_quantized=bool(values["bnb_4bit_use_double_quant"]),
             compute_dtype=str(values.get("bnb_4bit_compute_dtype", "auto")),
-            attention="sdpa" if attention == "auto" else attention,
+            attention=str(values.get("attn_implementation", "auto")),
             chat_template=str(values["chat_template"]),
             use_tokenizer_chat_template=bool(values["use_tokenizer_chat_template"]),
         )
@@ -75,7 +74,8 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=loading.torch_dtype,
-            attn_implementation=loading.attention,
+            # None: sdpa where the architecture supports it, else eager
+            attn_implementation=None if loading.attention == "auto" else loading.attention,
             quantization_config=quantization,
             device_map={"": device()} if quantization is not None else None,
             local_files_only=True,

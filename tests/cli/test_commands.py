@@ -19,6 +19,7 @@ _SHARED = {
     "applying",
     "approval",
     "backend",
+    "devices",
     "git_clone",
     "elsewhere",
     "following",
