@@ -85,18 +85,27 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
     except (OSError, ValueError, KeyError) as error:
         if is_out_of_memory(error):
             raise
+        said = str(error).strip().splitlines()[0][:300]
+        is_attention = loading.attention != "auto" and "attention" in said.lower()
         raise WorkerError(
             "the base model cannot be loaded",
             code="training_runtime_error",
-            found=f"{folder.name}: {str(error).strip().splitlines()[0][:300]}",
+            found=f"{folder.name}: {said}",
             expected="a causal language model as safetensors with its config",
-            remedy="name another base_model, or complete its folder",
+            remedy="write attn_implementation: auto"
+            if is_attention
+            else "name another base_model, or complete its folder",
         ) from error
     if quantization is None:
         model = model.to(device())
     model.generation_config.max_length = None
     model.eval()
     return model
+
+
+def attention_of(model: Any) -> str:
+    """Return how a loaded model computes attention: what `auto` came to."""
+    return str(getattr(model.config, "_attn_implementation", ""))
 
 
 def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:
