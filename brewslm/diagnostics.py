@@ -202,6 +202,16 @@ class FindingCode(StrEnum):
     """A name matches no linear module."""
     DOES_NOT_FIT = "DOES_NOT_FIT"
     """Predicted peak memory above the device's."""
+    DEVICE_NOT_FOUND = "DEVICE_NOT_FOUND"
+    """The wanted device is not on this machine, or torch was built without it."""
+    DEVICE_MEMORY_UNKNOWN = "DEVICE_MEMORY_UNKNOWN"
+    """Neither the driver nor its tools report the memory of the device, so fit is not checked."""
+    DEVICE_MEMORY_ASSUMED = "DEVICE_MEMORY_ASSUMED"
+    """The usable share of a memory that processor and accelerator have in common is assumed."""
+    DEVICES_UNUSED = "DEVICES_UNUSED"
+    """A run uses one device; others are visible."""
+    CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
+    """A recorded checkpoint is missing or damaged; an older one, or the beginning, is used."""
     UNKNOWN_DATASET_TYPE = "UNKNOWN_DATASET_TYPE"
     """Not a role."""
     LOCATOR_CONFLICT = "LOCATOR_CONFLICT"
@@ -466,6 +476,7 @@ PREFLIGHT_CODES = frozenset(
         FindingCode.PROTECTED,
         FindingCode.BUDGET_EXCEEDED,
         FindingCode.DOES_NOT_FIT,
+        FindingCode.DEVICE_NOT_FOUND,
         FindingCode.QUANTIZATION_UNAVAILABLE,
         FindingCode.DEPENDENCY_MISSING,
         FindingCode.LEAK_FOUND,

@@ -1,7 +1,6 @@
 """The door of training_plan: from prepared rows to a LoRA adapter and the record of its run."""
 
 import gc
-import os
 import shutil
 import time
 from dataclasses import asdict
@@ -13,24 +12,19 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import (
-    Loading,
-    load_model,
-    load_tokenizer,
-    memory_peak_bytes,
-    release_memory,
-)
+from brewslm.engine import devices
+from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
-from brewslm.engine.run_record import data_document, device_name, environment
+from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.tokens import Renderer, Tokenized, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
 from brewslm.errors import WorkerError
-from brewslm.files import write_atomic
+from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -103,7 +97,7 @@ class _Training:
 
         Raises: WorkerError with training_oom when there is none, or no try is left.
         """
-        release_memory()
+        devices.release_memory()
         failed, smaller = self._held, self._held.smaller()
         self._tries.append({"held": asdict(failed), "why": why})
         if smaller is None or not self._may_try_again:
@@ -187,8 +181,8 @@ class _Training:
             "setup_s": round(setup_s, 3),
             "train_s": round(train_s, 3),
             "wall_s": round(time.monotonic() - self._begun_s, 3),
-            "peak_bytes": memory_peak_bytes(),
-            "device": device_name(),
+            "peak_bytes": devices.memory_peak_bytes(),
+            "device": devices.facts().name,
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
@@ -233,10 +227,17 @@ class _Training:
         checkpoints = self._folder / _CHECKPOINTS
         checkpoints.mkdir(exist_ok=True)
 
-        def on_checkpoint(step: int, path: Path) -> None:
-            watch.save(path)
-            _sync(path)
-            self._report.checkpoint(step, f"{_CHECKPOINTS}/{path.name}")
+        def on_checkpoint(step: int, made: Path) -> None:
+            watch.save(made)
+            _sync(made)
+            path = checkpoints / made.name
+            swap_folder(made, path)
+            superseded = _older(checkpoints, step)[config.save_total_limit - 1 :]
+            self._report.checkpoint(
+                step,
+                f"{_CHECKPOINTS}/{path.name}",
+                [f"{_CHECKPOINTS}/{item.name}" for item in superseded],
+            )
             self._newest_checkpoint = path
 
         trainer = make_trainer(
@@ -373,8 +374,14 @@ def _last_mean(losses: list[float]) -> float | None:
     return sum(window) / len(window) if window else None
 
 
+def _older(checkpoints: Path, step: int) -> list[Path]:
+    """Return the checkpoints before a step, the newest first."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if (_step_of(path) or 0) < step]
+    return sorted(found, key=lambda path: -(_step_of(path) or 0))
+
+
 def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    """Make a folder that a library wrote durable: its files, then the folders that name them."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    sync_folder(folder)

@@ -17,9 +17,11 @@ from brewslm.plan.action import (
     GateChange,
     HeldBack,
     Price,
+    Resume,
     Reuse,
     snapshot,
 )
+from brewslm.plan.checkpoints import passed_over
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
@@ -333,7 +335,7 @@ class Walk:
         is_replaced = reason == REPLACE_REQUESTED
         is_again = bool(missing) or is_replaced
         reuse = None if is_again else find_reuse(draft, self._artifacts)
-        resume = None if reuse or is_replaced else find_resume(draft, self._state)
+        resume = None if reuse or is_replaced else self._resume(draft)
         outputs = self._known_outputs(draft, reuse) if not self._is_redone(draft, reason) else {}
         unknown = self._unknown_outputs(draft, outputs)
         category = heaviest_category(draft, reason, self._changes)
@@ -372,6 +374,23 @@ class Walk:
             keeps=self._keeps(draft),
             estimate=priced,
         )
+
+    def _resume(self, draft: Draft) -> Resume | None:
+        """Return the checkpoint to go on from; say which newer ones cannot be used."""
+        home = None if self._options.refresh == "none" else self._options.home
+        resume, found = find_resume(draft, self._state, home)
+        if found.skipped:
+            self._findings.report(
+                FindingCode.CHECKPOINT_INVALID,
+                draft.address,
+                "",
+                passed_over(found),
+                "nothing; brewslm apply --no-resume starts from the beginning",
+                Severity.WARNING,
+                found="steps " + ", ".join(map(str, found.skipped)),
+                expected="the files that the journal recorded",
+            )
+        return resume
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""
