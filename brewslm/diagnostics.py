@@ -100,6 +100,12 @@ class FindingCode(StrEnum):
     """
     AUTOFIX_EVAL_DATASETS = "AUTOFIX_EVAL_DATASETS"
     """No source carries the named roles: the prepared `test` set."""
+    AUTOFIX_WARMUP = "AUTOFIX_WARMUP"
+    """A run of one step, which a warm-up would leave without any rate: no warm-up."""
+    CHAT_TEMPLATE_CHOSEN = "CHAT_TEMPLATE_CHOSEN"
+    """The base model has no chat template, and its tokenizer lacks the tokens of the default one:
+    a template that it has the tokens of.
+    """
     UNSUPPORTED_API_VERSION = "UNSUPPORTED_API_VERSION"
     """Api_version of another schema."""
     UNSUPPORTED_KIND = "UNSUPPORTED_KIND"
@@ -200,6 +206,8 @@ class FindingCode(StrEnum):
     """Longer than the model's context."""
     TARGET_MODULE_NOT_FOUND = "TARGET_MODULE_NOT_FOUND"
     """A name matches no linear module."""
+    TEMPLATE_TOKENS_MISSING = "TEMPLATE_TOKENS_MISSING"
+    """The tokenizer lacks special tokens of the chosen chat template."""
     DOES_NOT_FIT = "DOES_NOT_FIT"
     """Predicted peak memory above the device's."""
     DEVICE_NOT_FOUND = "DEVICE_NOT_FOUND"
@@ -412,6 +420,12 @@ class FindingCode(StrEnum):
     """A branch or tag names another commit than the recorded one."""
     BASE_REFUSED = "BASE_REFUSED"
     """A base file or key that could run code."""
+    BASE_WEIGHTS_MISSING = "BASE_WEIGHTS_MISSING"
+    """Tensors of the base model that its config asks for are absent, or others are there."""
+    MODEL_QUANTIZED = "MODEL_QUANTIZED"
+    """Weights that are quantised in a way that cannot be trained on, or otherwise than the recipe
+    says.
+    """
     BASE_FILES_UNREAD = "BASE_FILES_UNREAD"
     """Files beside the base model's that are never loaded."""
     TEMPLATE_CHANGED = "TEMPLATE_CHANGED"

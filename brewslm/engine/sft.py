@@ -113,6 +113,12 @@ class CompletionTrainer(SFTTrainer):
         self.model.train(was_training)
         return total / max(1, count)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule of the rate; a run of one step has no warm-up, which begins at 0."""
+        if num_training_steps == 1:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
         return self._order
 

@@ -23,6 +23,7 @@ from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.tokens import Renderer, Tokenized, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
+from brewslm.engine.weights import check_vocabulary
 from brewslm.errors import WorkerError
 from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
@@ -221,7 +222,7 @@ class _Training:
         record: Path,
     ) -> tuple[Watch, CompletionTrainer]:
         config = self._held.applied_to(self._config)
-        wrapped = add_lora(self._base(), config, self._loading)
+        wrapped = add_lora(self._base(tokenizer), config, self._loading)
         log = TrainLog(record / "train_log.csv", _step_of(self._resume) or 0)
         watch = Watch(config, self._report, log, wrapped, asdict(self._held))
         checkpoints = self._folder / _CHECKPOINTS
@@ -254,10 +255,10 @@ class _Training:
         watch.trainer = trainer
         return watch, trainer
 
-    def _base(self) -> PreTrainedModel:
+    def _base(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """Return the base model; where not even that fits, no micro-batch helps."""
         try:
-            return load_model(self._model_folder, self._loading)
+            model = load_model(self._model_folder, self._loading)
         except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -267,6 +268,8 @@ class _Training:
                 found=first_line(error),
                 remedy="write quantization: nf4, or name a smaller base_model",
             ) from error
+        check_vocabulary(model, tokenizer)
+        return model
 
     def _sequences(self, train: Tokenized) -> Sequences:
         if self._config.sequence_packing:

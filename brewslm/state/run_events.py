@@ -63,7 +63,7 @@ CODES: dict[str, frozenset[str]] = {
             training_cancelled training_nonfinite_loss training_stalled training_no_targets
             training_checkpoint_saved training_checkpoint_invalid training_resumed
             training_resume_refused base_mismatch base_refused base_revision_moved
-            template_limit_exceeded
+            base_weights_missing template_limit_exceeded
         """,
         "eval": """
             eval_runtime_error eval_dataset_missing eval_judge_unavailable eval_gate_failed
