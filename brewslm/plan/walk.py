@@ -37,6 +37,7 @@ from brewslm.plan.pricing import Pricing
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
+from brewslm.stages.training_config import loading_on_host
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -47,8 +48,6 @@ _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
 _DEPLOYMENT = Address("deployment")
 REPLACE_REQUESTED = "replace_requested"
-_HELD_BY_HOST = ("dtype", "attn_implementation")
-"""Host values of training that also say how a model is loaded for answering."""
 _PENDING_OUTPUTS = {
     "training_plan": ("lora_adapter", "run"),
     "eval_pack": ("decision", "metrics", "verdict"),
@@ -435,8 +434,7 @@ class Walk:
         if draft.kind.name not in ("eval_pack", "export"):
             return draft.wanted.host
         training = self._known.wanted.get(_TRAINING)
-        held = training.host if training else {}
-        return {name: held[name] for name in _HELD_BY_HOST if name in held}
+        return loading_on_host(training.host) if training else {}
 
     def _data(self, draft: Draft) -> dict[str, Any] | None:
         if draft.address == _EVAL_PACK and self.judgement is not None:

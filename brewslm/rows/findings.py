@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
@@ -88,7 +89,7 @@ def schema_finding(error: SchemaError) -> Finding:
 
 def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list[Finding]:
     """Return what reading one source showed: pins that do not hold, columns that are missing."""
-    address = f"data_source.{source.name}"
+    address = str(Address("data_source", source.name))
     place = Place(feed.locator.path)
     found = []
     if source.sha256 is not None and feed.digest != f"sha256:{source.sha256}":
@@ -167,7 +168,9 @@ def _column_remedy(name: str, suggestions: tuple[str, ...]) -> str:
 
 def _binding_address(binding: Binding) -> str:
     source = binding.source
-    return f"adapter.{source.adapter}" if source.adapter else f"data_source.{source.name}"
+    if source.adapter:
+        return str(Address("adapter", source.adapter))
+    return str(Address("data_source", source.name))
 
 
 def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
@@ -238,7 +241,7 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
                 Severity.WARNING,
                 f"{_rows(len(own))} rejected: {code}",
                 REMEDIES[RejectCode(code)],
-                address=f"data_source.{first.position.source}",
+                address=str(Address("data_source", first.position.source)),
                 place=_place(first.position),
                 found=_positions(item.position for item in own)
                 + (detail if first.field_path or first.detail else ""),

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from brewslm.address import Address
 from brewslm.contracts import Compose, Output, TokenCounter
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
@@ -120,7 +121,9 @@ def _prepare(
             raise
         except BrewError as error:
             work.feeds.pop(source.name, None)
-            work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))
+            work.findings.append(
+                finding_of(error, source.locator, str(Address("data_source", source.name)))
+            )
     _deduplicate(work)
     placement = _place(work)
     pool = _pool_size(work, workers)
