@@ -454,6 +454,8 @@ class FindingCode(StrEnum):
     """Two labels that look equal."""
     DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
     """A header name twice or empty."""
+    SOURCE_STRUCTURE = "SOURCE_STRUCTURE"
+    """A file that does not hold one list of rows, or goes on after its end."""
     ENCODING_UNSUPPORTED = "ENCODING_UNSUPPORTED"
     """A file that is not UTF-8."""
     MIN_ROWS_UNMET = "MIN_ROWS_UNMET"

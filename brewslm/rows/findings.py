@@ -41,8 +41,14 @@ class LowConfidenceError(BrewError):
     """Introspection is not sure which mapper a source needs; code MAPPING_LOW_CONFIDENCE."""
 
 
-def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowConfidenceError:
-    """Return the error that shows ranked proposals as lines to paste."""
+def low_confidence(
+    source: SourceRequest, proposals: Sequence[Proposal], unreadable: Mapping[str, str]
+) -> LowConfidenceError:
+    """Return the error that shows ranked proposals as lines to paste.
+
+    unreadable: columns with cells that could not be read, with a reject code each.
+    """
+    lost = ", ".join(f"{column} ({code})" for column, code in sorted(unreadable.items()))
     ranked = "; ".join(
         f"base_adapter_id: {item.mapper_id}, field_mapping: {_flow(item.field_map)}"
         f" ({item.confidence:.2f})"
@@ -51,7 +57,7 @@ def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowC
     return LowConfidenceError(
         f'which mapper the rows of "{source.name}" need is not certain',
         code=FindingCode.MAPPING_LOW_CONFIDENCE,
-        found=ranked or "no mapper that fits",
+        found=(ranked or "no mapper that fits") + (f"; not readable: {lost}" if lost else ""),
         expected="a proposal that is certain, or a mapper that is written",
         remedy=(
             f"write an adapter with source_ref: {source.name} and one of: {ranked}"
@@ -118,6 +124,25 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
                 place=place,
                 found=str(feed.rows_read),
                 expected=str(source.record_count),
+            )
+        )
+    if feed.tally.suspects:
+        line, lines = feed.tally.suspects[0]
+        found.append(
+            Finding(
+                FindingCode.SOURCE_STRUCTURE,
+                Severity.WARNING,
+                "a quoted cell covers lines that look like rows",
+                "close the quote on that line, unless the cell is meant to hold a table",
+                address=address,
+                place=Place(feed.locator.path, line),
+                found=f"{lines} lines in one cell"
+                + (
+                    f", and {len(feed.tally.suspects) - 1} more such cells"
+                    if feed.tally.suspects[1:]
+                    else ""
+                ),
+                expected="one row per line",
             )
         )
     if feed.rows_read:
@@ -251,10 +276,12 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
 
 
 def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) -> list[Finding]:
-    counts = Counter(reject.code for reject in rejects if reject.of_row_id is None)
+    own = [reject for reject in rejects if reject.of_row_id is None]
+    counts = Counter(reject.code for reject in own)
     total = counts.total()
+    lost = sum(reject.lost_rows for reject in own)
     rate = request.contract.get("max_reject_rate", _DEFAULT_REJECT_RATE)
-    share = total / rows_read if rows_read else 0.0
+    share = lost / (rows_read + lost - total) if rows_read else 0.0
     by_code = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
     found = []
     if total and share > rate * _WARN_SHARE:
@@ -263,7 +290,8 @@ def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) 
             Finding(
                 FindingCode.REJECT_RATE_EXCEEDED,
                 severity,
-                f"{total} of {rows_read} rows are rejected",
+                f"{total} of {rows_read} rows are rejected"
+                + (f"; with what could not be read about {lost} rows are lost" * (lost > total)),
                 "mend the rows, or raise contract.max_reject_rate",
                 field="spec.dataset.contract.max_reject_rate",
                 address="dataset",

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import orjson
 from msgspec import Struct
 
 from brewslm.fingerprint import canonical_json
 from brewslm.registry import closest
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.schema import SchemaError, compile_schema
+from brewslm.rows.schema import SchemaError, Validator, compile_schema
 from brewslm.strict_json import MAX_EXACT_INTEGER, StrictJsonError, parse_strict
 
 SEQ2SEQ_PROFILES = ("seq2seq", "summarization", "translation", "paraphrase")
@@ -206,13 +205,13 @@ def check_calls(calls: list[dict[str, Any]], tools: list[dict[str, Any]], field:
 
 
 @lru_cache(maxsize=256)
-def _parameters(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+def _parameters(schema: bytes) -> Validator:
     return compile_schema(orjson.loads(schema))
 
 
 def _parameters_fit(schema: bytes, arguments: Any) -> bool:
     try:
-        return bool(_parameters(schema).is_valid(arguments))
+        return _parameters(schema).is_valid(arguments)
     except SchemaError as error:
         raise RejectedRow(
             RejectCode.INVALID_TOOL_CALL, "tools", "parameters are no JSON Schema"
