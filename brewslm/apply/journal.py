@@ -32,7 +32,14 @@ from brewslm.state.records import (
 from brewslm.state.rescue import Unwritten, rescued
 from brewslm.state.store import StateSession
 
-_DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
+_DEAD_ENDS = frozenset(
+    {
+        "training_nonfinite_loss",
+        "training_no_targets",
+        "training_data_mismatch",
+        "missing_extra",
+    }
+)
 """Reason codes after which going on from a checkpoint would only fail again."""
 
 

@@ -211,6 +211,7 @@ def _mapped(
         work.contents.take(chunk.examples, chunk.contents)
         examples += chunk.examples
         rejects += chunk.rejects
+    binding.bind_extras(feed.tally.columns)
     return binding, examples, rejects
 
 
