@@ -450,6 +450,8 @@ class FindingCode(StrEnum):
     """Not enough free disk."""
     SYSTEM_CONFIG_INVALID = "SYSTEM_CONFIG_INVALID"
     """A store or folder that cannot be used safely."""
+    LABELS_ALIKE = "LABELS_ALIKE"
+    """Labels that only their exact text tells apart when an answer is read."""
     LABEL_COLLISION = "LABEL_COLLISION"
     """Two labels that look equal."""
     DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
