@@ -19,7 +19,7 @@ from brewslm.apply.recovery import Checkpoint, close, recover
 from brewslm.contracts import Work
 from brewslm.errors import BrewError, LeaseLostError, StateError
 from brewslm.events import ActionCheckpointEvent, RecoveryEvent
-from brewslm.files import make_private_folder, move
+from brewslm.files import make_private_folder, move, remove_folder
 from brewslm.fingerprint import digest_folder, fingerprint
 from brewslm.plan.action import Action
 from brewslm.stages.kinds import KINDS
@@ -193,10 +193,12 @@ class Journal:
 
     def _taken_over(self, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         """Move what an earlier entry left into the folder of the one that goes on from it: a worker
-        of a run that was only stopped finds its folder gone and shares it with nobody.
+        of a run that was only stopped finds its folder gone and shares it with nobody. Inputs are
+        materialized again, since nothing says that what is left of them is whole.
         """
         left = self._desk.home / checkpoint.operation.folder
         move(left, folder)
+        remove_folder(folder / "inputs")
         return dataclasses.replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
