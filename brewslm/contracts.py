@@ -60,6 +60,7 @@ class Spec(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
+        defer_build=True,
     )
 
 
@@ -206,7 +207,7 @@ TokenCounter = Callable[[list[str]], list[int]]
 class Job(BaseModel):
     """The document that tells a worker what to do; paths are absolute."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     job_id: str
     door: str
@@ -225,7 +226,7 @@ class Job(BaseModel):
 class Result(BaseModel):
     """What a door yielded: outputs as paths relative to the job's folder, values as plain JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     outputs: dict[str, str] = {}
     values: dict[str, Any] = {}
