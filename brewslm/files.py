@@ -76,7 +76,8 @@ class PathError(BrewError):
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Make `path` hold exactly `data`, durably; on any failure the old content is still there.
+    """Make `path` hold exactly `data`, durably; on a failure before the rename the old content is
+    still there, and where only the last sync fails the new content may not survive a power loss.
 
     Raises: OSError of the step that failed.
     """
@@ -103,7 +104,8 @@ def write_lines_atomic(path: Path, lines: Iterable[bytes], mode: int = 0o600) ->
     """Make `path` hold exactly the lines, durably, without ever holding them all in memory.
 
     lines: with their ends, any number at once.
-    On any failure the old content is still there. Raises: OSError of the step that failed.
+    On a failure before the rename the old content is still there. Raises: OSError of the step that
+    failed.
     """
     temporary = temporary_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -208,11 +208,13 @@ class Journal:
 
     def _taken_over(self, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         """Move what an earlier entry left into the folder of the one that goes on from it: a worker
-        of a run that was only stopped finds its folder gone and shares it with nobody.
+        of a run that was only stopped finds its folder gone and shares it with nobody. Inputs are
+        materialized again, since nothing says that what is left of them is whole.
         """
         left = self._desk.home / checkpoint.operation.folder
         move(left, folder)
-        return replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
+        remove_folder(folder / "inputs")
+        return dataclasses.replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
         """Close the entry whose checkpoint another one goes on from."""
