@@ -10,6 +10,7 @@ from brewslm.registry import closest
 from brewslm.rows.adjustments import WORDS, Adjustment
 from brewslm.rows.binding import Binding
 from brewslm.rows.clean import has_invisible
+from brewslm.rows.held_findings import no_train_rows
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
@@ -280,7 +281,7 @@ def dataset_findings(
         *_reject_findings(rejects),
         *_rate_findings(request, rejects, rows_read),
         *_profile_findings(request, bindings),
-        *_set_findings(request, bindings, examples, placement),
+        *_set_findings(request, bindings, examples, rejects, placement),
         *_label_findings(examples, labels),
         *_conflict_findings(examples, contents),
         *_pii_findings(request, bindings),
@@ -381,22 +382,13 @@ def _set_findings(
     request: Request,
     bindings: Sequence[Binding],
     examples: Sequence[StoredExample],
+    rejects: Sequence[Reject],
     placement: Placement,
 ) -> list[Finding]:
     counts = Counter(example.split for example in examples)
     found = []
     if any(not binding.is_gold for binding in bindings) and not counts[Split.TRAIN]:
-        found.append(
-            Finding(
-                FindingCode.NO_TRAIN_ROWS,
-                Severity.ERROR,
-                "no row is left to train on",
-                "add rows, or mend the rejected ones",
-                address="dataset",
-                found="0 train rows",
-                expected="at least 1",
-            )
-        )
+        found.append(no_train_rows(examples, rejects))
     found += [
         Finding(
             FindingCode.SPLIT_EMPTY,
