@@ -214,7 +214,7 @@ class Journal:
         left = self._desk.home / checkpoint.operation.folder
         move(left, folder)
         remove_folder(folder / "inputs")
-        return dataclasses.replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
+        return replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
         """Close the entry whose checkpoint another one goes on from."""
