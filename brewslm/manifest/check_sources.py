@@ -1,5 +1,6 @@
 """Checks of data sources: where their rows lie, and whether they can be read from there."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from brewslm.stages.data_source import scheme_of
 
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _DELIMITED = ("csv", "tsv")
+_DELIMITER = re.compile(r"[!#-~\t ]")
 _SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
 
 
@@ -27,6 +29,15 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 (*path, "locator"),
                 "locator and file_path both say where the rows are",
                 "keep locator",
+            )
+        elif item.delimiter is not None and not _DELIMITER.fullmatch(item.delimiter):
+            yield say(
+                FindingCode.INVALID_VALUE,
+                (*path, "delimiter"),
+                "the delimiter is not a single ASCII character",
+                'write one character, such as ";" or "\\t"',
+                ascii(item.delimiter[:20]),
+                "one ASCII character that is no quote and no line end",
             )
         elif item.delimiter is not None and scheme_of(item) not in _DELIMITED:
             yield say(

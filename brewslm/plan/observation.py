@@ -11,6 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
+from brewslm.files import open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -97,6 +98,18 @@ class _Observation:
                 expected=error.expected,
             )
             return
+        is_folder = self._is_project_folder(spec.base_model)
+        if base is None and is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" names a Hub model, and is a folder of the project',
+                f"write base_model: ./{spec.base_model}",
+                found="no such model in the local cache",
+                expected="./ before a folder of the project",
+            )
+            return
         if base is None:
             self._findings.report(
                 FindingCode.MODEL_NOT_CACHED,
@@ -108,6 +121,16 @@ class _Observation:
                 severity=Severity.WARNING if self._options.is_elsewhere else Severity.ERROR,
             )
             return
+        if is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" is the Hub model in the local cache, not the folder of the'
+                " project that has the same name",
+                f"write base_model: ./{spec.base_model} if the folder is meant",
+                severity=Severity.WARNING,
+            )
         if spec.cache_fingerprint not in (None, base.digest):
             self._findings.report(
                 FindingCode.FINGERPRINT_MISMATCH,
@@ -126,6 +149,11 @@ class _Observation:
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _is_project_folder(self, name: str) -> bool:
+        """Return whether the name of a Hub model is that of a folder of the project as well."""
+        is_hub = not name.startswith(("./", "builtin:"))
+        return is_hub and (self._manifest.root / name).is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
@@ -231,9 +259,8 @@ class _Observation:
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)
         if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
-            digest, size_bytes = self._options.digests.digest(
-                spec.path, self._manifest.root / spec.path
-            )
+            with open_inside(self._manifest.root, spec.path) as stream:
+                digest, size_bytes = self._options.digests.digest_stream(spec.path, stream)
             self._note_input(_EVAL_PACK, spec.path, digest, size_bytes)
 
     def _data(self) -> None:

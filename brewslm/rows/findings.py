@@ -130,24 +130,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
             )
         )
     if feed.tally.suspects:
-        line, lines = feed.tally.suspects[0]
-        found.append(
-            Finding(
-                FindingCode.SOURCE_STRUCTURE,
-                Severity.WARNING,
-                "a quoted cell covers lines that look like rows",
-                "close the quote on that line, unless the cell is meant to hold a table",
-                address=address,
-                place=Place(feed.locator.path, line),
-                found=f"{lines} lines in one cell"
-                + (
-                    f", and {len(feed.tally.suspects) - 1} more such cells"
-                    if feed.tally.suspects[1:]
-                    else ""
-                ),
-                expected="one row per line",
-            )
-        )
+        found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
     return [*found, *_remark_findings(feed, binding, address)]
@@ -185,6 +168,21 @@ def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding
             )
         )
     return found
+
+
+def _covering_cell(feed: Feed, address: str) -> Finding:
+    line, lines = feed.tally.suspects[0]
+    more = len(feed.tally.suspects) - 1
+    return Finding(
+        FindingCode.SOURCE_STRUCTURE,
+        Severity.WARNING,
+        "one quoted cell covers lines that each look like a row",
+        "close the quote on that line, unless the cell is meant to hold a table",
+        address=address,
+        place=Place(feed.locator.path, line),
+        found=f"{lines} lines in one cell" + (f", and {more} more such cells" if more else ""),
+        expected="a quote that is closed on its line, or text over several lines",
+    )
 
 
 def _missing_columns(feed: Feed, binding: Binding, place: Place) -> list[Finding]:

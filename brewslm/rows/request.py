@@ -98,3 +98,5 @@ class Request:
     """`{digest, origin, special_tokens_digest}` once a base is known."""
     prompt_template_digest: str = ""
     tokenizer_digest: str | None = None
+    link_roots: tuple[str, ...] = ()
+    """Absolute folders outside the project that links to rows may lead into."""
