@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from brewslm.apply.base import link_base
+from brewslm.apply.discreet import DiscreetWorker
 from brewslm.apply.evaluation import LOADING
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
@@ -44,7 +45,8 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
     planned = make_plan(session, PlanWishes())
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
-        worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)
+        log_path = session.make_home() / "runs" / "worker.log"
+        worker = DiscreetWorker(ProcessWorker(log_path, session.environment), session.redact)
         stack.callback(worker.close)
         inputs = _inputs(session, planned, role, records, folder)
         options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}
