@@ -5,7 +5,7 @@ Category.RECIPE]`; a field without one counts under the category of its kind. `c
 drops the fields that are metadata; what is left enters fingerprints.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -251,8 +251,12 @@ class Reporter(Protocol):
         """Tell a line for people who debug."""
         ...
 
-    def checkpoint(self, step: int, path: str) -> None:
-        """Tell that a checkpoint folder, relative to the job's folder, is complete and durable."""
+    def checkpoint(self, step: int, path: str, superseded: Sequence[str] = ()) -> None:
+        """Report that a checkpoint folder, relative to the job's folder, is complete and durable.
+
+        superseded: older ones that may be removed once this one is recorded; whoever records it
+        removes them.
+        """
         ...
 
     def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:

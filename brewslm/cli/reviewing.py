@@ -65,7 +65,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
 
 def _opened(session: Session, ref: str) -> AbstractContextManager[Commit]:
-    return open_commit(session.repository, ref, session.cache, session.environment)
+    return open_commit(session.repository, ref, session.environment)
 
 
 def _own_policy(session: Session) -> bytes | None:
@@ -92,12 +92,12 @@ def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Bas
 def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
     """Return the manifest of a commit, None where it has none without errors.
 
-    Only the manifest and the files that it includes are written, below the cache.
+    Only the manifest and the files that it includes are written, to a temporary folder.
     """
     data = commit.read(session.manifest, MAX_BYTES)
     if data is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix="brewslm-base-") as folder:
         root = Path(folder)
         for path in (session.manifest, *included_files(read_yaml(data, session.manifest).value)):
             content = commit.read(path, MAX_BYTES)

@@ -47,6 +47,11 @@ def commit_of(folder: Path | None) -> str | None:
     return folder.name if folder is not None and COMMIT.fullmatch(folder.name) else None
 
 
+def is_snapshot(folder: Path) -> bool:
+    """Return whether a folder is that of a commit in the Hub's cache."""
+    return commit_of(folder) is not None and folder.parent.name == "snapshots"
+
+
 def _referenced(reference: Path) -> str | None:
     """Return the commit that a branch or tag names."""
     if not reference.is_file():

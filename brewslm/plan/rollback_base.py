@@ -42,7 +42,7 @@ def check_base(state: StateReader, target: DeploymentRecord, around: Surrounding
         folder = locate(wanted.base_model, wanted.revision, around.root, around.environment)
         if folder is None or not folder.is_dir():
             raise wanted.refused("is not on this machine", "no such files", around)
-        found = read_base_model(folder, wanted.base_model, around.digests)
+        found = read_base_model(folder, wanted.base_model, around.digests, around.root)
     except PlanError as error:
         if error.code == "deployment_target_invalid":
             raise

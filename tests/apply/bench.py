@@ -74,7 +74,7 @@ class NoReport:
     def log(self, text: str) -> None:
         """Take it and say nothing."""
 
-    def checkpoint(self, step: int, path: str) -> None:
+    def checkpoint(self, step: int, path: str, superseded: Any = ()) -> None:
         """Take it and say nothing."""
 
     def warn(self, reason_code: str, text: str, facts: Any) -> None:
