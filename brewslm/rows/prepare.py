@@ -222,7 +222,7 @@ def _with_mapper(
         return source, None
     options: DefaultOptions = load_defaults(source.options)
     feed = open_source(source.locator, root, source.limit)
-    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:

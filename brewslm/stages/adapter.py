@@ -79,4 +79,4 @@ def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, 
     return tuple(InputRef(source, "rows") for source in _SERVED.by(address.name, specs))
 
 
-KIND = Kind("adapter", AdapterSpec, Category.DATA, 1, Work.OBSERVED, _inputs)
+KIND = Kind("adapter", AdapterSpec, Category.DATA, 2, Work.OBSERVED, _inputs)
