@@ -22,11 +22,7 @@ def find_snapshot(
 
     revision: a commit, the beginning of one that only one cached commit has, or a branch or tag.
     """
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    repository = hub / ("models--" + base_model.replace("/", "--"))
+    repository = repository_folder(base_model, environment)
     wanted = revision or _NEWEST
     if not REVISION.fullmatch(wanted):
         return None
@@ -37,9 +33,23 @@ def find_snapshot(
     return snapshot if commit is not None and snapshot.is_dir() else None
 
 
+def repository_folder(base_model: str, environment: Mapping[str, str]) -> Path:
+    """Return where the cache keeps a model, whether or not it is there."""
+    home = Path(
+        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
+    )
+    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
+    return hub / ("models--" + base_model.replace("/", "--"))
+
+
 def commit_of(folder: Path | None) -> str | None:
     """Return the commit that a folder of the cache holds, None for other folders."""
     return folder.name if folder is not None and COMMIT.fullmatch(folder.name) else None
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Return whether a folder is that of a commit in the Hub's cache."""
+    return commit_of(folder) is not None and folder.parent.name == "snapshots"
 
 
 def _referenced(reference: Path) -> str | None:

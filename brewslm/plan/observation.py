@@ -119,6 +119,7 @@ class _Observation:
                 expected=spec.cache_fingerprint or "",
             )
         self._note_template(base)
+        self._note_vocabulary(base)
         self._note_unread(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
@@ -150,6 +151,21 @@ class _Observation:
             expected=str(recorded),
             severity=Severity.WARNING,
         )
+
+    def _note_vocabulary(self, base: BaseModel) -> None:
+        """Refuse a tokenizer with tokens for which the model has no embedding."""
+        tokens = base.tokenizer.tokens if base.tokenizer else 0
+        if base.vocab_size and tokens > base.vocab_size:
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                "the tokenizer has more tokens than the base model has embeddings",
+                "take the added tokens out of tokenizer.json and tokenizer_config.json; or call "
+                f"model.resize_token_embeddings({tokens}) and save the model into its folder",
+                found=f"{tokens} tokens",
+                expected=f"at most {base.vocab_size}, the vocab_size of config.json",
+            )
 
     def _note_unread(self, base: BaseModel) -> None:
         """Tell what lies in the model's folder and is never loaded."""
@@ -197,7 +213,7 @@ class _Observation:
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
         if recorded is not None or folder is None:
             return recorded
-        return read_base_model(folder, spec.base_model, self._options.digests)
+        return read_base_model(folder, spec.base_model, self._options.digests, self._manifest.root)
 
     def _folder(self, spec: ModelSpec) -> Path | None:
         """Return the base model's folder: where the manifest names no revision, of the recorded

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from brewslm.address import Address
 from brewslm.contracts import Compose, Output, TokenCounter
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
@@ -39,7 +40,7 @@ from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import (
     SOURCES,
     Feed,
-    LongLineError,
+    NotByChunksError,
     finding_of,
     open_chunks,
     open_source,
@@ -112,7 +113,9 @@ def _prepare(
             raise
         except BrewError as error:
             work.feeds.pop(source.name, None)
-            work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))
+            work.findings.append(
+                finding_of(error, source.locator, str(Address("data_source", source.name)))
+            )
     _deduplicate(work)
     pool = _pool_size(work, workers)
     placement, leaks = place_rows(work, pool)
@@ -160,7 +163,7 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
     check_profile(mapper, profile)
-    feed = open_source(source.locator, root, source.limit)
+    feed = open_source(source.locator, root, source.limit, source.delimiter)
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -175,8 +178,8 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         binding, examples, rejects = _mapped(
             work, mapping, feed, _chunks(mapping, feed, root, workers)
         )
-    except LongLineError:
-        feed = open_source(source.locator, root, source.limit)
+    except NotByChunksError:
+        feed = open_source(source.locator, root, source.limit, source.delimiter)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
     work.feeds[source.name] = feed
@@ -199,6 +202,7 @@ def _mapped(
         work.contents.take(chunk.examples, chunk.contents)
         examples += chunk.examples
         rejects += chunk.rejects
+    binding.bind_extras(feed.tally.columns)
     return binding, examples, rejects
 
 
@@ -221,14 +225,14 @@ def _with_mapper(
     if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
         return source, None
     options: DefaultOptions = load_defaults(source.options)
-    feed = open_source(source.locator, root, source.limit)
+    feed = open_source(source.locator, root, source.limit, source.delimiter)
     proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:
         raise say.no_row_readable(source, feed.tally.faults)
     if best is None or best.needs_force:
-        raise say.low_confidence(source, proposals)
+        raise say.low_confidence(source, proposals, feed.tally.unreadable)
     found = replace(
         source,
         mapper_id=best.mapper_id,
