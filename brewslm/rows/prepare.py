@@ -231,7 +231,7 @@ def _with_mapper(
         return source, None
     options: DefaultOptions = load_defaults(source.options)
     feed = _opened(work, source, root)
-    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:
