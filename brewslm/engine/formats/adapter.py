@@ -14,6 +14,8 @@ from brewslm.engine.tokens import Renderer
 from brewslm.stages.export import ExportFormatSpec
 
 _BITS = 32
+_FILES = ("adapter_config.json", "adapter_model.safetensors", "brewslm.json")
+"""What is taken of a LoRA adapter; one that was imported may bring a tokenizer of its own."""
 _LOAD = """from peft import AutoPeftModelForCausalLM
 model = AutoPeftModelForCausalLM.from_pretrained("PATH")"""
 
@@ -27,7 +29,10 @@ def run(job: Job, report: Reporter) -> Result:
     folder = Path(job.folder) / "files"
     shutil.rmtree(folder, ignore_errors=True)
     source = Path(job.inputs["lora_adapter"])
-    shutil.copytree(source, folder)
+    folder.mkdir(parents=True)
+    for name in _FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
     loading = Loading.of(job.options["loading"], job.options.get("host", {}))
     base_folder = Path(job.inputs["model"])
     tokenizer = load_tokenizer(base_folder, loading)

@@ -20,7 +20,10 @@ from brewslm.engine.parity import check, check_tokenizer, compare, evidence, row
 from brewslm.engine.tokens import Renderer
 from brewslm.stages.export import ExportFormatSpec
 
-_BITS = {torch.float32: 32, torch.float16: 16, torch.bfloat16: 16}
+_BITS = {torch.float32: 32, torch.float16: 16, torch.bfloat16: 8}
+"""Bits that say how close the merged model has to be: bfloat16 keeps 8 of a number, and rounding
+to it moves a small adapter as far as 8-bit quantisation does.
+"""
 _LOAD = """from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained("PATH")
 tokenizer = AutoTokenizer.from_pretrained("PATH")"""
