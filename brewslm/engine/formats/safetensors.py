@@ -14,6 +14,7 @@ from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import models
 from brewslm.engine.base import DTYPES, Loading, load_model, load_tokenizer
 from brewslm.engine.card import write_papers
+from brewslm.engine.loading_snippet import merged_snippet
 from brewslm.engine.lora import attach
 from brewslm.engine.models import answering_model
 from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
@@ -24,9 +25,6 @@ _BITS = {torch.float32: 32, torch.float16: 16, torch.bfloat16: 8}
 """Bits that say how close the merged model has to be: bfloat16 keeps 8 of a number, and rounding
 to it moves a small adapter as far as 8-bit quantisation does.
 """
-_LOAD = """from transformers import AutoModelForCausalLM, AutoTokenizer
-model = AutoModelForCausalLM.from_pretrained("PATH")
-tokenizer = AutoTokenizer.from_pretrained("PATH")"""
 
 
 def run(job: Job, report: Reporter) -> Result:
@@ -68,7 +66,9 @@ def run(job: Job, report: Reporter) -> Result:
         if spec.verify.tokenizer_parity:
             saved = load_tokenizer(folder, replace(full, use_tokenizer_chat_template=True))
             check_tokenizer(tokenizer, saved, Path(job.inputs["prepared"]), spec.verify.rows)
-    write_papers(folder, job.options.get("card", {}), parity, how_to_load=_LOAD)
+    card = {**job.options.get("card", {}), "library": "transformers"}
+    how_to_load = merged_snippet(str(job.options.get("folder", ".")))
+    write_papers(folder, card, parity, how_to_load=how_to_load)
     return Result(outputs={"files": "files"}, values=parity)
 
 
