@@ -210,6 +210,16 @@ class FindingCode(StrEnum):
     """The tokenizer lacks special tokens of the chosen chat template."""
     DOES_NOT_FIT = "DOES_NOT_FIT"
     """Predicted peak memory above the device's."""
+    DEVICE_NOT_FOUND = "DEVICE_NOT_FOUND"
+    """The wanted device is not on this machine, or torch was built without it."""
+    DEVICE_MEMORY_UNKNOWN = "DEVICE_MEMORY_UNKNOWN"
+    """Neither the driver nor its tools report the memory of the device, so fit is not checked."""
+    DEVICE_MEMORY_ASSUMED = "DEVICE_MEMORY_ASSUMED"
+    """The usable share of a memory that processor and accelerator have in common is assumed."""
+    DEVICES_UNUSED = "DEVICES_UNUSED"
+    """A run uses one device; others are visible."""
+    CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
+    """A recorded checkpoint is missing or damaged; an older one, or the beginning, is used."""
     UNKNOWN_DATASET_TYPE = "UNKNOWN_DATASET_TYPE"
     """Not a role."""
     LOCATOR_CONFLICT = "LOCATOR_CONFLICT"
@@ -254,6 +264,12 @@ class FindingCode(StrEnum):
     """A set with a share above 0 has no rows."""
     NO_TRAIN_ROWS = "NO_TRAIN_ROWS"
     """Nothing to train on."""
+    SIMILAR_ROWS_HELD = "SIMILAR_ROWS_HELD"
+    """Training rows are left out because they resemble test rows of the split."""
+    SIMILAR_ROWS_GROUPED = "SIMILAR_ROWS_GROUPED"
+    """Rows that resemble each other were placed in one set."""
+    SIMILAR_ROWS_KEPT = "SIMILAR_ROWS_KEPT"
+    """Training rows resemble test rows of the split and stay in training."""
     JSON_SCHEMA_INVALID = "JSON_SCHEMA_INVALID"
     """Not a 2020-12 schema, remote reference."""
     REJECT_RATE_EXCEEDED = "REJECT_RATE_EXCEEDED"
@@ -440,10 +456,14 @@ class FindingCode(StrEnum):
     """Not enough free disk."""
     SYSTEM_CONFIG_INVALID = "SYSTEM_CONFIG_INVALID"
     """A store or folder that cannot be used safely."""
+    LABELS_ALIKE = "LABELS_ALIKE"
+    """Labels that only their exact text tells apart when an answer is read."""
     LABEL_COLLISION = "LABEL_COLLISION"
     """Two labels that look equal."""
     DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
     """A header name twice or empty."""
+    SOURCE_STRUCTURE = "SOURCE_STRUCTURE"
+    """A file that does not hold one list of rows, or goes on after its end."""
     ENCODING_UNSUPPORTED = "ENCODING_UNSUPPORTED"
     """A file that is not UTF-8."""
     MIN_ROWS_UNMET = "MIN_ROWS_UNMET"
@@ -460,6 +480,10 @@ class FindingCode(StrEnum):
     """Under 30 gold rows."""
     NORMALISER_ASCII_ONLY = "NORMALISER_ASCII_ONLY"
     """Many letters that the normaliser does not know."""
+    ROWS_ADJUSTED = "ROWS_ADJUSTED"
+    """Rows in another form whose meaning is clear, and what was done to them."""
+    COLUMNS_UNREAD = "COLUMNS_UNREAD"
+    """Columns of a source, or keys of its turns, that nothing reads."""
     INVISIBLE_IN_IDENTIFIER = "INVISIBLE_IN_IDENTIFIER"
     """Invisible characters in a label, id or key."""
     MISSING_EXTRA = "MISSING_EXTRA"
@@ -480,6 +504,7 @@ PREFLIGHT_CODES = frozenset(
         FindingCode.PROTECTED,
         FindingCode.BUDGET_EXCEEDED,
         FindingCode.DOES_NOT_FIT,
+        FindingCode.DEVICE_NOT_FOUND,
         FindingCode.QUANTIZATION_UNAVAILABLE,
         FindingCode.DEPENDENCY_MISSING,
         FindingCode.LEAK_FOUND,

@@ -7,7 +7,7 @@ from typing import Any
 from brewslm.address import Address
 from brewslm.apply.base import base_to_load
 from brewslm.apply.desk import Desk, Done, Running
-from brewslm.apply.evaluation import loading_values
+from brewslm.apply.evaluation import loading_of
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
@@ -68,7 +68,7 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
         inputs=inputs,
         options={
             "host": action.host,
-            "loading": loading_values(desk),
+            "loading": loading_of(desk),
             "card": card_facts(desk),
             "base_path": _base_path(desk),
             "folder": _seen_from_project(desk.home / EXPORTS / action.name, desk),
@@ -112,8 +112,9 @@ def base_facts(desk: Desk) -> dict[str, str | None]:
 def _base_path(desk: Desk) -> str:
     """Return what a library loads the base model by when it is called in the project folder."""
     name = str(base_facts(desk)["name"])
-    is_builtin = name.startswith("builtin:") and desk.base_folder is not None
-    return _seen_from_project(desk.base_folder, desk) if is_builtin else name
+    if desk.base_folder is None or not name.startswith("builtin:"):
+        return name
+    return _seen_from_project(desk.base_folder, desk)
 
 
 def _seen_from_project(path: Path, desk: Desk) -> str:

@@ -31,6 +31,17 @@ class Review(Struct, frozen=True):
     policy_ref: str | None = None
     """Where the policy is read; None is `against`, else HEAD."""
 
+    @classmethod
+    def of(cls, plan: Plan) -> "Review":
+        """Return what a plan was held against, by name: what these refs name now decides."""
+        against, policy_ref = (plan.options.get(name) for name in ("against", "policy_ref"))
+        return cls(str(against) if against else None, str(policy_ref) if policy_ref else None)
+
+    def options(self) -> dict[str, str]:
+        """Return what a plan records of it."""
+        written = {"against": self.against, "policy_ref": self.policy_ref}
+        return {name: ref for name, ref in written.items() if ref is not None}
+
 
 NO_REVIEW = Review()
 
@@ -40,6 +51,8 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
     Raises: PlanError with unknown_revision.
     """
+    if review != NO_REVIEW:
+        plan = plan.model_copy(update={"options": plan.options | review.options()}).sealed()
     if review.against is not None:
         with _opened(session, review.against) as commit:
             plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))
@@ -52,7 +65,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
 
 def _opened(session: Session, ref: str) -> AbstractContextManager[Commit]:
-    return open_commit(session.repository, ref, session.cache, session.environment)
+    return open_commit(session.repository, ref, session.environment)
 
 
 def _own_policy(session: Session) -> bytes | None:
@@ -79,12 +92,12 @@ def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Bas
 def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
     """Return the manifest of a commit, None where it has none without errors.
 
-    Only the manifest and the files that it includes are written, below the cache.
+    Only the manifest and the files that it includes are written, to a temporary folder.
     """
     data = commit.read(session.manifest, MAX_BYTES)
     if data is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix="brewslm-base-") as folder:
         root = Path(folder)
         for path in (session.manifest, *included_files(read_yaml(data, session.manifest).value)):
             content = commit.read(path, MAX_BYTES)

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from brewslm.apply.base import Place, verified_base
-from brewslm.apply.evaluation import LOADING
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
 from brewslm.cli.planning import Planned, PlanWishes, check_libraries, make_plan, open_state
@@ -20,6 +19,7 @@ from brewslm.diagnostics import Finding, Severity, exit_code_of
 from brewslm.errors import ApplyError, PlanError, RefusedError
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.render.errors import render_findings
+from brewslm.stages.training_config import TrainingConfig, loading_on_host, loading_values
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.asking import asked
 
@@ -131,7 +131,7 @@ def _options(
     planned: Planned, training: ResourceRecord, dataset: ResourceRecord, text: str
 ) -> dict[str, Any]:
     prepared = dataset.values["manifest"]
-    config = training.spec["config"]
+    config = TrainingConfig.model_validate(training.spec["config"], strict=False)
     host = next((item.host for item in planned.plan.actions if item.target == "training_plan"), {})
     return {
         "messages": asked(
@@ -140,6 +140,6 @@ def _options(
             prepared["contract"],
             str(dataset.spec.get("system_prompt") or ""),
         ),
-        "loading": {name: config[name] for name in LOADING},
-        "host": {name: host[name] for name in ("dtype", "attn_implementation") if name in host},
+        "loading": loading_values(config),
+        "host": loading_on_host(host),
     }

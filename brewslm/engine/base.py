@@ -1,9 +1,5 @@
 """Loading a base model and its tokenizer from a local folder, the same way for every door."""
 
-import contextlib
-import ctypes
-import gc
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from brewslm.engine.devices import device, dtype_of
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
 from brewslm.engine.templates import TEMPLATES
@@ -26,7 +23,6 @@ from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER = "tokenizer.json"
 _PLAIN = ("The quick brown fox", "13", "?")
 _FOUR_BIT = ("nf4", "fp4")
@@ -67,14 +63,7 @@ class Loading:
     @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype of weights that are not quantised, and of the computation."""
-        return DTYPES.get(self.dtype, torch.float32)
-
-
-def device() -> torch.device:
-    """Return the device that models of this process are on."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    return torch.device("cpu")
+        return dtype_of(self.dtype)
 
 
 def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
@@ -149,31 +138,6 @@ def _loaded_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def memory_peak_bytes() -> int:
-    """Return the largest memory use so far, of the accelerator where there is one."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  no folder of ours
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
-def release_memory() -> None:
-    """Give back what nothing refers to any more: to the accelerator, and to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def threads() -> int:
-    """Return the number of threads that computations use."""
-    return torch.get_num_threads() or os.cpu_count() or 1
-
-
 def _quantization(loading: Loading) -> BitsAndBytesConfig | None:
     if not loading.is_quantized:
         return None
@@ -183,6 +147,6 @@ def _quantization(loading: Loading) -> BitsAndBytesConfig | None:
             load_in_4bit=True,
             bnb_4bit_quant_type=loading.quantization,
             bnb_4bit_use_double_quant=loading.is_double_quantized,
-            bnb_4bit_compute_dtype=DTYPES.get(compute, torch.float32),
+            bnb_4bit_compute_dtype=dtype_of(compute),
         )
     return BitsAndBytesConfig(load_in_8bit=True)

@@ -9,8 +9,10 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
+from brewslm.stages.data_source import scheme_of
 
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+_DELIMITED = ("csv", "tsv")
 _SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
 
 
@@ -25,6 +27,15 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 (*path, "locator"),
                 "locator and file_path both say where the rows are",
                 "keep locator",
+            )
+        elif item.delimiter is not None and scheme_of(item) not in _DELIMITED:
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*path, "delimiter"),
+                "only csv and tsv files have cells that a delimiter separates",
+                "remove delimiter, or name a .csv or .tsv file",
+                item.delimiter,
+                severity=Severity.ERROR,
             )
         elif item.locator is not None:
             yield from _locator(item.locator, (*path, "locator"), say, has_digest=bool(item.sha256))

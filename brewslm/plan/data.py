@@ -218,6 +218,7 @@ def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str
                 role=spec.type,
                 locator=locator_of(spec),
                 limit=spec.limit,
+                delimiter=spec.delimiter,
                 weight=spec.weight,
                 sha256=spec.sha256,
                 record_count=spec.record_count,

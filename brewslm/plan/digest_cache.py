@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from brewslm.files import StatProof
+from brewslm.files import StatProof, note_read
 from brewslm.fingerprint import digest_file
 
 
@@ -54,6 +54,7 @@ class DigestCache(Struct):
 
         Raises: OSError.
         """
+        note_read(path)
         found = path.stat()
         held = self.entries.get(key)
         if self.trusts_stat and held is not None and held[0].holds_for(found):

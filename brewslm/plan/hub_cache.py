@@ -22,11 +22,7 @@ def find_snapshot(
 
     revision: a commit, the beginning of one that only one cached commit has, or a branch or tag.
     """
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    repository = hub / ("models--" + base_model.replace("/", "--"))
+    repository = repository_folder(base_model, environment)
     wanted = revision or _NEWEST
     if not REVISION.fullmatch(wanted):
         return None
@@ -35,6 +31,15 @@ def find_snapshot(
         commit = _only_commit(repository / "snapshots", wanted.lower())
     snapshot = repository / "snapshots" / (commit or "")
     return snapshot if commit is not None and snapshot.is_dir() else None
+
+
+def repository_folder(base_model: str, environment: Mapping[str, str]) -> Path:
+    """Return where the cache keeps a model, whether or not it is there."""
+    home = Path(
+        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
+    )
+    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
+    return hub / ("models--" + base_model.replace("/", "--"))
 
 
 def commit_of(folder: Path | None) -> str | None:

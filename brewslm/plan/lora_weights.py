@@ -122,8 +122,9 @@ def _check_shape(what: str, name: str, shape: list[int], base: BaseShapes) -> No
 def _check_complete(pairs: _Pairs, config: Mapping[str, Any], base: BaseShapes) -> None:
     """Refuse an adapter that has no factors for some of the modules that it says it targets."""
     targets, excluded = config.get("target_modules"), config.get("exclude_modules") or []
-    is_listed = isinstance(targets, list) and isinstance(excluded, list)
-    if not is_listed or config.get("target_parameters") or config.get("layers_pattern"):
+    if not isinstance(targets, list) or not isinstance(excluded, list):
+        return
+    if config.get("target_parameters") or config.get("layers_pattern"):
         return
     layers = config.get("layers_to_transform")
     chosen = {layers} if isinstance(layers, int) else set(layers or ())

@@ -18,6 +18,8 @@ class SourceRequest:
     locator: str
     """`scheme:path`, the path relative to the project."""
     limit: int | None = None
+    delimiter: str | None = None
+    """Byte between the cells of a row, None for the scheme's own."""
     weight: float = 1
     sha256: str | None = None
     """Expected digest of the bytes, 64 hex digits."""

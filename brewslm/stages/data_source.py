@@ -60,6 +60,10 @@ class DataSourceSpec(Spec):
     """Copies of each train row in an epoch; the fractional part keeps a share by row hash."""
     limit: Annotated[int | None, Field(ge=1), Category.DATA] = None
     """Read only the first n rows."""
+    delimiter: Annotated[str | None, Field(pattern=r"^[!#-~\t ]$"), Category.DATA] = None
+    """Character between the cells of a `csv` or `tsv` file, such as `";"` or `"\\t"`; null is the
+    format's own, or for `csv` what the header and the first row clearly show (`;`, tab or `|`).
+    """
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), Category.METADATA] = None
     """Pin of the file's bytes, checked at every plan and when rows are used."""
 
@@ -76,6 +80,11 @@ def locator_of(source: DataSourceSpec) -> str:
     return f"{scheme}:{path}" if scheme else ""
 
 
+def scheme_of(source: DataSourceSpec) -> str:
+    """Return the scheme of a source's locator; empty when it names no rows."""
+    return locator_of(source).partition(":")[0]
+
+
 def source_path(source: DataSourceSpec) -> str:
     """Return the path of a local source relative to the project; empty when it is none."""
     if source.locator is None:
@@ -84,4 +93,4 @@ def source_path(source: DataSourceSpec) -> str:
     return path if scheme in _SCHEMES.values() else ""
 
 
-KIND = Kind("data_source", DataSourceSpec, Category.DATA, 1, Work.OBSERVED)
+KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED)

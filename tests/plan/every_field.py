@@ -102,6 +102,10 @@ OTHER: dict[str, Document] = {
         "spec.data_sources[].adapter": "second",
     },
     "spec.data_sources[].sha256": {"spec.data_sources[].sha256": "0" * 64},
+    "spec.data_sources[].delimiter": {
+        "spec.data_sources[].file_path": "data/rows.csv",
+        "spec.data_sources[].delimiter": "|",
+    },
     "spec.data_sources": {"spec.data_sources": [*_SOURCES, _MORE]},
     "spec.adapters[].name": {
         "spec.adapters[].name": "other",

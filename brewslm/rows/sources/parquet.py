@@ -1,4 +1,8 @@
-"""Parquet columns as fields; types are kept, timestamps and decimals become exact text."""
+"""Parquet columns as fields; types are kept, timestamps and decimals become exact text.
+
+A value that has no exact JSON form is a fault of its column, so that only a row that needs it is
+rejected.
+"""
 
 import math
 from collections.abc import Iterator
@@ -19,6 +23,10 @@ from brewslm.strict_json import MAX_DEPTH
 _BATCH_ROWS = 1024
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _MAX_EXACT_INTEGER = 2**53 - 1
+_CONVERSION_ERRORS = (ValueError, OverflowError, KeyError, pyarrow.ArrowException)
+"""What pyarrow raises for times beyond year 9999, unknown time zones and broken UTF-8."""
+_ABSENT = object()
+"""A null in a column whose values have no exact JSON form."""
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
@@ -33,13 +41,12 @@ def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
         for batch in batches:
             columns = {name: batch.column(name) for name in names}
             values = {
-                name: column.is_valid().to_pylist() if name in unsupported else column.to_pylist()
+                name: _opaque(column) if name in unsupported else _listed(column)
                 for name, column in columns.items()
             }
             for index in range(batch.num_rows):
                 ordinal += 1
-                row = {name: values[name][index] for name in names}
-                yield _record(ordinal, row, unsupported)
+                yield _record(ordinal, {name: values[name][index] for name in names})
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SourceError(
             "the file is no readable parquet file",
@@ -78,25 +85,66 @@ def _is_supported(kind: Any) -> bool:
             types.is_decimal,
             types.is_string,
             types.is_large_string,
+            types.is_string_view,
             types.is_temporal,
             types.is_null,
         )
     )
 
 
-def _record(ordinal: int, row: dict[str, Any], unsupported: set[str]) -> Record:
+def _opaque(column: Any) -> list[Any]:
+    """Return what stands for values that have no exact JSON form: a fault, or nothing for null."""
+    fault = Fault(RejectCode.UNSUPPORTED_VALUE_TYPE, str(column.type)[:80])
+    return [fault if is_valid else _ABSENT for is_valid in column.is_valid().to_pylist()]
+
+
+def _listed(column: Any) -> list[Any]:
+    """Return the values of a column; one that Python cannot hold is a fault."""
     try:
-        for name in sorted(unsupported):
-            if row.pop(name):
-                raise RejectedRow(RejectCode.UNSUPPORTED_VALUE_TYPE, name, f"column {name}")
-        value = {name: _plain(item, 2) for name, item in row.items()}
-        raw = canonical_json(_quoted(value))
-    except RejectedRow as error:
-        raw = canonical_json(sorted(row))
-        return Record(ordinal, None, raw, None, Fault(error.code, error.detail))
+        return list(column.to_pylist())
+    except _CONVERSION_ERRORS:
+        return [_scalar(item) for item in column]
+
+
+def _scalar(item: Any) -> Any:
+    try:
+        return item.as_py()
+    except UnicodeDecodeError:
+        return Fault(RejectCode.INVALID_UNICODE)
+    except _CONVERSION_ERRORS:
+        return Fault(RejectCode.NUMBER_OUT_OF_RANGE, f"beyond what {item.type} is read as")
+
+
+def _record(ordinal: int, row: dict[str, Any]) -> Record:
+    value: dict[str, Any] = {}
+    faults: dict[str, Fault] = {}
+    for name, item in row.items():
+        if type(item) is Fault:
+            faults[name] = item
+        elif item is not _ABSENT:
+            try:
+                value[name] = _plain(item, 2)
+            except RejectedRow as error:
+                faults[name] = Fault(error.code, error.detail)
+    raw = canonical_json(_quoted(value))
     if len(raw) > MAX_RECORD_BYTES:
-        return Record(ordinal, None, raw, None, Fault(RejectCode.ROW_TOO_LARGE))
-    return Record(ordinal, None, raw, value, None)
+        raw = _without_largest(value, faults)
+    if not faults:
+        return Record(ordinal, None, raw, value, None)
+    raw = canonical_json([_quoted(value), {name: fault.code for name, fault in faults.items()}])
+    return Record(ordinal, None, raw, value | dict.fromkeys(faults), None, cell_faults=faults)
+
+
+def _without_largest(value: dict[str, Any], faults: dict[str, Fault]) -> bytes:
+    """Take the largest values out of a row until the rest is small enough; return it as JSON."""
+    sizes = {name: len(canonical_json(_quoted(item))) for name, item in value.items()}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        faults[name] = Fault(RejectCode.ROW_TOO_LARGE, f"{sizes[name]} bytes in one column")
+        del value[name]
+        raw = canonical_json(_quoted(value))
+        if len(raw) <= MAX_RECORD_BYTES:
+            break
+    return raw
 
 
 def _plain(value: Any, depth: int) -> Any:
