@@ -347,7 +347,9 @@ class _Training:
         folder = self._folder / _ADAPTER
         shutil.rmtree(folder, ignore_errors=True)
         peft_config = trainer.model.peft_config["default"]
-        peft_config.base_model_name_or_path = self._base_name()
+        base = self._job.options.get("base") or {"name": self._model_folder.name}
+        peft_config.base_model_name_or_path = base["name"]
+        peft_config.revision = base.get("revision")
         peft_config.inference_mode = True
         if isinstance(peft_config.target_modules, set):
             peft_config.target_modules = sorted(peft_config.target_modules)
@@ -356,13 +358,10 @@ class _Training:
         facts = {
             "fingerprint": self._job.fingerprint,
             "template_digest": renderer.template_digest,
-            "base_model": self._base_name(),
+            "base_model": base["name"],
         }
         write_atomic(folder / "brewslm.json", canonical_json(facts) + b"\n", mode=0o644)
         return folder
-
-    def _base_name(self) -> str:
-        return self._config.base_model or Path(self._job.inputs["model"]).name
 
     def _write_record(
         self,
