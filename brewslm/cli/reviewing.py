@@ -13,7 +13,7 @@ from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
 from brewslm.errors import ManifestError
 from brewslm.files import PathError, read_inside
-from brewslm.manifest.host import observe_host
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import check_manifest
 from brewslm.manifest.named_files import included_files
 from brewslm.manifest.project import Manifest
@@ -46,8 +46,12 @@ class Review(Struct, frozen=True):
 NO_REVIEW = Review()
 
 
-def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -> Plan:
+def reviewed(
+    session: Session, manifest: Manifest, plan: Plan, review: Review, host: HostFacts
+) -> Plan:
     """Return a plan with what it changes beside `against`, and with the verdict of the policy.
+
+    host: the facts that the manifest was resolved with, for that of the other commit too.
 
     Raises: PlanError with unknown_revision.
     """
@@ -55,7 +59,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
         plan = plan.model_copy(update={"options": plan.options | review.options()}).sealed()
     if review.against is not None:
         with _opened(session, review.against) as commit:
-            plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))
+            plan = with_base(plan, manifest, _base(session, manifest, review.against, commit, host))
     ref = review.policy_ref or review.against
     if ref is None and git_commit(session.repository) is None:
         return plan
@@ -76,8 +80,8 @@ def _own_policy(session: Session) -> bytes | None:
         return None
 
 
-def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Base:
-    there = _manifest_at(session, commit)
+def _base(session: Session, manifest: Manifest, ref: str, commit: Commit, host: HostFacts) -> Base:
+    there = _manifest_at(session, commit, host)
     specs = [*manifest.specs().values(), *(there.specs().values() if there else ())]
     paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
     digests = {path: commit.digest(path) for path in sorted(paths)}
@@ -89,7 +93,7 @@ def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Bas
     )
 
 
-def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
+def _manifest_at(session: Session, commit: Commit, host: HostFacts) -> Manifest | None:
     """Return the manifest of a commit, None where it has none without errors.
 
     Only the manifest and the files that it includes are written, to a temporary folder.
@@ -105,7 +109,7 @@ def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(content)
         try:
-            manifest, _ = check_manifest(root, session.manifest, observe_host())
+            manifest, _ = check_manifest(root, session.manifest, host)
         except ManifestError:
             return None
     return manifest

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import devices
-from brewslm.engine.base import Loading, load_model, load_tokenizer
+from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
@@ -197,6 +197,7 @@ class _Training:
             "wall_s": round(time.monotonic() - self._begun_s, 3),
             "peak_bytes": devices.memory_peak_bytes(),
             "device": devices.facts().name,
+            "attn_implementation": attention_of(trainer.model),
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
