@@ -89,7 +89,7 @@ def _named(kept: Output) -> Document:
 @pytest.mark.parametrize("threshold", ["0", "0.0", "1", "1.0", "5e-1"])
 @pytest.mark.usefixtures("doubles")
 def test_any_way_to_write_a_threshold_promotes(threshold: str, bench: Bench, run: Run) -> None:
-    bench.edit("threshold: 0.8", f"threshold: {threshold}")
+    bench.edit("metric_id: accuracy, threshold: 0.8", f"metric_id: mcc, threshold: {threshold}")
     run("apply", "--auto-approve").says(0)
     assert bench.promoted() is not None
 
