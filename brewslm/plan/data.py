@@ -18,8 +18,8 @@ from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
 from brewslm.plan.base_model import BUILTIN, BaseModel
+from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.dataset import DatasetSpec

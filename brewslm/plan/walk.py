@@ -34,6 +34,7 @@ from brewslm.plan.known import Known
 from brewslm.plan.model_files import changed_names
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
+from brewslm.plan.refresh import data_addresses
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
@@ -44,6 +45,7 @@ from brewslm.state.store import StateReader
 
 _WORKFLOW = Address("workflow")
 _MODEL = Address("model")
+_DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
 _DEPLOYMENT = Address("deployment")
@@ -180,6 +182,8 @@ class Walk:
             return self._put_back(draft, record, moved) if is_mended else self._blocked_noop(draft)
         if not draft.is_same:
             return self._work(draft, difference(draft))
+        if changed := self._read_otherwise(draft, record):
+            return self._work(draft, "content_changed", because=changed)
         if gone:
             is_damaged = any(item.kind == "changed" for item in gone)
             reason = "artifact_corrupt" if is_damaged else "artifact_missing"
@@ -192,6 +196,23 @@ class Walk:
                 return self._put_back(draft, record, moved)
             return self._work(draft, DRIFT_REPAIR)
         return self._noop(draft, record) if is_same_spec else self._work(draft, "metadata_changed")
+
+    def _read_otherwise(self, draft: Draft, record: ResourceRecord) -> list[Cause]:
+        """Return which prepared files differ from the recorded ones though the same bytes were
+        read: a source's `limit` or role, or another tokenizer, makes others of them.
+        """
+        known = self._known
+        is_of_rows = draft.address == _DATASET and known.prepared_folder is not None
+        tags = known.values.get(_DATASET, {}).get("tag_columns")
+        if not is_of_rows or record.values.get("tag_columns") != tags:
+            return []
+        found = known.outputs[_DATASET]
+        return [
+            Cause(kind="content", path=name, before=before, after=after)
+            for name in sorted(found)
+            if (after := found[name].digest)
+            != (before := record.outputs[name].digest if name in record.outputs else None)
+        ]
 
     def _held(self, draft: Draft, record: ResourceRecord, moved: Sequence[Drift]) -> Action:
         """Leave a deployment where a rollback put it, since the same candidate is wanted still."""
@@ -294,9 +315,21 @@ class Walk:
             self._artifacts,
             candidate_is_known=draft.facts is not None,
             is_redone=_EVAL_PACK in self.replaced,
+            is_same_data=self._is_same_data(),
             prepared_folder=self._known.prepared_folder,
         )
         self._findings.place(self.judgement.findings)
+
+    def _is_same_data(self) -> bool:
+        """Whether sources and what is done with their rows are as recorded, new fields aside."""
+        for address in data_addresses(self._known.specs):
+            record = self._records.get(str(address))
+            wanted = spec_values(self._known.specs[address])
+            if record is None or any(wanted.get(k) != v for k, v in record.spec.items()):
+                return False
+            if record.facts.get("content") != self._known.contents.get(address):
+                return False
+        return True
 
     def _is_gate_blocked(self, draft: Draft) -> bool:
         """Whether what waits for the verdict can't go on, because it is known not to be PASS."""
@@ -322,13 +355,20 @@ class Walk:
         is_blocked = draft.address == _EVAL_PACK and record.status is Status.QUARANTINED
         if is_blocked:
             self._blocked.add(draft.address)
-            self._failing = failing_gates(record.values.get("gates", ()))
+            failing = record.values.get("blocking") or failing_gates(record.values.get("gates", ()))
+            self._failing = tuple(failing)
         noop = unchanged(record, "gate_blocked" if is_blocked else "unchanged")
         return noop.model_copy(update={"host": self._host(draft)})
 
-    def _work(self, draft: Draft, reason: str, missing: Sequence[str] = ()) -> Action:
+    def _work(
+        self,
+        draft: Draft,
+        reason: str,
+        missing: Sequence[str] = (),
+        because: Sequence[Cause] = (),
+    ) -> Action:
         """Return an action that has something to do; missing: outputs that are not there any
-        more.
+        more; because: causes that the draft does not show.
         """
         record, address, kind = draft.record, draft.address, draft.kind
         is_replaced = reason == REPLACE_REQUESTED
@@ -354,7 +394,7 @@ class Walk:
             operation=Operation.UPDATE if record else Operation.CREATE,
             category=category,
             reason="resume" if resume and reason == "not_recorded" else reason,
-            causes=(*_requested(is_replaced, draft), *causes(draft, missing)),
+            causes=(*_requested(is_replaced, draft), *because, *causes(draft, missing)),
             fields_changed=tuple(draft.fields_changed),
             before=snapshot(record.spec, record.outputs) if record else None,
             after=after,

@@ -176,6 +176,10 @@ OTHER: dict[str, Document] = {
         "spec.eval_pack.gates[].slice_name": "label",
     },
     "spec.eval_pack.gates[].slice": {"spec.eval_pack.gates[].slice": "label=late"},
+    "spec.eval_pack.gates[].required": {
+        "spec.eval_pack.gates[].required": False,
+        "spec.workflow.gate_policy.promote_ungated": True,
+    },
     "spec.eval_pack.gates[].confidence": {"spec.eval_pack.gates[].confidence": 0.9},
     **{
         f"spec.eval_pack.gates[].{name}": {
