@@ -25,6 +25,7 @@ from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -235,6 +236,7 @@ def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str
         project=project,
         sources=tuple(sources),
         task_profile=dataset.task_profile,
+        supported_profiles=TASKS.names(),
         system_prompt=dataset.system_prompt,
         split=rows.SplitRequest(
             split.train,

@@ -173,6 +173,9 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         profile = request.task_profile
     check_profile(mapper, profile)
     feed = open_source(source.locator, root, source.limit)
+    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
+        work.findings.append(unsupported)
+        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -191,6 +194,11 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         feed = open_source(source.locator, root, source.limit)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
+    profiles = {example.task_profile: example.position for example in reversed(examples)}
+    for found, position in profiles.items():
+        if unsupported := say.unsupported_task(source, found, request, position):
+            work.findings.append(unsupported)
+            return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
