@@ -26,6 +26,7 @@ from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -247,6 +248,7 @@ def _request(
         project=project,
         sources=tuple(sources),
         task_profile=dataset.task_profile,
+        supported_profiles=TASKS.names(),
         system_prompt=dataset.system_prompt,
         split=rows.SplitRequest(
             split.train,

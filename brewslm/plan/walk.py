@@ -42,6 +42,7 @@ from brewslm.stages.training_config import loading_on_host
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
+from brewslm.tasks.task import TASKS
 
 _WORKFLOW = Address("workflow")
 _MODEL = Address("model")
@@ -300,9 +301,12 @@ class Walk:
         )
 
     def _judge(self, draft: Draft) -> None:
-        """Say what the gates will need; without a row that is accepted there may be no task."""
+        """Say what the gates will need; without a row that is accepted there may be no task, and
+        a task that is not supported is a finding already.
+        """
         prepared = self._known.prepared
-        if prepared.get("task_profile") is None or _MODEL not in self._known.outputs:
+        is_judgeable = prepared.get("task_profile") in TASKS.names()
+        if not is_judgeable or _MODEL not in self._known.outputs:
             return
         deployment = self._records.get(str(_DEPLOYMENT))
         pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}

@@ -267,6 +267,18 @@ def others(leaf: Leaf) -> Iterator[Document]:
         yield with_values(WHOLE, {leaf.path: value})
 
 
+def other_values(leaf: Leaf) -> list[Any]:
+    """Return values that a field may have instead, those that go with other fields left out."""
+    return list(_others(leaf.info, value_in(WHOLE, leaf)))
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """Return every member of every closed list that a field's type names."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(item for inner in get_args(annotation) for item in choices(inner))
+
+
 def _steps(path: str) -> list[str | int]:
     return [0 if step == "[]" else step for step in re.findall(r"\[\]|[^.\[\]]+", path)]
 
