@@ -9,6 +9,7 @@ from brewslm.apply.evaluation import loading_values
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
+from brewslm.plan.counts import planned_run
 
 _DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
@@ -30,6 +31,7 @@ def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from:
             "host": action.host,
             "origins": action.origins,
             "predicted": action.estimate.model_dump(mode="json"),
+            "planned": planned_run(action.data),
             "resume_from": resume_from,
         },
         folder=str(running.folder),

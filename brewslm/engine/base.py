@@ -20,9 +20,9 @@ from transformers import (
 
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
-from brewslm.engine.templates import TEMPLATES
 from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
+from brewslm.rows.templates import TEMPLATES
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
