@@ -17,10 +17,10 @@ from transformers import (
 from brewslm.engine.devices import device, dtype_of
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
-from brewslm.engine.templates import TEMPLATES
 from brewslm.engine.weights import check_loaded
 from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
+from brewslm.rows.templates import TEMPLATES
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
 _TOKENIZER = "tokenizer.json"

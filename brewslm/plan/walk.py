@@ -9,6 +9,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Work, spec_values
 from brewslm.diagnostics import FindingCode, Severity
+from brewslm.errors import RefusedError
 from brewslm.plan.action import (
     DRIFT_REPAIR,
     Action,
@@ -35,10 +36,12 @@ from brewslm.plan.model_files import changed_names
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
 from brewslm.plan.refresh import data_addresses
+from brewslm.plan.rehearsal import Rehearsal, training_findings
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_config import loading_on_host
+from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -80,6 +83,8 @@ class Walk:
         self._pricing = Pricing(known, state, options.device)
         self._former_addresses = {new: old for old, new in known.moves.items()}
         self._looker = Looker(artifacts, options)
+        self._rehearsal = Rehearsal(known, artifacts)
+        self._is_base_refused = False
         self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self._failing: tuple[str, ...] = ()
@@ -384,6 +389,8 @@ class Walk:
         category = heaviest_category(draft, reason, self._changes)
         self._changes[address] = category
         self._note_outcome(draft, outputs, is_whole=not unknown)
+        if reuse is None:
+            self._rehearse(draft)
         priced = self._pricing.price_of(draft, reuse, self.judgement)
         if reuse is None:
             capacity_bytes = self._options.memory_bytes
@@ -434,6 +441,37 @@ class Walk:
                 expected="the files that the journal recorded",
             )
         return resume
+
+    def _rehearse(self, draft: Draft) -> None:
+        """Try the rows that this work trains on or asks with the base model's own template."""
+        training = self._known.specs.get(_TRAINING)
+        prepared = self._known.prepared
+        if not isinstance(training, TrainingPlanSpec) or not prepared or self._is_base_refused:
+            return
+        config, rehearsal = training.config, self._rehearsal
+        try:
+            if draft.address == _TRAINING:
+                made = rehearsal.of(config, "train", is_evaluated=False)
+                rehearsal.of(config, "validation", is_evaluated=False)
+                self._known.rehearsed = made
+                if made is not None:
+                    self._findings.place(training_findings(made, prepared))
+            elif draft.address == _EVAL_PACK and self.judgement is not None:
+                parts = self.judgement.rows_to_generate
+                for name in sorted({part.rpartition(".")[2] for part in parts}):
+                    rehearsal.of(config, name, is_evaluated=True)
+        except RefusedError as error:
+            self._is_base_refused = True
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                error.message,
+                error.remedy,
+                found=error.found,
+                expected=error.expected,
+            )
+        self._findings.add(rehearsal.taken_findings())
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""
