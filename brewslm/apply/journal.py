@@ -32,7 +32,14 @@ from brewslm.state.records import (
 from brewslm.state.rescue import Unwritten, rescued
 from brewslm.state.store import StateSession
 
-_DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
+_DEAD_ENDS = frozenset(
+    {
+        "training_nonfinite_loss",
+        "training_no_targets",
+        "training_data_mismatch",
+        "missing_extra",
+    }
+)
 """Reason codes after which going on from a checkpoint would only fail again."""
 
 
@@ -201,10 +208,12 @@ class Journal:
 
     def _taken_over(self, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         """Move what an earlier entry left into the folder of the one that goes on from it: a worker
-        of a run that was only stopped finds its folder gone and shares it with nobody.
+        of a run that was only stopped finds its folder gone and shares it with nobody. Inputs are
+        materialized again, since nothing says that what is left of them is whole.
         """
         left = self._desk.home / checkpoint.operation.folder
         move(left, folder)
+        remove_folder(folder / "inputs")
         return replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:

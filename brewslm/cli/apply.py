@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from brewslm.cli.applying import ApplyFlags, apply_planned
-from brewslm.cli.devices import choosing_device
+from brewslm.cli.device_flag import choosing_device
 from brewslm.cli.leasing import seconds
 from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import (

@@ -1,58 +1,21 @@
-"""Which device a command uses: `--device`, else BREWSLM_DEVICE, else what this machine has; and
-what a plan says about it.
-"""
+"""What a plan says about the device that its work is done on."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-
-import click
 from msgspec.structs import replace
 
 from brewslm.address import Address
-from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.errors import RefusedError
 from brewslm.manifest.host import HostFacts
 from brewslm.manifest.project import Manifest, Wanted
 from brewslm.plan.build import Built
 from brewslm.plan.plan import Plan
-from brewslm.platform_facts import DEVICE_KINDS, DEVICE_VARIABLE, Sources, has_unusable_device
+from brewslm.platform_facts import Sources, has_unusable_device
 from brewslm.render import words
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _LOADING = frozenset(("training_plan", "eval_pack", "export"))
 """Kinds whose work loads the base model."""
-_CHOICES = ("auto", *DEVICE_KINDS)
 _REMEDY = "write --device auto, or run on a machine that has the device"
-
-C = TypeVar("C", bound=Callable[..., Any])
-
-
-def choosing_device(command: C) -> C:
-    """Give a command the flag that names the device of its work."""
-    return click.option(
-        "--device",
-        type=click.Choice(_CHOICES),
-        help="Device that trains and evaluates; BREWSLM_DEVICE by default, else auto: cuda (ROCm "
-        "included), mps or cpu, whichever this machine has.",
-    )(command)
-
-
-def wanted_device(flag: str | None, environment: Mapping[str, str]) -> str:
-    """Return auto, cuda, mps or cpu.
-
-    Raises: UsageError for a BREWSLM_DEVICE that is none of them.
-    """
-    wanted = flag or environment.get(DEVICE_VARIABLE) or "auto"
-    if wanted not in _CHOICES:
-        raise UsageError(
-            f"invalid {DEVICE_VARIABLE}",
-            code="usage_error",
-            found=f'"{wanted}"',
-            expected="one of " + ", ".join(_CHOICES),
-            remedy=f"unset {DEVICE_VARIABLE}, or set it to auto",
-        )
-    return wanted
 
 
 def device_findings(

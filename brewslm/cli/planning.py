@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
-from brewslm.cli.devices import device_findings, wanted_device
+from brewslm.cli.device_flag import wanted_device
+from brewslm.cli.devices import device_findings
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
 from brewslm.cli.session import Session
@@ -43,6 +44,7 @@ from brewslm.state.rescue import waiting
 from brewslm.state.store import StateReader
 from brewslm.state.stores.sqlite import SqliteStore
 
+_DIGESTS = "digests.json"
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 _UNWRITABLE = {
     errno.ENOSPC: "disk_full",
@@ -89,12 +91,14 @@ class PlanWishes(Struct, frozen=True):
     def of(cls, plan: Plan) -> "PlanWishes":
         """Return what a saved plan was asked for; it is looked at as hard as any fresh one."""
         return cls(
+            refresh="full" if plan.options.get("refresh") == "full" else "auto",
             max_deletes=int(plan.options.get("max_deletes", 3)),
             is_refresh_only=plan.mode == REFRESH_ONLY,
             device=plan.options.get("device"),
             selection=Selection(
                 plan.targets, plan.excludes, tuple(plan.options.get("replace", ()))
             ),
+            review=Review.of(plan),
         )
 
 
@@ -247,8 +251,7 @@ def _built(
     wanted = wanted_device(wishes.device, environment)
     host = observe_host(wanted, environment, may_ask_drivers=not wishes.is_elsewhere)
     manifest = load_manifest(session.root, session.manifest, host)
-    cache_path = session.cache / "digests.json"
-    digests = _load_cache(cache_path)
+    digests = load_digests(session)
     digests.trusts_stat = wishes.refresh != "full"
     options = PlanOptions(
         scratch=_scratch(session),
@@ -272,7 +275,7 @@ def _built(
     built.plan = reviewed(session, manifest, built.plan, wishes.review, host)
     if digests.is_changed and options.scratch == session.cache:
         try:
-            write_atomic(cache_path, orjson.dumps(digests.to_json()))
+            write_atomic(session.cache / _DIGESTS, orjson.dumps(digests.to_json()))
         except OSError as error:
             _note_no_cache(session, str(error.strerror))
     return built, host
@@ -318,10 +321,11 @@ def _planned(built: Built, host: HostFacts, wanted: str) -> Planned:
     )
 
 
-def _load_cache(path: Path) -> DigestCache:
+def load_digests(session: Session) -> DigestCache:
+    """Return the digests that earlier plans kept in the cache; an unreadable cache is empty."""
     now_ns = time.time_ns()
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads((session.cache / _DIGESTS).read_bytes())
     except (OSError, ValueError):
         document = None
     return DigestCache.from_json(document, now_ns)

@@ -17,9 +17,10 @@ from transformers import (
 from brewslm.engine.devices import device, dtype_of
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
-from brewslm.engine.templates import TEMPLATES
+from brewslm.engine.weights import check_loaded
 from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
+from brewslm.rows.templates import TEMPLATES
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
 _TOKENIZER = "tokenizer.json"
@@ -67,11 +68,12 @@ class Loading:
 def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the base model, in evaluation mode, from local safetensors files only.
 
-    Raises: WorkerError with training_runtime_error when the folder holds no loadable model.
+    Raises: WorkerError with training_runtime_error when the folder holds no loadable model, and
+    with base_weights_missing when its tensors are not those of its config.
     """
     quantization = _quantization(loading)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading_info = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=loading.torch_dtype,
             # None: sdpa where the architecture supports it, else eager
@@ -81,6 +83,8 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported below, by name
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError) as error:
         if is_out_of_memory(error):
@@ -96,6 +100,7 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
             if is_attention
             else "name another base_model, or complete its folder",
         ) from error
+    check_loaded(model, loading_info, folder.name)
     if quantization is None:
         model = model.to(device())
     model.generation_config.max_length = None

@@ -1,6 +1,7 @@
 """Whether an exported model is the candidate: next-token distributions, top tokens, texts."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from brewslm.engine.batches import RightPadding
 from brewslm.engine.devices import exact_sum
 from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
 from brewslm.errors import WorkerError
+from brewslm.rows.masks import RowFault
 from brewslm.stages.export import VerifySpec
 
 _SETS = ("gold_test", "gold_dev", "test", "validation", "train")
@@ -56,7 +58,13 @@ def rows_to_compare(prepared: Path, renderer: Renderer, count: int) -> list[Toke
         lines += sorted(read_rows(prepared, name), key=lambda row: str(row["row_id"]))
         if len(lines) >= count:
             break
-    return [renderer.completion(line) for line in lines[:count]]
+    compared: list[TokenRow] = []
+    for line in lines:
+        if len(compared) == count:
+            break
+        with suppress(RowFault):
+            compared.append(renderer.completion(line))
+    return compared
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ is missing, so logits are computed here, for the positions that count.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from brewslm.engine.batches import Flattening, RightPadding, RowOrder
+from brewslm.engine.batches import SOURCES, Flattening, RightPadding, RowOrder
 from brewslm.engine.devices import (
     autocast,
     check_single,
@@ -60,11 +61,13 @@ class CompletionTrainer(SFTTrainer):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.loss_is_scaled_for_ga = True
-        self._order = order
+        self.order = order
         self._compute_dtype = compute_dtype
         self._on_checkpoint = on_checkpoint
         self.trained_tokens = 0
         self.seen_tokens = 0
+        self.seen_rows: Counter[int] = Counter()
+        """Rows by the number of their source."""
 
     def compute_loss(
         self,
@@ -76,10 +79,12 @@ class CompletionTrainer(SFTTrainer):
         """Return the sum of the losses of this micro-batch over the tokens of the whole step."""
         if return_outputs:
             raise ValueError("outputs are not kept")
+        sources = inputs.pop(SOURCES, None)
         losses = token_losses(model, inputs, self._compute_dtype)
         if self.model.training:
             self.trained_tokens += losses.numel()
             self.seen_tokens += inputs["input_ids"].numel()
+            self.seen_rows.update([] if sources is None else sources.tolist())
         count = losses.numel() if num_items_in_batch is None else num_items_in_batch
         return losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
 
@@ -113,8 +118,14 @@ class CompletionTrainer(SFTTrainer):
         self.model.train(was_training)
         return total / max(1, count)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule of the rate; a run of one step has no warm-up, which begins at 0."""
+        if num_training_steps == 1:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
-        return self._order
+        return self.order
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor | None:
         counts = [batch["labels"][..., 1:].ne(IGNORED).sum() for batch in batch_samples]

@@ -46,13 +46,13 @@ def resolve_training(
     written: frozenset[str],
     profile: str,
     mode: str,
-    host: HostFacts,
+    host: HostFacts | None,
     places: Mapping[str, Place],
 ) -> Resolved:
     """Return the effective training plan.
 
-    written: dotted manifest paths that stand in the file; places: positions by dotted path in the
-    spec.
+    written: dotted manifest paths that stand in the file; host: None swaps nothing; places:
+    positions by dotted path in the spec.
     """
     names = {path.removeprefix(f"{_CONFIG}.") for path in written if path.startswith(f"{_CONFIG}.")}
     names = {_field_of(name) for name in names}
@@ -78,7 +78,7 @@ def resolve_training(
     spec = written_plan.model_copy(
         update={"config": config, "plan_profile": profile, "training_mode": mode}
     )
-    swapped, fixes = _host_fixes(config, names, profile, host, places)
+    swapped, fixes = _host_fixes(config, names, profile, host, places) if host else ({}, {})
     origins_in_spec = {f"config.{name}": origin for name, origin in origins.items()}
     for name, code in fixes.items():
         origins_in_spec[f"host.{name}"] = f"auto-fix:{code}"
