@@ -201,7 +201,15 @@ def _base(folder: Path, *, is_large: bool) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize(
+    ("device", "quantization"),
+    [
+        pytest.param("cpu", "none", marks=pytest.mark.slow),
+        pytest.param("cuda", "none", marks=pytest.mark.gpu),
+        pytest.param("cuda", "nf4", marks=pytest.mark.gpu),
+    ],
+    indirect=["device"],
+)
 def test_the_forecast_of_memory_holds(
     tmp_path: Path, training_job: MakeJob, device: Device, quantization: str
 ) -> None:
