@@ -241,12 +241,14 @@ class _Observation:
         are not here.
         """
         folder = self._folder(spec)
-        recorded = None
-        if self._options.refresh == refresh.NONE or (folder is None and self._options.is_elsewhere):
-            recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
-        if recorded is not None or folder is None:
-            return recorded
-        return read_base_model(folder, spec.base_model, self._options.digests, self._manifest.root)
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
+        is_trusted = self._options.refresh == refresh.NONE or (
+            folder is None and self._options.is_elsewhere
+        )
+        if folder is None or (is_trusted and recorded is not None):
+            return recorded if is_trusted else None
+        digests, root = self._options.digests, self._manifest.root
+        return read_base_model(folder, spec.base_model, digests, root, recorded)
 
     def _folder(self, spec: ModelSpec) -> Path | None:
         """Return the base model's folder: where the manifest names no revision, of the recorded
