@@ -97,14 +97,16 @@ CASES: list[tuple[str, str | bytes, set[str]]] = [
     (
         "YAM-12",
         spec(
-            "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}], adapters: [{name: labels}]"
+            "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}],"
+            " adapters: [{name: labels}]"
         ),
         {"UNKNOWN_ADAPTER"},
     ),
     (
         "YAM-12",
         spec(
-            "data_sources: [{name: a, type: raw, file_path: a.csv}], adapters: [{name: x}, {name: y}]"
+            "data_sources: [{name: a, type: raw, file_path: a.csv}],"
+            " adapters: [{name: x}, {name: y}]"
         ),
         {"ADAPTER_BINDING_AMBIGUOUS"},
     ),
@@ -212,7 +214,8 @@ def test_many_sources_are_refused_by_their_nodes() -> None:
         (spec("eval_pck: {}"), "eval_pack"),
         (
             spec(
-                "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}], adapters: [{name: labels}]"
+                "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}],"
+                " adapters: [{name: labels}]"
             ),
             "labels",
         ),
