@@ -160,9 +160,20 @@ def _members(wanted: Wanted) -> Iterator[Finding]:
             value = getattr(value, step)
         for item in value if isinstance(value, tuple) else (value,):
             if item in refused:
-                if path == "training_mode" and "config.training_mode" in wanted.written:
-                    path = "config.training_mode"
-                yield _finding(wanted, path.removesuffix("[]"), item, _INSTEAD[pattern])
+                if path == "training_mode":
+                    yield _mode(wanted, item)
+                else:
+                    yield _finding(wanted, path.removesuffix("[]"), item, _INSTEAD[pattern])
+
+
+def _mode(wanted: Wanted, mode: str) -> Finding:
+    """Return the finding about a training mode, at the value that asks for it."""
+    if "config.distillation_enabled" in wanted.written and mode == "kd":
+        field = "config.distillation_enabled"
+        return _finding(wanted, field, mode, "write distillation_enabled: false")
+    is_in_config = "config.training_mode" in wanted.written
+    field = "config.training_mode" if is_in_config else "training_mode"
+    return _finding(wanted, field, mode, "write training_mode: sft")
 
 
 def _export_member(

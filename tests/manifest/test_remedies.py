@@ -90,7 +90,7 @@ def test_the_remedy_of_another_value_works(trial: Trial) -> None:
         if leaf.path in OTHER and not leaf.path.endswith(".loss_type"):  # several edits by then
             failed += trial.failures(with_values(KNOWN, OTHER[leaf.path]))
     assert failed == []
-    assert trial.worked > 60
+    assert trial.worked > 40
 
 
 def test_the_remedy_of_another_tools_key_works(trial: Trial) -> None:
