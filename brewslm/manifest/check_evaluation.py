@@ -116,6 +116,8 @@ def _gates(
             gates = gates_of(chosen, profile, contract, pack.gates)
         except PackError as error:
             yield _pack_finding(error, pack, say)
+    if pack.compare_to == "none":
+        yield from _without_base(gates, profile, contract, say)
     written = {gate.name: index for index, gate in enumerate(pack.gates)}
     for problem in gate_problems(gates, profile or _ANY_PROFILE, contract):
         is_open = profile is None and problem.code != FindingCode.GATE_OPTIONS
@@ -129,6 +131,26 @@ def _gates(
             "there are no gates, so nothing would be checked before the pointer moves",
             "add a gate to eval_pack.gates, or a pack_id",
             severity=Severity.INFO,
+        )
+
+
+def _without_base(
+    gates: tuple[Gate, ...], profile: str | None, contract: Mapping[str, Any], say: Say
+) -> Iterator[Finding]:
+    """Yield a finding for the gates that need a base model which is not evaluated."""
+    names = []
+    for gate in gates:
+        metric = resolve_metric(profile, contract, gate.metric_id) if profile else None
+        if gate.baseline == "base_model" or (metric is not None and "baseline" in metric.needs):
+            names.append(gate.name)
+    if names:
+        yield say(
+            FindingCode.BASELINE_REQUIRED,
+            (*_PACK, "compare_to"),
+            "compare_to: none evaluates no base model, and gates compare with it",
+            "write compare_to: base_model",
+            ", ".join(names),
+            "gates that need no base model",
         )
 
 
