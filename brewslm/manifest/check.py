@@ -181,7 +181,8 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
                 FindingCode.BASE_MODEL_FORM,
                 path,
                 f'"{name}" names no base model',
-                f"write {path[-1]}: builtin:nano, or org/name, or ./folder",
+                f"write {path[-1]}: {'builtin:nano' if '://' in name else f'./{name}'}, "
+                "or org/name for a Hub model, or ./folder for a folder of the project",
                 name,
             )
     elif name.startswith("builtin:") and name != "builtin:nano":

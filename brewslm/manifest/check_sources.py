@@ -1,5 +1,6 @@
 """Checks of data sources: where their rows lie, and whether they can be read from there."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -9,7 +10,10 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
+from brewslm.stages.data_source import scheme_of
 
+_DELIMITED = ("csv", "tsv")
+_DELIMITER = re.compile(r"[!#-~\t ]")
 _LOCAL_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet")
 _OTHER_SCHEMES = ("hf", "https", "kaggle")
 
@@ -25,6 +29,24 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 (*path, "locator"),
                 "locator and file_path both say where the rows are",
                 "keep locator",
+            )
+        elif item.delimiter is not None and not _DELIMITER.fullmatch(item.delimiter):
+            yield say(
+                FindingCode.INVALID_VALUE,
+                (*path, "delimiter"),
+                "the delimiter is not a single ASCII character",
+                'write one character, such as ";" or "\\t"',
+                ascii(item.delimiter[:20]),
+                "one ASCII character that is no quote and no line end",
+            )
+        elif item.delimiter is not None and scheme_of(item) not in _DELIMITED:
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*path, "delimiter"),
+                "only csv and tsv files have cells that a delimiter separates",
+                "remove delimiter, or name a .csv or .tsv file",
+                item.delimiter,
+                severity=Severity.ERROR,
             )
         elif item.locator is not None:
             yield from _locator(item.locator, (*path, "locator"), say, has_digest=bool(item.sha256))

@@ -46,14 +46,19 @@ class FindingsError(ManifestError):
 
 
 def load_manifest(
-    root: Path, path: str = "brewslm.yaml", host: HostFacts | None = None
+    root: Path,
+    path: str = "brewslm.yaml",
+    host: HostFacts | None = None,
+    data: bytes | None = None,
 ) -> Manifest:
     """Return the checked manifest of a project folder; what is not supported yet is among its
     findings as errors, and no bar to looking at the rest.
 
+    data: bytes to take for the file's, such as those of a manifest that is not written yet.
+
     Raises: FindingsError with every finding, ManifestError when there is no such file.
     """
-    source = read_yaml(read_manifest(root, path), path)
+    source = read_yaml(read_manifest(root, path) if data is None else data, path)
     manifest, findings = _checked(source, root, path, host)
     if manifest is None:
         unread = _unread_sources(source, root)

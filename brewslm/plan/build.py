@@ -91,6 +91,8 @@ def build(
 
 def _told_options(options: PlanOptions) -> dict[str, Any]:
     told: dict[str, Any] = {"refresh": options.refresh, "max_deletes": options.max_deletes}
+    if options.wanted_device != "auto":
+        told["device"] = options.wanted_device
     if options.selection.replaces:
         told["replace"] = list(options.selection.replaces)
     return told

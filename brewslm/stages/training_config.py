@@ -263,7 +263,7 @@ class TrainingConfig(Spec):
         Category.RECIPE,
         LoadingMark.COUNTS_UNLESS_DEFAULT,
     ] = "auto"
-    """auto: flash_attention_2 if wanted and present, else sdpa."""
+    """auto: sdpa where the architecture supports it, else eager; a written value is kept."""
     gradient_checkpointing: Annotated[bool, Category.METADATA] = True
     """Recompute activations: less memory, about a fifth slower."""
     use_liger_kernel: Annotated[bool, Category.RECIPE] = False
@@ -372,6 +372,16 @@ class TrainingConfig(Spec):
     """Text only here."""
     multimodal_media_loading: Annotated[bool, Category.METADATA] = False
     """Text only here."""
+
+
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
+"""Schedules that take no warm-up, or whose warm-up begins above 0."""
+
+
+def has_warmup(config: TrainingConfig) -> bool:
+    """Return whether the rate of the first step is 0."""
+    is_asked = bool(config.warmup_steps or config.warmup_ratio)
+    return is_asked and config.lr_scheduler not in _WITHOUT_WARMUP
 
 
 _LOADING: dict[str, LoadingMark] = {

@@ -102,6 +102,10 @@ OTHER: dict[str, Document] = {
         "spec.data_sources[].adapter": "second",
     },
     "spec.data_sources[].sha256": {"spec.data_sources[].sha256": "0" * 64},
+    "spec.data_sources[].delimiter": {
+        "spec.data_sources[].file_path": "data/rows.csv",
+        "spec.data_sources[].delimiter": "|",
+    },
     "spec.data_sources": {"spec.data_sources": [*_SOURCES, _MORE]},
     "spec.adapters[].name": {
         "spec.adapters[].name": "other",
@@ -172,6 +176,10 @@ OTHER: dict[str, Document] = {
         "spec.eval_pack.gates[].slice_name": "label",
     },
     "spec.eval_pack.gates[].slice": {"spec.eval_pack.gates[].slice": "label=late"},
+    "spec.eval_pack.gates[].required": {
+        "spec.eval_pack.gates[].required": False,
+        "spec.workflow.gate_policy.promote_ungated": True,
+    },
     "spec.eval_pack.gates[].confidence": {"spec.eval_pack.gates[].confidence": 0.9},
     **{
         f"spec.eval_pack.gates[].{name}": {
