@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, cast
@@ -27,7 +28,8 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 MAX_LFS_POINTER_BYTES = 1024
 _MAX_LINKS = 40
 _WRITE_BUFFER_BYTES = 1 << 20
-_SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000
+"""A file that changed this recently may change again without its stat result showing it."""
 _WRITE_CODES = {
     errno.ENOSPC: "disk_full",
     errno.EDQUOT: "disk_full",
@@ -37,6 +39,27 @@ _WRITE_CODES = {
     errno.EROFS: "permission_denied",
     errno.EIO: "store_suspect",
 }
+
+
+_recorded: ContextVar[set[Path] | None] = ContextVar("recorded", default=None)
+
+
+@contextmanager
+def recording_reads() -> Iterator[set[Path]]:
+    """Lend a set that receives the path of every file that is asked for meanwhile, found or not."""
+    paths: set[Path] = set()
+    token = _recorded.set(paths)
+    try:
+        yield paths
+    finally:
+        _recorded.reset(token)
+
+
+def note_read(path: Path) -> None:
+    """Add a file to what is being recorded."""
+    recorded = _recorded.get()
+    if recorded is not None:
+        recorded.add(path)
 
 
 class LinesWritten(NamedTuple):
@@ -56,7 +79,8 @@ class PathError(BrewError):
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Make `path` hold exactly `data`, durably; on any failure the old content is still there.
+    """Make `path` hold exactly `data`, durably; on a failure before the rename the old content is
+    still there, and where only the last sync fails the new content may not survive a power loss.
 
     Raises: OSError of the step that failed.
     """
@@ -83,7 +107,8 @@ def write_lines_atomic(path: Path, lines: Iterable[bytes], mode: int = 0o600) ->
     """Make `path` hold exactly the lines, durably, without ever holding them all in memory.
 
     lines: with their ends, any number at once.
-    On any failure the old content is still there. Raises: OSError of the step that failed.
+    On a failure before the rename the old content is still there. Raises: OSError of the step that
+    failed.
     """
     temporary = temporary_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -247,7 +272,7 @@ class StatProof(Struct, frozen=True):
             result.st_mtime_ns,
             result.st_ctime_ns,
             result.st_ino,
-        ) and self.mtime_ns + _SETTLED_NS <= self.recorded_ns
+        ) and self.mtime_ns + SETTLED_NS <= self.recorded_ns
 
 
 def check_relative(path: str) -> None:
@@ -282,6 +307,7 @@ def open_inside(
     Raises: PathError.
     """
     check_relative(relative)
+    note_read(root / relative)
     walk = _Walk(root, relative, link_roots, follows_links=follows_links)
     try:
         return os.fdopen(walk.open(), "rb")
@@ -308,6 +334,7 @@ def read_named(path: Path, limit_bytes: int) -> bytes:
 
     Raises: PathError.
     """
+    note_read(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -14,6 +14,7 @@ from brewslm.apply import promotion, repair, telling
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.history import History
 from brewslm.apply.journal import Begun, Journal
+from brewslm.apply.laid_out import lay_out_export
 from brewslm.apply.leftovers import sweep
 from brewslm.apply.lineages import mark_own
 from brewslm.apply.outcome import Outcome
@@ -195,9 +196,10 @@ class _Walk:
             repair.set_aside_damage(desk.artifacts, output, holding)
         done = carry_out(desk, action, begun, self._looks(begun))
         if action.target == "export":
-            if any(item.kind == "changed" for item in self._drift_of(action)):
-                repair.set_aside_edited(desk, action.name, holding)
-            promotion.place_export(desk, action.name, done.outputs["files"], holding)
+            files = done.outputs["files"]
+            lay_out_export(desk.home, desk.artifacts, action.name, files, holding)
+        if done.deployment is not None:
+            promotion.lay_out(desk, done, holding)
         return done
 
     def _drift_of(self, action: Action) -> list[Drift]:
@@ -279,9 +281,10 @@ class _Walk:
     ) -> None:
         """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
         try:
-            with promotion.moving_links(self._desk.home, self._session):
-                promotion.follow(self._desk.home, deployment, earlier)
+            promotion.follow(self._desk, self._session, deployment, earlier)
             promotion.announce(self._desk, self._history, action, deployment, earlier)
+        except ArtifactError as error:
+            self._warn_of(action.address, error)
         except OSError as error:
             self._warn_of(action.address, unwritable(error))
 
@@ -411,7 +414,7 @@ class _Walk:
         if self._plan.mode == REFRESH_ONLY or not is_asked:
             return
         try:
-            promotion.lay_out_promoted(self._desk, self._session)
+            promotion.lay_out_promoted(self._desk, self._session, self._session.holding)
         except ArtifactError as error:
             self._warn_of("deployment", error)
         except OSError as error:

@@ -5,7 +5,7 @@ from typing import Any
 from brewslm.address import Address
 from brewslm.apply.base import base_to_load
 from brewslm.apply.desk import Desk, Done, Running
-from brewslm.apply.evaluation import loading_values
+from brewslm.apply.evaluation import loading_of
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
@@ -60,7 +60,7 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
         inputs=inputs,
         options={
             "host": action.host,
-            "loading": loading_values(desk),
+            "loading": loading_of(desk),
             "card": card_facts(desk),
         },
         folder=str(make_private_folder(running.folder)),

@@ -41,6 +41,7 @@ from brewslm.state.rescue import waiting
 from brewslm.state.store import StateReader
 from brewslm.state.stores.sqlite import SqliteStore
 
+_DIGESTS = "digests.json"
 _TRAIN_LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 _UNWRITABLE = {
     errno.ENOSPC: "disk_full",
@@ -82,11 +83,13 @@ class PlanWishes(Struct, frozen=True):
     def of(cls, plan: Plan) -> "PlanWishes":
         """Return what a saved plan was asked for; it is looked at as hard as any fresh one."""
         return cls(
+            refresh="full" if plan.options.get("refresh") == "full" else "auto",
             max_deletes=int(plan.options.get("max_deletes", 3)),
             is_refresh_only=plan.mode == REFRESH_ONLY,
             selection=Selection(
                 plan.targets, plan.excludes, tuple(plan.options.get("replace", ()))
             ),
+            review=Review.of(plan),
         )
 
 
@@ -234,8 +237,7 @@ def _built(
     """artifacts: None for the project's own."""
     host = observe_host()
     manifest = load_manifest(session.root, session.manifest, host)
-    cache_path = session.cache / "digests.json"
-    digests = _load_cache(cache_path)
+    digests = load_digests(session)
     digests.trusts_stat = wishes.refresh != "full"
     options = PlanOptions(
         scratch=_scratch(session),
@@ -255,7 +257,7 @@ def _built(
     built.plan = reviewed(session, manifest, built.plan, wishes.review)
     if digests.is_changed and options.scratch == session.cache:
         try:
-            write_atomic(cache_path, orjson.dumps(digests.to_json()))
+            write_atomic(session.cache / _DIGESTS, orjson.dumps(digests.to_json()))
         except OSError as error:
             _note_no_cache(session, str(error.strerror))
     return built
@@ -299,10 +301,11 @@ def _planned(built: Built) -> Planned:
     )
 
 
-def _load_cache(path: Path) -> DigestCache:
+def load_digests(session: Session) -> DigestCache:
+    """Return the digests that earlier plans kept in the cache; an unreadable cache is empty."""
     now_ns = time.time_ns()
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads((session.cache / _DIGESTS).read_bytes())
     except (OSError, ValueError):
         document = None
     return DigestCache.from_json(document, now_ns)

@@ -31,6 +31,17 @@ class Review(Struct, frozen=True):
     policy_ref: str | None = None
     """Where the policy is read; None is `against`, else HEAD."""
 
+    @classmethod
+    def of(cls, plan: Plan) -> "Review":
+        """Return what a plan was held against, by name: what these refs name now decides."""
+        against, policy_ref = (plan.options.get(name) for name in ("against", "policy_ref"))
+        return cls(str(against) if against else None, str(policy_ref) if policy_ref else None)
+
+    def options(self) -> dict[str, str]:
+        """Return what a plan records of it."""
+        written = {"against": self.against, "policy_ref": self.policy_ref}
+        return {name: ref for name, ref in written.items() if ref is not None}
+
 
 NO_REVIEW = Review()
 
@@ -40,6 +51,8 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
     Raises: PlanError with unknown_revision.
     """
+    if review != NO_REVIEW:
+        plan = plan.model_copy(update={"options": plan.options | review.options()}).sealed()
     if review.against is not None:
         with _opened(session, review.against) as commit:
             plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))

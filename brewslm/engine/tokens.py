@@ -33,6 +33,8 @@ class TokenRow:
     input_ids: list[int]
     labels: list[int]
     """As long as `input_ids`; `IGNORED` where no loss is taken."""
+    source: int | None = None
+    """Number of the source that it counts for; None where nobody counts."""
 
     @property
     def trained_tokens(self) -> int:

@@ -7,7 +7,7 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES
+from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES, has_warmup
 
 _TINY = "builtin:"
 """Bases that take far higher rates than usual."""
@@ -231,6 +231,14 @@ def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Findi
             (*_CONFIG, "max_steps"),
             "max_steps overrides num_epochs",
             "nothing",
+            severity=Severity.INFO,
+        )
+    if config.max_steps == 1 and has_warmup(config):
+        yield say(
+            FindingCode.AUTOFIX_WARMUP,
+            (*_CONFIG, "max_steps"),
+            "the run has 1 step, so there is no warm-up: it would begin at a rate of 0",
+            "nothing; or write more max_steps",
             severity=Severity.INFO,
         )
     if config.max_minutes is not None:

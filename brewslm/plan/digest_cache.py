@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from brewslm.files import StatProof
+from brewslm.files import StatProof, note_read
 from brewslm.fingerprint import digest_file, digest_stream
 
 
@@ -56,6 +56,7 @@ class DigestCache(Struct):
 
         Raises: OSError.
         """
+        note_read(path)
         return self._digest(key, path.stat(), partial(digest_file, path))
 
     def digest_stream(self, key: str, stream: BinaryIO) -> tuple[str, int]:

@@ -23,7 +23,7 @@ def find_snapshot(
 
     revision: a commit, the beginning of one that only one cached commit has, or a branch or tag.
     """
-    repository = hub_folder(environment) / ("models--" + base_model.replace("/", "--"))
+    repository = repository_folder(base_model, environment)
     wanted = revision or _NEWEST
     if not REVISION.fullmatch(wanted):
         return None
@@ -32,6 +32,11 @@ def find_snapshot(
         commit = _only_commit(repository / "snapshots", wanted.lower())
     snapshot = repository / "snapshots" / (commit or "")
     return snapshot if commit is not None and snapshot.is_dir() else None
+
+
+def repository_folder(base_model: str, environment: Mapping[str, str]) -> Path:
+    """Return where the cache keeps a model, whether or not it is there."""
+    return hub_folder(environment) / ("models--" + base_model.replace("/", "--"))
 
 
 def hub_folder(environment: Mapping[str, str]) -> Path:
@@ -54,6 +59,11 @@ def _expanded(text: str, environment: Mapping[str, str], home: str) -> str:
 def commit_of(folder: Path | None) -> str | None:
     """Return the commit that a folder of the cache holds, None for other folders."""
     return folder.name if folder is not None and COMMIT.fullmatch(folder.name) else None
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Return whether a folder is that of a commit in the Hub's cache."""
+    return commit_of(folder) is not None and folder.parent.name == "snapshots"
 
 
 def _referenced(reference: Path) -> str | None:

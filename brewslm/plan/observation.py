@@ -11,7 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
-from brewslm.files import open_inside
+from brewslm.files import note_read, open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -142,6 +142,7 @@ class _Observation:
                 expected=spec.cache_fingerprint or "",
             )
         self._note_template(base)
+        self._note_vocabulary(base)
         self._note_unread(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
@@ -151,8 +152,11 @@ class _Observation:
 
     def _is_project_folder(self, name: str) -> bool:
         """Return whether the name of a Hub model is that of a folder of the project as well."""
-        is_hub = not name.startswith(("./", "builtin:"))
-        return is_hub and (self._manifest.root / name).is_dir()
+        if name.startswith(("./", "builtin:")):
+            return False
+        folder = self._manifest.root / name
+        note_read(folder)
+        return folder.is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
@@ -178,6 +182,21 @@ class _Observation:
             expected=str(recorded),
             severity=Severity.WARNING,
         )
+
+    def _note_vocabulary(self, base: BaseModel) -> None:
+        """Refuse a tokenizer with tokens for which the model has no embedding."""
+        tokens = base.tokenizer.tokens if base.tokenizer else 0
+        if base.vocab_size and tokens > base.vocab_size:
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                "the tokenizer has more tokens than the base model has embeddings",
+                "take the added tokens out of tokenizer.json and tokenizer_config.json; or call "
+                f"model.resize_token_embeddings({tokens}) and save the model into its folder",
+                found=f"{tokens} tokens",
+                expected=f"at most {base.vocab_size}, the vocab_size of config.json",
+            )
 
     def _note_unread(self, base: BaseModel) -> None:
         """Tell what lies in the model's folder and is never loaded."""
@@ -225,7 +244,7 @@ class _Observation:
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
         if recorded is not None or folder is None:
             return recorded
-        return read_base_model(folder, spec.base_model, self._options.digests)
+        return read_base_model(folder, spec.base_model, self._options.digests, self._manifest.root)
 
     def _folder(self, spec: ModelSpec) -> Path | None:
         """Return the base model's folder: where the manifest names no revision, of the recorded

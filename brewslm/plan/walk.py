@@ -17,9 +17,11 @@ from brewslm.plan.action import (
     GateChange,
     HeldBack,
     Price,
+    Resume,
     Reuse,
     snapshot,
 )
+from brewslm.plan.checkpoints import passed_over
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
@@ -35,6 +37,7 @@ from brewslm.plan.pricing import Pricing
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
+from brewslm.stages.training_config import loading_on_host
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
@@ -45,8 +48,6 @@ _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
 _DEPLOYMENT = Address("deployment")
 REPLACE_REQUESTED = "replace_requested"
-_HELD_BY_HOST = ("dtype", "attn_implementation")
-"""Host values of training that also say how a model is loaded for answering."""
 _PENDING_OUTPUTS = {
     "training_plan": ("lora_adapter", "run"),
     "eval_pack": ("decision", "metrics", "verdict"),
@@ -333,7 +334,7 @@ class Walk:
         is_replaced = reason == REPLACE_REQUESTED
         is_again = bool(missing) or is_replaced
         reuse = None if is_again else find_reuse(draft, self._artifacts)
-        resume = None if reuse or is_replaced else find_resume(draft, self._state)
+        resume = None if reuse or is_replaced else self._resume(draft)
         outputs = self._known_outputs(draft, reuse) if not self._is_redone(draft, reason) else {}
         unknown = self._unknown_outputs(draft, outputs)
         category = heaviest_category(draft, reason, self._changes)
@@ -372,6 +373,23 @@ class Walk:
             keeps=self._keeps(draft),
             estimate=priced,
         )
+
+    def _resume(self, draft: Draft) -> Resume | None:
+        """Return the checkpoint to go on from; say which newer ones cannot be used."""
+        home = None if self._options.refresh == "none" else self._options.home
+        resume, found = find_resume(draft, self._state, home)
+        if found.skipped:
+            self._findings.report(
+                FindingCode.CHECKPOINT_INVALID,
+                draft.address,
+                "",
+                passed_over(found),
+                "nothing; brewslm apply --no-resume starts from the beginning",
+                Severity.WARNING,
+                found="steps " + ", ".join(map(str, found.skipped)),
+                expected="the files that the journal recorded",
+            )
+        return resume
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""
@@ -416,8 +434,7 @@ class Walk:
         if draft.kind.name not in ("eval_pack", "export"):
             return draft.wanted.host
         training = self._known.wanted.get(_TRAINING)
-        held = training.host if training else {}
-        return {name: held[name] for name in _HELD_BY_HOST if name in held}
+        return loading_on_host(training.host) if training else {}
 
     def _data(self, draft: Draft) -> dict[str, Any] | None:
         if draft.address == _EVAL_PACK and self.judgement is not None:

@@ -1,12 +1,13 @@
 """A source and its mapper: rows in, examples and rejects out, everything counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from brewslm.rows.adjustments import RemarkCounts, Remarks
 from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
 from brewslm.rows.identity import hex_digest, identify
@@ -67,6 +68,7 @@ class Binding:
     tally: CleaningTally = field(default_factory=CleaningTally)
     rejected: Counter[str] = field(default_factory=Counter)
     pii_places: list[tuple[PiiHit, Position]] = field(default_factory=list)
+    remarks: RemarkCounts = field(default_factory=RemarkCounts)
 
     def __post_init__(self) -> None:
         """Bind fields to columns and load the options.
@@ -75,8 +77,11 @@ class Binding:
         """
         self.options = load_options(self.mapper, self.source.options)
         self._pairs = bind_columns(self.mapper, self.source.field_mapping)
-        self.field_map = dict(self._pairs)
+        extras = {item.name for item in self.mapper.fields if item.is_extra}
+        self._extras = extras - self.source.field_mapping.keys()
+        self.field_map = {name: column for name, column in self._pairs if name not in self._extras}
         self._key_column = self.source.field_mapping.get(KEY_FIELD)
+        self._read_columns = frozenset(self._named_columns())
         self.scoring_mode = (
             self.mapper.scoring_mode
             if self.contract.scoring_mode == "auto"
@@ -93,6 +98,25 @@ class Binding:
     def is_gold(self) -> bool:
         """Whether rows of the source are never trained on."""
         return self.source.role in GOLD_ROLES
+
+    def bind_extras(self, columns: Collection[str]) -> None:
+        """Add the fields that are bound only where a row has their column."""
+        self.field_map |= {
+            name: column
+            for name, column in self._pairs
+            if name in self._extras and column in columns
+        }
+
+    def _named_columns(self) -> Iterator[str]:
+        """Yield the columns that something reads."""
+        yield from (column for _, column in self._pairs)
+        yield from (*self.grouping.group_by, *self.grouping.tags, *self.contract.required_fields)
+        yield from (DERIVED_COLUMN, REVIEW_COLUMN)
+        for name in (self._key_column, self.grouping.stratify_by):
+            if name is not None:
+                yield name
+        if self.mapper.option_columns is not None:
+            yield from self.mapper.option_columns(self.options)
 
     def examples(self, records: Iterator[Record]) -> Iterator[Example | Reject]:
         """Yield what becomes of every record, in order."""
@@ -147,10 +171,19 @@ class Binding:
         for hit in clean(example, self.cleaning, self.tally):
             self.pii_places.append((hit, position))
         check_contract(example, values_view, self.contract)
+        self._note(row, mapped.remarks or Remarks(), position)
         self._place(example, row, values)
         if self.source.role == "synthetic" and row.get(REVIEW_COLUMN, "approved") != "approved":
             example.hold = HoldCode.PENDING_REVIEW
         return example
+
+    def _note(self, row: Mapping[str, Any], remarks: Remarks, position: Position) -> None:
+        """Count what was accepted in another form and what nothing reads."""
+        unread = row.keys() - self._read_columns
+        if unread:
+            remarks.unread |= {name for name in unread if row[name] not in (None, "", [], {})}
+        if remarks.adjustments or remarks.unread:
+            self.remarks.add(remarks, position.line)
 
     def _place(self, example: Example, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         grouping = self.grouping

@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
+from brewslm.rows.adjustments import WORDS, Adjustment
 from brewslm.rows.binding import Binding
 from brewslm.rows.clean import has_invisible
+from brewslm.rows.held_findings import no_train_rows
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
@@ -20,6 +23,7 @@ from brewslm.rows.split import Placement
 from brewslm.rows.stored import ContentStore, StoredExample
 
 SHOWN_POSITIONS = 5
+SHOWN_UNREAD = 12
 SMALL_GOLD_ROWS = 30
 NEED_ALL_ROWS = frozenset(
     {
@@ -94,7 +98,7 @@ def schema_finding(error: SchemaError) -> Finding:
 
 def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list[Finding]:
     """Return what reading one source showed: pins that do not hold, columns that are missing."""
-    address = f"data_source.{source.name}"
+    address = str(Address("data_source", source.name))
     place = Place(feed.locator.path)
     found = []
     if source.sha256 is not None and feed.digest != f"sha256:{source.sha256}":
@@ -129,6 +133,40 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
         found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
+    return [*found, *_remark_findings(feed, binding, address)]
+
+
+def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding]:
+    """Return what was accepted in another form and what nothing reads, each once a source."""
+    remarks = binding.remarks
+    found = [
+        Finding(
+            FindingCode.ROWS_ADJUSTED,
+            Severity.INFO,
+            f"{_rows(count)}: {WORDS[Adjustment(name)]}",
+            "nothing, or write the rows in the form that they are read as",
+            address=address,
+            place=Place(feed.locator.path, remarks.first_lines[name]),
+            found=name,
+        )
+        for name, count in sorted(remarks.adjustments.items())
+    ]
+    if remarks.unread:
+        shown = [f"{name} ({_rows(count)})" for name, count in sorted(remarks.unread.items())]
+        more = len(shown) - SHOWN_UNREAD
+        found.append(
+            Finding(
+                FindingCode.COLUMNS_UNREAD,
+                Severity.INFO,
+                "columns or keys that nothing reads",
+                "nothing, or bind them in field_mapping",
+                address=address,
+                place=Place(
+                    feed.locator.path, min(map(remarks.first_lines.__getitem__, remarks.unread))
+                ),
+                found=", ".join(shown[:SHOWN_UNREAD]) + (f" and {more} more" if more > 0 else ""),
+            )
+        )
     return found
 
 
@@ -190,7 +228,9 @@ def _column_remedy(name: str, suggestions: tuple[str, ...]) -> str:
 
 def _binding_address(binding: Binding) -> str:
     source = binding.source
-    return f"adapter.{source.adapter}" if source.adapter else f"data_source.{source.name}"
+    if source.adapter:
+        return str(Address("adapter", source.adapter))
+    return str(Address("data_source", source.name))
 
 
 def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
@@ -239,7 +279,7 @@ def dataset_findings(
         *_reject_findings(rejects),
         *_rate_findings(request, rejects, rows_read),
         *_profile_findings(request, bindings),
-        *_set_findings(request, bindings, examples, placement),
+        *_set_findings(request, bindings, examples, rejects, placement),
         *_label_findings(examples, labels),
         *_conflict_findings(examples, contents),
         *_pii_findings(request, bindings),
@@ -261,7 +301,7 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
                 Severity.WARNING,
                 f"{_rows(len(own))} rejected: {code}",
                 REMEDIES[RejectCode(code)],
-                address=f"data_source.{first.position.source}",
+                address=str(Address("data_source", first.position.source)),
                 place=_place(first.position),
                 found=_positions(item.position for item in own)
                 + (detail if first.field_path or first.detail else ""),
@@ -340,22 +380,13 @@ def _set_findings(
     request: Request,
     bindings: Sequence[Binding],
     examples: Sequence[StoredExample],
+    rejects: Sequence[Reject],
     placement: Placement,
 ) -> list[Finding]:
     counts = Counter(example.split for example in examples)
     found = []
     if any(not binding.is_gold for binding in bindings) and not counts[Split.TRAIN]:
-        found.append(
-            Finding(
-                FindingCode.NO_TRAIN_ROWS,
-                Severity.ERROR,
-                "no row is left to train on",
-                "add rows, or mend the rejected ones",
-                address="dataset",
-                found="0 train rows",
-                expected="at least 1",
-            )
-        )
+        found.append(no_train_rows(examples, rejects))
     found += [
         Finding(
             FindingCode.SPLIT_EMPTY,

@@ -130,4 +130,4 @@ def _inputs(_address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef,
     return (*sources, *adapters)
 
 
-KIND = Kind("dataset", DatasetSpec, Category.DATA, 1, Work.OBSERVED, _inputs)
+KIND = Kind("dataset", DatasetSpec, Category.DATA, 2, Work.OBSERVED, _inputs)

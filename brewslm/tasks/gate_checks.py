@@ -1,5 +1,6 @@
 """What is wrong with gates before anything runs: all of it at once."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -11,7 +12,7 @@ from brewslm.tasks.gate import Gate
 from brewslm.tasks.metric import Metric, MetricKind
 from brewslm.tasks.metrics import known_metric_ids, produced_metrics, resolve_metric
 from brewslm.tasks.statistics import smallest_passing
-from brewslm.tasks.task import Contract
+from brewslm.tasks.task import TASKS, Contract
 
 Severity = Literal["error", "warning", "info"]
 
@@ -61,6 +62,7 @@ def gate_problems(
         for problem in _of_gate(index, gate, profile, contract, rows, slice_rows)
     ]
     problems += _repeated(gates)
+    problems += [_alike(labels) for labels in TASKS.load(profile).alike(contract)]
     if gates and not any(gate.required for gate in gates):
         problems.append(
             GateProblem(
@@ -74,6 +76,19 @@ def gate_problems(
             )
         )
     return problems
+
+
+def _alike(labels: Sequence[str]) -> GateProblem:
+    shown = " and ".join(json.dumps(label, ensure_ascii=False) for label in labels)
+    return GateProblem(
+        "LABELS_ALIKE",
+        "warning",
+        -1,
+        "gates",
+        f"labels {shown} differ only in case, blanks or outer marks, which do not count",
+        "labels that stay different in lower case without outer quotes, brackets and punctuation",
+        "rename one of the labels, or accept that only its exact text counts as an answer",
+    )
 
 
 def _of_gate(

@@ -27,6 +27,8 @@ _SHARED = {
     "leasing",
     "main",
     "paths",
+    "plan_answer",
+    "plan_memory",
     "planning",
     "provenance",
     "reconciling",

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_equal_input_with_another_answer_and_equal_groups_leak(tmp_path: Path) -
     assert result.manifest["leaks"]["counts"]["leak_input"] == 1
     grouped = SplitRequest(1.0, 0.0, 0.0, group_by=("site",))
     result = prepared(tmp_path, *sources, split=grouped, out="grouped")
-    assert result.manifest["leaks"]["counts"]["leak_group"] == 30 * 40 / 5
+    assert result.manifest["leaks"]["counts"]["leak_group"] == 40
 
 
 def test_short_evaluation_items_inside_training_texts_leak(tmp_path: Path) -> None:
@@ -213,6 +214,63 @@ def test_training_rows_like_the_own_test_set_are_held(tmp_path: Path) -> None:
     test_texts = {line["inputs"]["text"][:40] for line in lines_of(tmp_path / "out", "test.jsonl")}
     train = lines_of(tmp_path / "out", "train.jsonl")
     assert not test_texts & {line["inputs"]["text"][:40] for line in train}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=25),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=25),
+)
+def test_leaks_of_templated_rows_are_those_that_comparing_all_pairs_finds(
+    train: list[tuple[int, int]], gold: list[tuple[int, int]]
+) -> None:
+    frames = (
+        "please send order {} to the desk in the harbour street today",
+        "please send order {} to the desk in the harbour street tomorrow morning",
+        "who can repair the pump number {} in the western hall",
+        "order {}",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        rows = [[frames[frame].format(slot) for frame, slot in side] for side in (train, gold)]
+        varied = [{"text": text, "label": "a"} for text in rows[0]]
+        write_rows(root / "tickets.jsonl", [*varied, *rows_of(8)])
+        write_rows(root / "gold.jsonl", [{"text": text, "label": "a"} for text in rows[1]])
+        everything = SplitRequest(1.0, 0.0, 0.0)
+        check = LeakRequest(exact=False, ngram=0, action="warn")
+        prepared(root, source(), source("gold", "gold_test"), split=everything, leak_check=check)
+        found = {
+            item["train_row_id"]
+            for item in lines_of(root / "out", "leak_report.jsonl")
+            if not item["is_only_reported"]
+        }
+        texts = {
+            line["row_id"]: line["inputs"]["text"] for line in lines_of(root / "out", "train.jsonl")
+        }
+    expected = {
+        row_id
+        for row_id, text in texts.items()
+        for other in rows[1]
+        if len(other.split()) >= 8 and jaccard(text, other) >= 0.7
+    }
+    assert found == expected
+
+
+def jaccard(first: str, second: str) -> float:
+    one, two = ({text[at : at + 5] for at in range(len(text) - 4)} for text in (first, second))
+    return len(one & two) / len(one | two)
+
+
+def test_rows_of_one_template_are_reported_once_each(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"please send the order number {row} to the desk in the harbour", "label": "a"}
+        for row in range(300)
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows[:200])
+    write_rows(tmp_path / "gold.jsonl", rows[200:])
+    result = prepared(tmp_path, source(), source("gold", "gold_test"), split=SplitRequest(1, 0, 0))
+    assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 200
+    assert "LEAK_FOUND" in codes_of(result)
 
 
 def test_weights_repeat_and_hold_train_rows_only(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_inline_gate_replaces_the_packs_of_its_id() -> None:
     assert [(gate.name, gate.threshold) for gate in gates] == [
         ("min_accuracy", 0.9),
         ("min_macro_f1", 0.45),
+        ("min_score_above_chance", 0.25),
     ]
 
 

@@ -12,8 +12,9 @@ from transformers import AutoConfig, PreTrainedModel
 
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import models
-from brewslm.engine.base import DTYPES, Loading, load_model, load_tokenizer
+from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.card import write_papers
+from brewslm.engine.devices import DTYPES
 from brewslm.engine.lora import attach
 from brewslm.engine.models import answering_model
 from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare

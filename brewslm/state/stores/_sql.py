@@ -4,7 +4,7 @@ The statements are the common part of the dialects, with `?` for values; a datab
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -302,8 +302,14 @@ class SqlSession(SqlReader):
                 ),
             )
 
-    def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
-        """Record a durable checkpoint of an action that is under way."""
+    def add_checkpoint(
+        self,
+        operation_id: str,
+        checkpoint: dict[str, object],
+        *,
+        superseded: Collection[str] = (),
+    ) -> None:
+        """Record a durable checkpoint of an action that is under way; forget superseded ones."""
         with self._writing() as database:
             row = database.execute(
                 "SELECT document FROM operations WHERE operation_id = ?", (operation_id,)
@@ -311,7 +317,7 @@ class SqlSession(SqlReader):
             if row is None:
                 raise KeyError(operation_id)
             record = from_text(OperationRecord, row[0])
-            grown = replace(record, checkpoints=(*record.checkpoints, checkpoint))
+            grown = record.with_checkpoint(checkpoint, superseded)
             database.execute(
                 "UPDATE operations SET document = ? WHERE operation_id = ?",
                 (to_text(grown), operation_id),
