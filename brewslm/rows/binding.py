@@ -36,11 +36,11 @@ class _GuardedRow(dict[str, Any]):
 
     def __init__(self, row: Mapping[str, Any], faults: Mapping[str, Fault]) -> None:
         super().__init__(row)
-        self._faults = faults
+        self.faults = faults
 
     def get(self, column: str, default: Any = None) -> Any:
         """Return a cell. Raises: RejectedRow where it cannot be read."""
-        if (fault := self._faults.get(column)) is not None:
+        if (fault := self.faults.get(column)) is not None:
             raise RejectedRow(fault.code, column, fault.detail)
         return super().get(column, default)
 
@@ -48,7 +48,7 @@ class _GuardedRow(dict[str, Any]):
         """Return the row with the bound fields on top, whose cells were read already."""
         return _GuardedRow(
             {**self, **values},
-            {name: fault for name, fault in self._faults.items() if name not in values},
+            {name: fault for name, fault in self.faults.items() if name not in values},
         )
 
 
@@ -182,6 +182,8 @@ class Binding:
         unread = row.keys() - self._read_columns
         if unread:
             remarks.unread |= {name for name in unread if row[name] not in (None, "", [], {})}
+            if isinstance(row, _GuardedRow):
+                remarks.unread |= unread & row.faults.keys()
         if remarks.adjustments or remarks.unread:
             self.remarks.add(remarks, position.line)
 

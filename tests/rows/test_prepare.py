@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.diagnostics import Severity
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
@@ -530,3 +530,6 @@ def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
     assert (found is not None) == is_needed
     if found is not None:
         assert (found.place.line, column in found.found) == (8, True)
+    elif column == "n":
+        (unread,) = [item for item in done.findings if item.code == FindingCode.COLUMNS_UNREAD]
+        assert "n" in unread.found
