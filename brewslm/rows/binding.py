@@ -44,12 +44,10 @@ class _GuardedRow(dict[str, Any]):
             raise RejectedRow(fault.code, column, fault.detail)
         return super().get(column, default)
 
-    def __or__(self, values: Any) -> "_GuardedRow":
+    def with_fields(self, values: Mapping[str, Any]) -> "_GuardedRow":
         """Return the row with the bound fields on top, whose cells were read already."""
-        return _GuardedRow(
-            {**self, **values},
-            {name: fault for name, fault in self.faults.items() if name not in values},
-        )
+        faults = {name: fault for name, fault in self.faults.items() if name not in values}
+        return _GuardedRow({**self, **values}, faults)
 
 
 @dataclass
@@ -155,7 +153,12 @@ class Binding:
         self, row: dict[str, Any], position: Position, digest: str, row_key: str | None
     ) -> Example:
         values = {name: row.get(column) for name, column in self._pairs}
-        values_view: Mapping[str, Any] = row | values if self.mapper.reads_whole_row else values
+        values_view: Mapping[str, Any] = values
+        if self.mapper.reads_whole_row:
+            if isinstance(row, _GuardedRow):
+                values_view = row.with_fields(values)
+            else:
+                values_view = {**row, **values}
         mapped = self.mapper.map(values_view, self.options, self.target)
         example = Example(
             position,
