@@ -18,14 +18,15 @@ from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
 from brewslm.plan.base_model import BUILTIN, BaseModel
+from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -247,6 +248,7 @@ def _request(
         project=project,
         sources=tuple(sources),
         task_profile=dataset.task_profile,
+        supported_profiles=TASKS.names(),
         system_prompt=dataset.system_prompt,
         split=rows.SplitRequest(
             split.train,

@@ -18,6 +18,8 @@ from brewslm.plan.action import PlanInput
 from brewslm.plan.base_model import BaseModel, locate, read_base_model
 from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
+from brewslm.plan.deciding_policy import pack_of
+from brewslm.plan.evaluation import scoring_versions
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
 from brewslm.plan.model_files import changed_names
@@ -28,6 +30,8 @@ from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
+from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _MODEL = Address("model")
 _DATASET = Address("dataset")
@@ -79,6 +83,7 @@ class _Observation:
             self._pack()
             self._data()
             self._training()
+            self._scoring()
         return self._known
 
     def _model(self) -> None:
@@ -354,6 +359,20 @@ class _Observation:
         known.wanted[_TRAINING] = replace(
             wanted, spec=fixed.spec, origins=wanted.origins | fixed.origins
         )
+
+    def _scoring(self) -> None:
+        """Let the versions that score this task's answers count like fields of the eval_pack."""
+        known = self._known
+        spec, prepared = known.specs.get(_EVAL_PACK), known.prepared
+        profile = str(prepared.get("task_profile"))
+        if not isinstance(spec, EvalPackContentSpec) or profile not in TASKS.names():
+            return
+        try:
+            shipped = pack_of(spec) if spec.pack is None else None
+        except PackError:
+            return
+        scoring = scoring_versions(profile, prepared["contract"], shipped)
+        known.specs[_EVAL_PACK] = spec.model_copy(update={"scoring": scoring})
 
     def _note_input(self, address: Address, path: str, digest: str, size_bytes: int) -> None:
         self._known.inputs.append(

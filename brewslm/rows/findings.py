@@ -82,6 +82,34 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
     )
 
 
+def unsupported_task(
+    source: SourceRequest, profile: str, request: Request, position: Position | None = None
+) -> Finding | None:
+    """Return the finding about rows of a task that nothing trains or evaluates, if they are.
+
+    position: of the first such row, where single rows decide their task.
+    """
+    supported = request.supported_profiles
+    if supported is None or profile in supported:
+        return None
+    address = Address("data_source", source.name)
+    if request.task_profile == profile:
+        address = Address("dataset")
+    elif source.adapter:
+        address = Address("adapter", source.adapter)
+    return Finding(
+        FindingCode.VALUE_UNAVAILABLE,
+        Severity.ERROR,
+        f'the rows of "{source.name}" are {profile} rows, which are recognised but not supported '
+        "yet",
+        f"bind an adapter that maps them to one of {', '.join(supported)}",
+        address=str(address),
+        place=_place(position) if position else Place(source.locator.partition(":")[2], 1),
+        found=profile,
+        expected=", ".join(supported),
+    )
+
+
 def schema_finding(error: SchemaError) -> Finding:
     """Return the finding that the dataset's JSON Schema cannot be used."""
     return Finding(

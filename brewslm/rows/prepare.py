@@ -164,6 +164,9 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         profile = request.task_profile
     check_profile(mapper, profile)
     feed = _opened(work, source, root)
+    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
+        work.findings.append(unsupported)
+        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -182,6 +185,11 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         feed = _opened(work, source, root)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
+    profiles = {example.task_profile: example.position for example in reversed(examples)}
+    for found, position in profiles.items():
+        if unsupported := say.unsupported_task(source, found, request, position):
+            work.findings.append(unsupported)
+            return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
@@ -231,7 +239,7 @@ def _with_mapper(
         return source, None
     options: DefaultOptions = load_defaults(source.options)
     feed = _opened(work, source, root)
-    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:

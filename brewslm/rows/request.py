@@ -84,6 +84,8 @@ class Request:
     project: str
     sources: tuple[SourceRequest, ...]
     task_profile: str | None = None
+    supported_profiles: tuple[str, ...] | None = None
+    """Task profiles that rows can be prepared for; None is any."""
     system_prompt: str = ""
     split: SplitRequest = SplitRequest()
     cleaning: CleaningRequest = CleaningRequest()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, Kind, Spec, Work
 
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
@@ -93,4 +93,5 @@ def source_path(source: DataSourceSpec) -> str:
     return path if scheme in _SCHEMES.values() else ""
 
 
-KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED)
+_ENDING = Ending("ingestion", "dataset_import_run", ("rows_read", "blank_lines"))
+KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED, ending=_ENDING)

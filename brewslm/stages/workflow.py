@@ -33,6 +33,8 @@ class GatePolicy(Spec):
     """Whether a change may loosen gates; the value recorded by the last apply decides."""
     require_baseline: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
     """Whether promotion needs a comparison, so that `compare_to: none` is refused."""
+    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
+    """Whether a deployment may promote a candidate that no required gate has judged."""
 
 
 class BudgetSettings(Spec):
