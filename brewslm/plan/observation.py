@@ -11,7 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
-from brewslm.files import open_inside
+from brewslm.files import note_read, open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -157,8 +157,11 @@ class _Observation:
 
     def _is_project_folder(self, name: str) -> bool:
         """Return whether the name of a Hub model is that of a folder of the project as well."""
-        is_hub = not name.startswith(("./", "builtin:"))
-        return is_hub and (self._manifest.root / name).is_dir()
+        if name.startswith(("./", "builtin:")):
+            return False
+        folder = self._manifest.root / name
+        note_read(folder)
+        return folder.is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
