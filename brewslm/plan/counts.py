@@ -7,7 +7,7 @@ from brewslm.artifacts.store import ArtifactReader
 from brewslm.plan.comparison import Draft
 from brewslm.plan.known import Known
 from brewslm.plan.row_changes import row_changes
-from brewslm.plan.work import training_work
+from brewslm.plan.work import on_host, training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
 
@@ -34,7 +34,7 @@ def counts_of(draft: Draft, known: Known, artifacts: ArtifactReader) -> dict[str
 def _run_counts(draft: Draft, known: Known) -> dict[str, Any] | None:
     if not isinstance(draft.spec, TrainingPlanSpec):
         return None
-    config = draft.spec.config
+    config = on_host(draft.spec.config, draft.wanted.host)
     batch = config.batch_size * config.gradient_accumulation_steps
     made = known.rehearsed
     if made is None or not made.is_whole:
