@@ -256,6 +256,8 @@ class FindingCode(StrEnum):
     """Rows shared by train and evaluation, by layer."""
     MIX_BACK_SOURCE = "MIX_BACK_SOURCE"
     """Unknown source, a gold source, or fraction 0 with a source."""
+    MIX_BACK_SHORT = "MIX_BACK_SHORT"
+    """Fewer rows to mix back than the share asks for."""
     MODE_TASK_MISMATCH = "MODE_TASK_MISMATCH"
     """The mode cannot learn from this task profile."""
     NO_TRAINING_TARGET = "NO_TRAINING_TARGET"
