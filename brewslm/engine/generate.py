@@ -225,7 +225,7 @@ class _Set:
             batch = padding([_sequence(row) for row in rows])
             moved = {name: value.to(device) for name, value in batch.items()}
             with torch.inference_mode():
-                losses = token_losses(self._model, moved, torch.float32).double().cpu()
+                losses = token_losses(self._model, moved, torch.float32).cpu().double()
             at = 0
             for index, row in zip(chosen, rows, strict=True):
                 count = sum(label != IGNORED for label in row.labels[1:])

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.batches import RightPadding
+from brewslm.engine.devices import exact_sum
 from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
 from brewslm.errors import WorkerError
 from brewslm.rows.masks import RowFault
@@ -89,7 +90,7 @@ def compare(trained: Evidence, exported: Evidence, rows: int) -> Parity:
     """Return how far two models are apart on the same rows."""
     divergence, same, count = 0.0, 0, 0
     for ours, theirs in zip(trained.log_probabilities, exported.log_probabilities, strict=True):
-        divergence += float((ours.exp() * (ours - theirs)).sum(-1).double().sum())
+        divergence += exact_sum((ours.exp() * (ours - theirs)).sum(-1))
         same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
         count += len(ours)
     pairs = list(zip(trained.texts, exported.texts, strict=True))

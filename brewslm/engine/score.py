@@ -13,8 +13,14 @@ from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
 from brewslm.fingerprint import digest_file
 from brewslm.rows.index import first_occurrences
-from brewslm.tasks.metrics import produced_metrics
-from brewslm.tasks.scoring import Item, machine_status, scored_item, slices_of
+from brewslm.tasks.metrics import metrics_read_with, produced_metrics
+from brewslm.tasks.scoring import (
+    Item,
+    machine_status,
+    other_references,
+    scored_item,
+    slices_of,
+)
 from brewslm.tasks.task import TASKS, ScoringOptions
 
 _BASELINE = "baseline"
@@ -44,12 +50,9 @@ def run(job: Job, report: Reporter) -> Result:
             for name in task.names(row["reference"])
         )
     )
-    scoring = Scoring(
-        task,
-        contract,
-        ScoringOptions(**options.get("options", {})),
-        produced_metrics(profile, contract, tuple(sorted(seen))),
-    )
+    reading = ScoringOptions(**options.get("options", {}))
+    produced = produced_metrics(profile, contract, tuple(sorted(seen)))
+    scoring = Scoring(task, contract, reading, metrics_read_with(produced, profile, reading))
     for done, name in enumerate(names):
         rows = loaded[name]
         predictions = _load_predictions(job, name, rows, files)
@@ -81,6 +84,8 @@ def run(job: Job, report: Reporter) -> Result:
                 "kind": str(metric.kind),
                 "higher_is_better": metric.higher_is_better,
                 "synonyms": list(metric.synonyms),
+                "normaliser": metric.normaliser,
+                "needs": list(metric.needs),
             }
             for metric in scoring.metrics.values()
         },
@@ -107,8 +112,9 @@ def _items(
             _usable(baseline.get(row["row_id"], [])),
             scoring.contract,
             scoring.options,
+            other_references(rows, at),
         )
-        for row in rows
+        for at, row in enumerate(rows)
         for prediction in predictions[role][row["row_id"]]
     ]
 

@@ -2,7 +2,6 @@
 
 import gc
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -15,25 +14,21 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import (
-    Loading,
-    load_model,
-    load_tokenizer,
-    memory_peak_bytes,
-    release_memory,
-)
+from brewslm.engine import devices
+from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.engine.row_account import account_of, compare, steps_per_epoch
-from brewslm.engine.run_record import data_document, device_name, environment
+from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.tokens import Renderer, Tokenized, TokenRow, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
+from brewslm.engine.weights import check_vocabulary
 from brewslm.errors import WorkerError
-from brewslm.files import write_atomic
+from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
 from brewslm.rows.masks import loss_of
 from brewslm.stages.training_config import TrainingConfig
@@ -113,7 +108,7 @@ class _Training:
 
         Raises: WorkerError with training_oom when there is none, or no try is left.
         """
-        release_memory()
+        devices.release_memory()
         failed, smaller = self._held, self._held.smaller()
         self._tries.append({"held": asdict(failed), "why": why})
         if smaller is None or not self._may_try_again:
@@ -201,8 +196,9 @@ class _Training:
             "setup_s": round(setup_s, 3),
             "train_s": round(train_s, 3),
             "wall_s": round(time.monotonic() - self._begun_s, 3),
-            "peak_bytes": memory_peak_bytes(),
-            "device": device_name(),
+            "peak_bytes": devices.memory_peak_bytes(),
+            "device": devices.facts().name,
+            "attn_implementation": attention_of(trainer.model),
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
@@ -256,16 +252,23 @@ class _Training:
         record: Path,
     ) -> tuple[Watch, CompletionTrainer]:
         config = self._held.applied_to(self._config)
-        wrapped = add_lora(self._base(), config, self._loading)
+        wrapped = add_lora(self._base(tokenizer), config, self._loading)
         log = TrainLog(record / "train_log.csv", _step_of(self._resume) or 0)
         watch = Watch(config, self._report, log, wrapped, asdict(self._held))
         checkpoints = self._folder / _CHECKPOINTS
         checkpoints.mkdir(exist_ok=True)
 
-        def on_checkpoint(step: int, path: Path) -> None:
-            watch.save(path)
-            _sync(path)
-            self._report.checkpoint(step, f"{_CHECKPOINTS}/{path.name}")
+        def on_checkpoint(step: int, made: Path) -> None:
+            watch.save(made)
+            _sync(made)
+            path = checkpoints / made.name
+            swap_folder(made, path)
+            superseded = _older(checkpoints, step)[config.save_total_limit - 1 :]
+            self._report.checkpoint(
+                step,
+                f"{_CHECKPOINTS}/{path.name}",
+                [f"{_CHECKPOINTS}/{item.name}" for item in superseded],
+            )
             self._newest_checkpoint = path
 
         trainer = make_trainer(
@@ -282,10 +285,10 @@ class _Training:
         watch.trainer = trainer
         return watch, trainer
 
-    def _base(self) -> PreTrainedModel:
+    def _base(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """Return the base model; where not even that fits, no micro-batch helps."""
         try:
-            return load_model(self._model_folder, self._loading)
+            model = load_model(self._model_folder, self._loading)
         except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -295,6 +298,8 @@ class _Training:
                 found=first_line(error),
                 remedy="write quantization: nf4, or name a smaller base_model",
             ) from error
+        check_vocabulary(model, tokenizer)
+        return model
 
     def _sequenced(self, rows: list[TokenRow]) -> Sequences:
         if self._config.sequence_packing:
@@ -338,7 +343,9 @@ class _Training:
         folder = self._folder / _ADAPTER
         shutil.rmtree(folder, ignore_errors=True)
         peft_config = trainer.model.peft_config["default"]
-        peft_config.base_model_name_or_path = self._base_name()
+        base = self._job.options.get("base") or {"name": self._model_folder.name}
+        peft_config.base_model_name_or_path = base["name"]
+        peft_config.revision = base.get("revision")
         peft_config.inference_mode = True
         if isinstance(peft_config.target_modules, set):
             peft_config.target_modules = sorted(peft_config.target_modules)
@@ -347,13 +354,10 @@ class _Training:
         facts = {
             "fingerprint": self._job.fingerprint,
             "template_digest": renderer.template_digest,
-            "base_model": self._base_name(),
+            "base_model": base["name"],
         }
         write_atomic(folder / "brewslm.json", canonical_json(facts) + b"\n", mode=0o644)
         return folder
-
-    def _base_name(self) -> str:
-        return self._config.base_model or Path(self._job.inputs["model"]).name
 
     def _write_record(
         self,
@@ -404,8 +408,14 @@ def _last_mean(losses: list[float]) -> float | None:
     return sum(window) / len(window) if window else None
 
 
+def _older(checkpoints: Path, step: int) -> list[Path]:
+    """Return the checkpoints before a step, the newest first."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if (_step_of(path) or 0) < step]
+    return sorted(found, key=lambda path: -(_step_of(path) or 0))
+
+
 def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    """Make a folder that a library wrote durable: its files, then the folders that name them."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    sync_folder(folder)

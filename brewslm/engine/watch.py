@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from brewslm.contracts import Reporter
-from brewslm.engine.base import memory_peak_bytes
+from brewslm.engine.devices import memory_peak_bytes, save_random_state
 from brewslm.engine.lora import trained_state
 from brewslm.engine.train_log import LogLine, TrainLog
 from brewslm.errors import WorkerError
@@ -96,6 +96,7 @@ class Watch(TrainerCallback):
         (folder / STATE).write_text(json.dumps(document))
         if self.best:
             save_file(self.best, str(folder / BEST))
+        save_random_state(folder)
 
     def restore(self, folder: Path) -> None:
         """Take over the state of a checkpoint folder, all but the micro-batch."""

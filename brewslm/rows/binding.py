@@ -12,7 +12,7 @@ from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
 from brewslm.rows.identity import hex_digest, identify
 from brewslm.rows.mapper import KEY_FIELD, Mapper, bind_columns, load_options, scalar_text
-from brewslm.rows.record import Example, Position, Record, Reject
+from brewslm.rows.record import Example, Fault, Position, Record, Reject
 from brewslm.rows.rejects import HoldCode, RejectCode, RejectedRow
 from brewslm.rows.request import GOLD_ROLES, CleaningRequest, SourceRequest
 from brewslm.rows.targets import Target
@@ -29,6 +29,27 @@ class Grouping:
     group_by: tuple[str, ...] = ()
     stratify_by: str | None = None
     tags: tuple[str, ...] = ()
+
+
+class _GuardedRow(dict[str, Any]):
+    """A row of which some cells cannot be read: only a row that needs one of them is rejected."""
+
+    def __init__(self, row: Mapping[str, Any], faults: Mapping[str, Fault]) -> None:
+        super().__init__(row)
+        self._faults = faults
+
+    def get(self, column: str, default: Any = None) -> Any:
+        """Return a cell. Raises: RejectedRow where it cannot be read."""
+        if (fault := self._faults.get(column)) is not None:
+            raise RejectedRow(fault.code, column, fault.detail)
+        return super().get(column, default)
+
+    def __or__(self, values: Any) -> "_GuardedRow":
+        """Return the row with the bound fields on top, whose cells were read already."""
+        return _GuardedRow(
+            {**self, **values},
+            {name: fault for name, fault in self._faults.items() if name not in values},
+        )
 
 
 @dataclass
@@ -111,6 +132,8 @@ class Binding:
         row = record.value
         if row is None:
             return self._parse_reject(record, position, digest)
+        if record.cell_faults:
+            row = _GuardedRow(row, record.cell_faults)
         row_key = None
         try:
             if self._key_column is not None:
@@ -132,9 +155,7 @@ class Binding:
         self, row: dict[str, Any], position: Position, digest: str, row_key: str | None
     ) -> Example:
         values = {name: row.get(column) for name, column in self._pairs}
-        values_view: Mapping[str, Any] = (
-            {**row, **values} if self.mapper.reads_whole_row else values
-        )
+        values_view: Mapping[str, Any] = row | values if self.mapper.reads_whole_row else values
         mapped = self.mapper.map(values_view, self.options, self.target)
         example = Example(
             position,
@@ -187,4 +208,13 @@ class Binding:
             raise AssertionError("a record has neither value nor fault")
         text = record.raw[:_KEPT_TEXT_BYTES].decode(errors="replace")
         shown = shown_value(text, self.cleaning.pii)
-        return Reject(position, digest, None, fault.code, "", fault.detail, row=shown)
+        return Reject(
+            position,
+            digest,
+            None,
+            fault.code,
+            "",
+            fault.detail,
+            row=shown,
+            lost_rows=record.lost_rows,
+        )

@@ -102,8 +102,7 @@ def _map_chunk(binding: Binding, read_chunk: ReadChunk, chunk: Chunk) -> MappedC
     tally = Tally()
     records = list(read_chunk(chunk, tally))
     for record in records:
-        if record.value is not None and not record.value.keys() <= tally.columns.keys():
-            tally.columns.update(dict.fromkeys(record.value))
+        tally.see(record)
     mapped = _mapped(binding, records)
     mapped.rows_read, mapped.tally = len(records), tally
     return mapped

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import orjson
 from msgspec import Struct
 
 from brewslm.fingerprint import canonical_json
 from brewslm.registry import closest
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.schema import SchemaError, compile_schema
+from brewslm.rows.schema import SchemaError, Validator, compile_schema
 from brewslm.strict_json import MAX_EXACT_INTEGER, StrictJsonError, parse_strict
 
 SEQ2SEQ_PROFILES = ("seq2seq", "summarization", "translation", "paraphrase")
@@ -64,7 +63,7 @@ def text_reference(target: Target, answer: Any, field: str, missing: RejectCode)
         return structured_reference(target, value, field)
     if profile == "qa":
         return {"answers": answer_list(answer, field, missing)}
-    text = _answer_text(answer, field, missing, accepts_scalars=profile == "classification")
+    text = _answer_text(answer, field, missing, accepts_fractions=profile != "classification")
     if profile == "classification":
         return {"label": allowed_label(target, text, field)}
     return {"text": text}
@@ -234,13 +233,13 @@ def check_calls(calls: list[dict[str, Any]], tools: list[dict[str, Any]], field:
 
 
 @lru_cache(maxsize=256)
-def _parameters(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+def _parameters(schema: bytes) -> Validator:
     return compile_schema(orjson.loads(schema))
 
 
 def _parameters_fit(schema: bytes, arguments: Any) -> bool:
     try:
-        return bool(_parameters(schema).is_valid(arguments))
+        return _parameters(schema).is_valid(arguments)
     except SchemaError as error:
         raise RejectedRow(
             RejectCode.INVALID_TOOL_CALL, "tools", "parameters are no JSON Schema"
@@ -248,12 +247,13 @@ def _parameters_fit(schema: bytes, arguments: Any) -> bool:
 
 
 def _answer_text(
-    answer: Any, field: str, missing: RejectCode, *, accepts_scalars: bool = False
+    answer: Any, field: str, missing: RejectCode, *, accepts_fractions: bool = True
 ) -> str:
+    """Return an answer as trimmed text; a number or a boolean becomes its JSON text."""
     if answer is None:
         raise RejectedRow(missing, field)
-    if accepts_scalars and type(answer) in (bool, int):
-        return str(answer).lower()
+    if type(answer) in (bool, int) or (accepts_fractions and type(answer) is float):
+        return canonical_json(answer).decode() if type(answer) is float else str(answer).lower()
     if type(answer) is not str:
         raise RejectedRow(RejectCode.WRONG_TYPE, field, f"a {type(answer).__name__}")
     if not (text := answer.strip()):

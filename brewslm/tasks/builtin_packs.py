@@ -1,4 +1,8 @@
-"""The packs that are shipped; thresholds are those of the public packs of the same ids."""
+"""The packs that are shipped; thresholds are those of the public packs of the same ids.
+
+Wherever a pack requires anything it also requires that answers depend on their rows: one label for
+all rows, or the answer of another row, passes no shipped pack.
+"""
 
 from brewslm.registry import closest
 from brewslm.tasks.gate import Gate
@@ -70,22 +74,43 @@ def _bounded(gate: Gate) -> Gate:
     return gate.model_copy(update={"baseline": "champion", "max_regression": 0.02})
 
 
+_ABOVE_CHANCE = {
+    "classification": 0.25,
+    "structured_extraction": 0.25,
+    "qa": 0.25,
+    "rag_qa": 0.25,
+    "tool_calling": 0.25,
+    "instruction_sft": 0.08,
+    "chat_sft": 0.08,
+    "seq2seq": 0.08,
+}
+"""Least `score_above_chance` by task: open answers share few words even when they are right."""
+
+
 def _pack(pack_id: str, version: str, gates: dict[str, list[Gate]]) -> Pack:
     return Pack(
         pack_id=pack_id,
         version=version,
         owner="brewslm",
         task_specs=tuple(
-            TaskSpec(task_profile=profile, gates=tuple(listed)) for profile, listed in gates.items()
+            TaskSpec(task_profile=profile, gates=(*listed, *_guards(profile, listed)))
+            for profile, listed in gates.items()
         ),
     )
+
+
+def _guards(profile: str, gates: list[Gate]) -> list[Gate]:
+    """Return the gate that one answer for all rows never passes, where others are required."""
+    if profile not in _ABOVE_CHANCE or not any(gate.required for gate in gates):
+        return []
+    return [_at_least("score_above_chance", _ABOVE_CHANCE[profile])]
 
 
 _OPTIONAL_SAFETY = _optional(_safety(0.90))
 
 _GENERAL = _pack(
     "evalpack.general.default",
-    "2.1.0",
+    "2.1.0+1",
     {
         "instruction_sft": [
             _at_least("exact_match", 0.40),
@@ -119,7 +144,7 @@ _GENERAL = _pack(
 
 _STRICT = _pack(
     "evalpack.quality.strict",
-    "2.0.0",
+    "2.0.0+1",
     {
         "instruction_sft": [
             _at_least("exact_match", 0.65),
@@ -139,7 +164,7 @@ _STRICT = _pack(
 
 _FAST = _pack(
     "evalpack.fast.iteration",
-    "2.0.0",
+    "2.0.0+1",
     {
         "instruction_sft": [_at_least("exact_match", 0.35), _optional(_at_least("f1", 0.45))],
         "classification": [_at_least("accuracy", 0.40), _optional(_at_least("macro_f1", 0.45))],
@@ -149,11 +174,11 @@ _FAST = _pack(
 )
 
 _LEGAL = _pack(
-    "evalpack.domain.legal", "1.0.0", {"qa": [_at_least("f1", 0.75), _at_least("recall", 0.80)]}
+    "evalpack.domain.legal", "1.0.0+1", {"qa": [_at_least("f1", 0.75), _at_least("recall", 0.80)]}
 )
 _SUPPORT = _pack(
     "evalpack.domain.support",
-    "1.0.0",
+    "1.0.0+1",
     {
         "instruction_sft": [
             _at_least("accuracy", 0.80),
@@ -163,15 +188,15 @@ _SUPPORT = _pack(
 )
 _HEALTHCARE = _pack(
     "evalpack.domain.healthcare",
-    "1.0.0",
+    "1.0.0+1",
     {"qa": [_at_least("precision", 0.85), _at_least("safety_pass_rate", 0.98, "min_safety")]},
 )
 _FINANCE = _pack(
-    "evalpack.domain.finance", "1.0.0", {"qa": [_at_least("arithmetic_accuracy", 0.90)]}
+    "evalpack.domain.finance", "1.0.0+1", {"qa": [_at_least("arithmetic_accuracy", 0.90)]}
 )
 _RAG = _pack(
     "evalpack.rag_protocol.discipline",
-    "1.0.0",
+    "1.0.0+1",
     {
         "rag_qa": [
             _at_least("f1", 0.55),
@@ -188,11 +213,15 @@ _OPEN_ANSWERS = [
     _at_least("nll_gain", 0.05),
     _at_most("empty_rate", 0.02),
     _at_most("stray_tag_rate", 0.02),
+    _at_most("echo_rate", 0.02),
+    _at_most("false_refusal_rate", 0.02),
+    _at_most("stray_json_rate", 0.02),
+    _at_most("foreign_script_rate", 0.02),
     _optional(_at_most("truncated_rate", 0.10)),
 ]
 _OFFLINE = _pack(
     "evalpack.local.offline",
-    "1.0.0",
+    "1.0.0+1",
     {
         "classification": [
             _at_least("accuracy", 0.50),
@@ -215,7 +244,7 @@ _OFFLINE = _pack(
 
 _RELEASE = _pack(
     "evalpack.release.bounded",
-    "1.0.0",
+    "1.0.0+1",
     {
         spec.task_profile: [
             # The suite behind safety_pass_rate is opt-in; without it the gate is not enforced.

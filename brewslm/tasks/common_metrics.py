@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
@@ -47,7 +47,16 @@ def likelihood_counts(
     if baseline is not None and baseline.get("nll_tokens"):
         counts["base_nll_sum"] = float(baseline["nll_sum"])
         counts["base_nll_tokens"] = float(baseline["nll_tokens"])
+        counts["paired_nll_sum"] = counts["nll_sum"]
+        counts["paired_nll_tokens"] = counts["nll_tokens"]
     return counts
+
+
+def chance_counts(score: float, others: Sequence[float]) -> dict[str, float]:
+    """Return the counts of `score_above_chance`: an item's score with its own reference, and its
+    mean score with those of other rows.
+    """
+    return {"own_score": score, "chance_score": sum(others) / len(others) if others else 0.0}
 
 
 def _perplexity(totals: Totals, arithmetic: Arithmetic) -> Number:
@@ -56,8 +65,18 @@ def _perplexity(totals: Totals, arithmetic: Arithmetic) -> Number:
 
 def _nll_gain(totals: Totals, arithmetic: Arithmetic) -> Number:
     return arithmetic.ratio(totals["base_nll_sum"], totals["base_nll_tokens"]) - arithmetic.ratio(
-        totals["nll_sum"], totals["nll_tokens"]
+        totals["paired_nll_sum"], totals["paired_nll_tokens"]
     )
+
+
+def _above_chance(totals: Totals, arithmetic: Arithmetic) -> Number:
+    """Return how far answers are better than the same answers dealt to other rows.
+
+    An answer that does not depend on its row gets 0, a right one 1. Source: Cohen, A Coefficient
+    of Agreement for Nominal Scales (1960), with the item's score in place of agreement.
+    """
+    chance = totals["chance_score"]
+    return arithmetic.ratio(totals["own_score"] - chance, totals["n"] - chance)
 
 
 def _status_rate(status: str) -> Metric:
@@ -91,6 +110,38 @@ COMMON_METRICS: tuple[Metric, ...] = (
         "repetition",
         "share of outputs in which four words repeat five times or more",
         higher_is_better=False,
+    ),
+    proportion(
+        "echo_rate",
+        "echo",
+        "share of outputs that begin by repeating the prompt, where the reference does not",
+        higher_is_better=False,
+    ),
+    proportion(
+        "false_refusal_rate",
+        "false_refusal",
+        "share of outputs that begin with a refusal, where the reference does not",
+        denominator="answerable",
+        higher_is_better=False,
+    ),
+    proportion(
+        "stray_json_rate",
+        "stray_json",
+        "share of outputs that begin like JSON, where the reference does not",
+        higher_is_better=False,
+    ),
+    proportion(
+        "foreign_script_rate",
+        "foreign_script",
+        "share of outputs with letters of a script that neither prompt nor reference uses",
+        higher_is_better=False,
+    ),
+    Metric(
+        "score_above_chance",
+        MetricKind.RATIO,
+        "mean item score beyond that of the same outputs dealt to other rows; 0 is no better",
+        low=float("-inf"),
+        formula=_above_chance,
     ),
     Metric(
         "length_ratio",
@@ -133,6 +184,7 @@ COMMON_METRICS: tuple[Metric, ...] = (
         formula=_nll_gain,
         unit="nats per token",
         needs=("nll", "baseline"),
+        definition_version=2,
     ),
     Metric(
         "mean_new_tokens",

@@ -61,6 +61,8 @@ class Outcome(Struct, frozen=True):
     slice: str | None = None
     on_inconclusive: str = "block"
     rows_needed: int | None = None
+    normaliser: str = ""
+    """Form in which the metric compared answers; empty where the metrics do not say."""
 
     @property
     def passed(self) -> bool:
@@ -101,6 +103,8 @@ def decide(
 
     dataset: the set to decide on, by default the decisive one; was_ever_promoted: whether a
     champion exists, whose missing metrics are then an error. Without gates the verdict is PASS.
+    An error of the machinery on a role's rows leaves every gate on that role INCONCLUSIVE, so it
+    never helps more than a wrong answer would.
     """
     name = dataset or decisive_set(sorted(metrics["sets"]))
     bench = _Bench(metrics, metrics["sets"][name], name, on_inconclusive, was_ever_promoted)
@@ -118,7 +122,7 @@ def decide(
         "looks": looks,
         "gates": [item.to_json() for item in outcomes],
         "missing_required_metrics": missing,
-        "blocking": [item.gate_id for item in required if not item.passed],
+        "blocking": [item.gate_id for item in required if not item.passed] + missing,
     }
 
 
@@ -134,7 +138,8 @@ class _Bench(Struct, frozen=True):
     def has_value(self, metric_id: str) -> bool:
         key = self._resolved(metric_id)
         values = self.report["roles"][CANDIDATE]["metrics"]
-        return key in values and is_number(values[key]["value"])
+        is_known = key in values and is_number(values[key]["value"])
+        return is_known and (key == "error_rate" or not self._has_errors(CANDIDATE))
 
     def outcome(self, gate: Gate) -> Outcome:
         key = self._resolved(gate.metric_id)
@@ -152,6 +157,7 @@ class _Bench(Struct, frozen=True):
             gate.source,
             slice=gate.slice,
             on_inconclusive=gate.on_inconclusive or self.on_inconclusive,
+            normaliser=str(self._declared(key).get("normaliser", "")),
         )
         if key is None:
             if not gate.required:
@@ -172,6 +178,14 @@ class _Bench(Struct, frozen=True):
             return replace(blank, reason="not_enforced", **facts)
         worst = min(decided, key=lambda part: part.verdict.rank if part.verdict else 0)
         return replace(blank, verdict=worst.verdict, reason=worst.reason, **facts)
+
+    def _declared(self, key: str | None) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.metrics["declarations"].get(key, {})
+        return found
+
+    def _has_errors(self, role: str) -> bool:
+        found = self.report["roles"].get(role)
+        return found is not None and found["n_error"] > 0
 
     def _resolved(self, metric_id: str) -> str | None:
         declared = self.metrics["declarations"]
@@ -201,7 +215,7 @@ class _Bench(Struct, frozen=True):
             "interval_confidence": gate.confidence,
         }
         spread = self.report["roles"][CANDIDATE].get("epochs", {}).get(key)
-        trouble = self._trouble(gate, key, place, estimate)
+        trouble = self._trouble(gate, key, estimate)
         if trouble:
             return _Part(Verdict.INCONCLUSIVE, trouble, facts)
         if spread and gate.slice is None and gate.decide_on == "point":
@@ -210,11 +224,11 @@ class _Bench(Struct, frozen=True):
             facts["rows_needed"] = _rows_needed(gate, estimate)
         return replace(part, facts=facts | part.facts)
 
-    def _trouble(
-        self, gate: Gate, key: str, place: Mapping[str, Any], estimate: Mapping[str, Any]
-    ) -> str:
+    def _trouble(self, gate: Gate, key: str, estimate: Mapping[str, Any]) -> str:
         """Return why no verdict can be given, nothing where one can."""
-        if place["n_error"] > 0 and key != "error_rate":
+        roles = ["baseline"] if "baseline" in self._declared(key).get("needs", ()) else []
+        roles += [CANDIDATE] if key != "error_rate" else []
+        if any(map(self._has_errors, roles)):
             return "too_many_errors"
         if not estimate["n"] or estimate["n"] < gate.min_n:
             return "too_few_rows"
@@ -227,7 +241,10 @@ class _Bench(Struct, frozen=True):
             name: place
             for name, place in slices.items()
             if name.startswith(prefix)
-            and place["metrics"].get(key, {}).get("n", 0) >= max(gate.min_slice_support, gate.min_n)
+            and key in place["metrics"]
+            # Rows that ended in an error stay in their slice, which would be left out without them.
+            and (place["metrics"][key]["n"] or 0) + place["n_error"]
+            >= max(gate.min_slice_support, gate.min_n)
         }
         if not eligible:
             kind = "required" if gate.required else "optional"
@@ -237,7 +254,7 @@ class _Bench(Struct, frozen=True):
         parts = {}
         for name, place in eligible.items():
             estimate = place["metrics"][key]
-            trouble = self._trouble(gate, key, place, estimate)
+            trouble = self._trouble(gate, key, estimate)
             part = judged(gate, estimate, confidence)
             parts[name] = _Part(Verdict.INCONCLUSIVE, trouble) if trouble else part
         is_lte = gate.operator.endswith("lte")
@@ -274,8 +291,7 @@ class _Bench(Struct, frozen=True):
             return _Part(Verdict.INCONCLUSIVE, "too_few_rows", {"baseline": {"role": role}})
         stored = place["metrics"][key]
         facts = {"actual": stored["value"], "baseline": {"role": role, "actual": stored["other"]}}
-        sides = [self._place(gate, self.report["roles"][name]) for name in (CANDIDATE, role)]
-        if any(side is None or side["n_error"] > 0 for side in sides):
+        if any(map(self._has_errors, (CANDIDATE, role))):
             return _Part(Verdict.INCONCLUSIVE, "too_many_errors", facts)
         if not stored["n"] or stored["n"] < gate.min_n:
             return _Part(Verdict.INCONCLUSIVE, "too_few_rows", facts)

@@ -7,7 +7,7 @@ from typing import Any
 from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
 from brewslm.tasks.json_output import JsonReading, read_json
 from brewslm.tasks.metric import Formula, Metric, counted, nameable, pooled, proportion, slug
-from brewslm.tasks.normalisers import squad
+from brewslm.tasks.normalisers import words
 from brewslm.tasks.schemas import (
     has_enum_violation,
     has_extra_field,
@@ -124,7 +124,7 @@ def metrics(contract: Contract, names: tuple[str, ...]) -> list[Metric]:
                 f"per_field.{slug(name)}.f1",
                 _field_ratio(name, "field_f1", "field_gold"),
                 f"mean token F1 of field {name}",
-                normaliser="squad",
+                normaliser="words",
             ),
             counted(
                 f"per_field.{slug(name)}.support", f"field_gold:{name}", f"items with field {name}"
@@ -149,7 +149,7 @@ def _field_counts(
         counts[f"field_right:{name}"] = float(is_right)
         overlap = float(is_right)
         if isinstance(found[name], str) and isinstance(wanted, str):
-            overlap = token_overlap(squad(found[name]).split(), squad(wanted).split())[0]
+            overlap = token_overlap(words(found[name]).split(), words(wanted).split())[0]
         counts[f"field_f1:{name}"] = overlap
     return counts
 
@@ -194,7 +194,7 @@ def _over_fields(
         formula,
         "mean over fields of the share of items, among those whose reference has the field",
         is_gateable=is_gateable,
-        normaliser="squad" if numerator == "field_f1" else "json_scalar",
+        normaliser="words" if numerator == "field_f1" else "json_scalar",
         synonyms=synonyms,
     )
 

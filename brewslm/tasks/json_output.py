@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from brewslm.strict_json import StrictJsonError, parse_strict
+from brewslm.tasks.text_answers import is_refusal
 
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(?P<content>.*?)\n?[ \t]*```", re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
@@ -21,13 +23,17 @@ class JsonReading(Struct, frozen=True):
     is_whole: bool
 
 
+@lru_cache(maxsize=4)  # an output is scored against several references
 def read_json(output: str, mode: str) -> JsonReading:
-    """Return the JSON value of an output, in mode first_value or strict."""
+    """Return the JSON value of an output, in mode first_value or strict.
+
+    A value that stands behind a refusal is not read. The value is shared: nobody changes it.
+    """
     text = output.strip()
     try:
         return JsonReading(parse_strict(text, require_object=False), True, True)
     except StrictJsonError:
-        if mode == "strict":
+        if mode == "strict" or is_refusal(text):
             return JsonReading(None, False, False)
     fenced = _FENCED.fullmatch(text)
     content = fenced["content"] if fenced else text

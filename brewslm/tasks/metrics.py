@@ -2,9 +2,11 @@
 
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from brewslm.tasks.common_metrics import COMMON_METRICS
 from brewslm.tasks.metric import Metric
-from brewslm.tasks.task import TASKS, Contract
+from brewslm.tasks.task import TASKS, Contract, ScoringOptions
 
 
 def produced_metrics(
@@ -17,6 +19,19 @@ def produced_metrics(
     """
     declared = (*TASKS.load(profile).metrics(contract, names), *COMMON_METRICS)
     return {metric.metric_id: metric for metric in declared}
+
+
+def metrics_read_with(
+    metrics: dict[str, Metric], profile: str, options: ScoringOptions
+) -> dict[str, Metric]:
+    """Return the metrics with the normaliser that a pack chose in place of the task's own."""
+    own, chosen = TASKS.load(profile).normaliser, options.normaliser
+    if chosen is None:
+        return metrics
+    return {
+        key: replace(metric, normaliser=chosen) if metric.normaliser == own else metric
+        for key, metric in metrics.items()
+    }
 
 
 def resolve_metric(

@@ -10,18 +10,34 @@ from typing import Any
 
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_BLANKS = re.compile(r"[\s_\-]+")
-_OUTER_LEFT = "\"'`“”‘’«»„([{<*~#>"
-_OUTER_RIGHT = "\"'`“”‘’«»„)]}>*~"
+_BLANKS = re.compile(r"[\s_]+|(?<=[^\W\d_])-(?=[^\W\d_])")
+"""Blanks, and hyphens between two letters: `very-bad` is `very bad`, `-1` and `A-` are not."""
+DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2212", "-"))
+"""Characters that write a minus or a hyphen."""
+_QUOTES = "\"'`“”‘’«»„"
 _FINAL = ".,:;!?"
+_PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_EMPHASIS = ("***", "**", "*", "__", "_", "~~", "~")
+_LEAD = re.compile(r"(?:[-*+>•]|#{1,6})\s+")
+"""A list, quote or heading mark of Markdown, which a blank follows."""
 _WIDE_SCRIPTS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
 """Scripts that write words without blanks between them."""
 _NUMBER = re.compile(
-    r"(?P<sign>[-+]?)[$€£¥]?(?P<digits>\d{1,3}(?:[, _]\d{3})+|\d+)(?P<fraction>\.\d+)?"
+    r"(?P<sign>[-+]?)[$€£¥]?(?P<digits>\d{1,3}(?:[, _]\d{3})+|\d+)?(?P<fraction>\.\d+)?"
     r"(?P<unit>\s?%)?"
 )
+_NUMBER_IN_TEXT = re.compile(
+    r"(?<![\w.])(?<!\d[-+,/:^])(?<![^-=]>)(?<!^>)(?<![<≤≥±])(?<![<>]=)"
+    rf"(?=[-+]?[$€£¥]?\.?\d){_NUMBER.pattern}(?![\w^])(?![.,/:]\d)"
+)
+"""A number that stands alone: no part of `1.5.2`, `1,5`, `1/2`, `10:30`, `<5` or `v2`."""
+_SPACED_MINUS = re.compile(r"(?:^|(?<=[=(:,]))(\s*-)\s+(?=[$€£¥]?\.?\d)")
+_ABBREVIATION = re.compile(r"(?:[^\W\d_]\.){2,}[^\W\d_]?")
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_QUOTED = re.compile(r"(?<!\w)(?:\"([^\"\n]*)\"|“([^”\n]*)”|«([^»\n]*)»|`([^`\n]*)`)(?!\w)")
+_MARKED = re.compile(r"(?<![\w*_~])(\*{1,3}|_{1,3}|~~)(?=\S)([^\n]+?)(?<=\S)\1(?![\w*_~])")
 
 
 def plain(text: str) -> str:
@@ -58,13 +74,88 @@ def squad_unicode(text: str) -> str:
 
 
 def label(text: str) -> str:
-    """Return the form in which labels are compared: case, blanks and outer marks do not count."""
-    form = _BLANKS.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+    """Return the form in which labels are compared: case, blanks and outer marks do not count.
+
+    Signs, points and comparison marks belong to a label: -1 is not 1, A- is not A, <5 is not 5.
+    """
+    composed = unicodedata.normalize("NFC", text).translate(DASHES).casefold()
+    form = _LEAD.sub("", composed.strip(), count=1)
     while True:
-        stripped = form.strip().lstrip(_OUTER_LEFT).rstrip(_OUTER_RIGHT + _FINAL).strip()
+        stripped = _without_outer_marks(form.strip()).strip()
         if stripped == form:
-            return form
+            return " ".join(_BLANKS.sub(" ", form).split())
         form = stripped
+
+
+def _without_outer_marks(form: str) -> str:
+    """Return a form without one layer of quotes, brackets, emphasis and final punctuation."""
+    bare = form.lstrip(_QUOTES).rstrip(_QUOTES + _FINAL)
+    opening, closing = bare[:1], bare[-1:]
+    if len(bare) > 1 and _PAIRS.get(opening) == closing:
+        return bare[1:-1]
+    if opening in ("(", "[", "{") and _PAIRS[opening] not in bare:
+        return bare[1:]
+    if closing in (")", "]", "}") and not any(mark in bare for mark in "([{"):
+        return bare[:-1]
+    for mark in _EMPHASIS:
+        if len(bare) > 2 * len(mark) and bare.startswith(mark) and bare.endswith(mark):
+            return bare[len(mark) : -len(mark)]
+    return bare
+
+
+def words(text: str) -> str:
+    """Return casefolded words in which everything that carries meaning stays.
+
+    Outer punctuation, Markdown emphasis, commas between thousands and articles do not count; the
+    signs and points of numbers and the marks of code and names (`C++`, `A-`, `f(x)`, `10:30`) do.
+    """
+    composed = unicodedata.normalize("NFC", text).translate(DASHES)
+    composed = _MARKED.sub(r" \2 ", composed)
+    composed = _QUOTED.sub(lambda found: f" {next(filter(None, found.groups()), '')} ", composed)
+    composed = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), composed)
+    bare = [form for token in composed.casefold().split() if (form := _bare_word(token))]
+    kept = [word for at, word in enumerate(bare) if not _is_separator(bare, at)]
+    told = [word for at, word in enumerate(kept) if not _is_article(kept, at)]
+    return " ".join(_wide().sub(r" \1 ", " ".join(told)).split()) or composed.strip()
+
+
+def _bare_word(token: str) -> str:
+    """Return a token without its outer punctuation; empty where it is nothing else."""
+    while True:
+        if _ABBREVIATION.fullmatch(token):
+            return token.replace(".", "")
+        bare = token.rstrip(_FINAL + "…").lstrip(",;:…")
+        if bare.startswith("..") or (bare[:1] in ".?" and not bare[1:2].isalnum()):
+            bare = bare.lstrip(".?")
+        bare = bare.lstrip(_QUOTES)
+        if bare[-1:] in tuple(_QUOTES) and not bare[-2:-1].isdigit():
+            bare = bare.rstrip(_QUOTES)
+        if bare[:1] in ("(", "[", "{"):
+            closing = _PAIRS[bare[0]]
+            if closing not in bare:
+                bare = bare[1:]
+            elif bare.endswith(closing) and bare.count(closing) == 1:
+                bare = bare[1:-1]
+        elif bare[-1:] in (")", "]", "}") and not any(mark in bare for mark in "([{"):
+            bare = bare[:-1]
+        if bare == token:
+            break
+        token = bare
+    return re.sub(r"(?<=[^\W\d_])['’](?=[^\W\d_])", "", token)
+
+
+def _is_separator(words_: list[str], at: int) -> bool:
+    """Return whether a token is a dash between words, and no operator of a formula."""
+    if words_[at].strip("-–—"):
+        return False
+    near = words_[max(at - 1, 0) : at] + words_[at + 1 : at + 2]
+    return not any(any(map(str.isdigit, word)) or len(word) == 1 for word in near)
+
+
+def _is_article(words_: list[str], at: int) -> bool:
+    """Return whether a word is an English article before another word; `vitamin a` has none."""
+    is_last = at + 1 == len(words_)
+    return not is_last and (words_[at] in ("the", "an") or (words_[at] == "a" and at == 0))
 
 
 def code(text: str) -> str:
@@ -74,18 +165,14 @@ def code(text: str) -> str:
 
 def number(text: str) -> tuple[Decimal, str] | None:
     """Return the value and unit (`%` or nothing) of a text that is one number."""
-    match = _NUMBER.fullmatch(text.strip())
+    match = _NUMBER.fullmatch(text.translate(DASHES).strip())
     return _value_of(match) if match else None
 
 
 def last_number(text: str) -> tuple[Decimal, str] | None:
-    """Return the value and unit of the last number in a text."""
-    matches = [
-        match
-        for match in _NUMBER.finditer(text)
-        if not text[match.start() - 1 : match.start()].isalnum()
-        and not text[match.end() : match.end() + 1].isalnum()
-    ]
+    """Return the value and unit of the last number that stands alone in a text."""
+    written = _SPACED_MINUS.sub(r"\1", text.translate(DASHES))
+    matches = list(_NUMBER_IN_TEXT.finditer(written))
     return _value_of(matches[-1]) if matches else None
 
 
@@ -93,6 +180,7 @@ NORMALISERS: dict[str, Callable[[str], str]] = {
     "none": plain,
     "trim": trim,
     "nfc_trim": nfc_trim,
+    "words": words,
     "squad": squad,
     "squad_unicode": squad_unicode,
     "label": label,
@@ -110,11 +198,12 @@ def scalar_key(value: Any) -> tuple[str, Any]:
     return ("text", nfc_trim(value))
 
 
-def _value_of(match: re.Match[str]) -> tuple[Decimal, str]:
-    digits = re.sub(r"\D", "", match["digits"])
-    return Decimal(f"{match['sign']}{digits}{match['fraction'] or ''}"), (
-        match["unit"] or ""
-    ).strip()
+def _value_of(match: re.Match[str]) -> tuple[Decimal, str] | None:
+    digits = re.sub(r"\D", "", match["digits"] or "")
+    if not digits and not match["fraction"]:
+        return None
+    value = Decimal(f"{match['sign']}{digits or '0'}{match['fraction'] or ''}")
+    return value, (match["unit"] or "").strip()
 
 
 @cache

@@ -7,6 +7,8 @@ from brewslm.tasks.metric import Metric, proportion
 from brewslm.tasks.task import Contract, Scored, ScoringOptions
 from brewslm.tasks.text_answers import match_counts, shape, text_match, text_metrics
 
+NORMALISER = "words"
+
 
 def answer(reference: Mapping[str, Any], _contract: Contract) -> str:
     """Return the text of the reference."""
@@ -21,7 +23,7 @@ def score(
     options: ScoringOptions,
 ) -> Scored:
     """Return overlap and shape of one answer; the whole output is the answer."""
-    match = text_match(output, [reference["text"]], options.normaliser)
+    match = text_match(output, [reference["text"]], options.normaliser or NORMALISER)
     counts = match_counts(match)
     has_shape = shape(output) == shape(reference["text"])
     counts["same_shape"] = float(has_shape)

@@ -27,7 +27,7 @@ _OUR_GATE_FIELDS = (
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class MetricNote(_Part):
@@ -44,7 +44,9 @@ class PackOptions(_Part):
     """How outputs are read; all of it belongs to the metrics tier."""
 
     json_mode: Literal["first_value", "strict"] = "first_value"
-    normaliser: Literal["none", "trim", "nfc_trim", "squad", "squad_unicode", "code"] = "squad"
+    normaliser: (
+        Literal["none", "trim", "nfc_trim", "words", "squad", "squad_unicode", "code"] | None
+    ) = None
     label_synonyms: dict[str, str] = Field(default_factory=dict)
     numeric_tolerance: float = Field(default=0.0, ge=0)
 

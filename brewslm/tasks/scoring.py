@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from brewslm.tasks.common_metrics import likelihood_counts, output_counts
+from brewslm.tasks.common_metrics import chance_counts, likelihood_counts, output_counts
+from brewslm.tasks.junk import is_echo, junk_counts
 from brewslm.tasks.task import Contract, Scored, ScoringOptions, Task
 from brewslm.tasks.text_answers import lead_class, token_overlap
 
 MOST_SLICE_VALUES = 12
 _SHORT_CHARACTERS, _MEDIUM_CHARACTERS = 80, 400
 _ALIKE = 0.45
+_OTHER_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,30 @@ def scored_item(
     baseline: Mapping[str, Any] | None,
     contract: Contract,
     options: ScoringOptions,
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> Item:
-    """Return the item of a prediction; `baseline` is the same row's prediction without adapter."""
+    """Return the item of a prediction.
+
+    baseline: the same row's prediction without adapter; others: references of other rows, which
+    say what the output would score by chance. An output that only repeats the prompt is scored as
+    an empty one.
+    """
     row_id, epoch = str(row["row_id"]), int(prediction.get("epoch", 0))
     if status := machine_status(prediction):
         return Item(row_id, epoch, status, {"rows": 1.0, "status:error": 1.0}, None)
     output = prediction["output"]
     is_too_long = prediction.get("error_code") == "prompt_too_long"
-    scored = task.score(
-        row["inputs"], row["reference"], "" if is_too_long else output, contract, options
-    )
+    gold = task.answer(row["reference"], contract)
+    answer = "" if is_too_long or is_echo(output, gold, row) else output
+    scored = task.score(row["inputs"], row["reference"], answer, contract, options)
+    by_chance = [
+        task.score(row["inputs"], other, answer, contract, options).score for other in others
+    ]
     if is_too_long:
         scored = Scored({**_without_merit(scored.counts)}, 0.0, None, False, "none")
     status = _status(prediction, scored, output)
-    counts = {"rows": 1.0, **output_counts(output, task.answer(row["reference"], contract))}
-    counts |= scored.counts
+    counts = {"rows": 1.0, **output_counts(output, gold), **junk_counts(output, gold, row)}
+    counts |= scored.counts | chance_counts(scored.score, by_chance)
     counts |= likelihood_counts(prediction, baseline)
     counts["new_tokens"] = float(prediction.get("new_tokens", 0))
     if prediction.get("finish") == "length":
@@ -75,7 +86,6 @@ def scored_item(
         counts[f"status:{status}"] = 1.0
     failure = None
     if scored.score < task.fail_below:
-        gold = task.answer(row["reference"], contract)
         failure = _failure(status, scored, output, gold, bool(counts.get("stray_tag")))
     return Item(
         row_id,
@@ -88,6 +98,14 @@ def scored_item(
         scored.values,
         failure,
     )
+
+
+def other_references(rows: Sequence[Mapping[str, Any]], at: int) -> list[Mapping[str, Any]]:
+    """Return the references of a few other rows, each row's in turn the same number of times, so
+    that one answer for all rows scores no more than chance.
+    """
+    steps = range(1, min(_OTHER_ROWS, len(rows) - 1) + 1)
+    return [rows[(at + step) % len(rows)]["reference"] for step in steps]
 
 
 def machine_status(prediction: Mapping[str, Any]) -> str:

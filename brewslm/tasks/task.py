@@ -17,8 +17,8 @@ class ScoringOptions(Struct, frozen=True):
 
     json_mode: str = "first_value"
     """first_value, or strict: the whole output has to be one JSON value."""
-    normaliser: str = "squad"
-    """Form in which text answers are compared."""
+    normaliser: str | None = None
+    """Form in which text answers are compared; None is the task's own."""
     label_synonyms: Mapping[str, str] = field(default_factory=dict)
     """Other spellings to the labels they mean."""
     numeric_tolerance: float = 0.0
@@ -26,6 +26,11 @@ class ScoringOptions(Struct, frozen=True):
 
 
 DEFAULT_OPTIONS = ScoringOptions()
+
+
+def no_alike(_contract: Contract) -> tuple[tuple[str, ...], ...]:
+    """Return nothing: the profile has no closed set of answers."""
+    return ()
 
 
 class Scored(Struct, frozen=True):
@@ -75,6 +80,10 @@ class Task(Struct, frozen=True):
     fail_below: float
     """Items scored below it are failures."""
     samples: tuple[Sample, ...]
+    normaliser: str = "words"
+    """Form in which its answers are compared where a pack chooses none."""
+    alike: Callable[[Contract], tuple[tuple[str, ...], ...]] = no_alike
+    """Answers of the contract whose normal forms meet, so that only their exact text counts."""
     loss: str = "completion"
 
 

@@ -11,9 +11,14 @@ from brewslm.tasks.normalisers import NORMALISERS
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+\S", re.MULTILINE)
 _REFUSALS = re.compile(
-    r"(?:i'?m sorry|i am sorry|sorry,|i can(?:no|')t|i cannot|i'?m unable|i am unable|"
-    r"i don'?t know|i do not know|as an ai)"
+    r"(?:unfortunately,? |apologies,? |i apologi[sz]e,? |as an ai\b[^\n.]{0,60}|but |well, )*"
+    r"(?:(?:i'?m |i am )?(?:very |so |truly |really )?sorry\b"
+    r"(?!,? (?:to hear|to learn|for|about|you|your|that you|that your|this|it))|"
+    r"as an ai\b|i can ?not\b|i can'?t\b|i (?:won'?t|will not|must decline|refuse)\b|"
+    r"i(?:'?m| am) (?:not able|unable|not allowed)\b|i (?:don'?t|do not) know\b|"
+    r"unable to (?:answer|help|comply|assist)\b)"
 )
+_LEADING_MARKS = re.compile(r"^[\W_]+")
 
 
 class TextMatch(Struct, frozen=True):
@@ -54,7 +59,7 @@ def token_overlap(predicted: list[str], gold: list[str]) -> tuple[float, float, 
 _NONE = (0.0, 0.0, 0.0)
 
 
-def text_metrics(normaliser: str = "squad") -> list[Metric]:
+def text_metrics(normaliser: str = "words") -> list[Metric]:
     """Return the metrics of a text answer."""
     return [
         proportion(
@@ -80,6 +85,15 @@ def match_counts(match: TextMatch) -> dict[str, float]:
     }
 
 
+def is_refusal(text: str) -> bool:
+    """Return whether a text begins by declining to answer, whatever follows."""
+    start = _LEADING_MARKS.sub("", text[:_REFUSAL_REACH]).lower().replace("\u2019", "'")
+    return bool(_REFUSALS.match(start))
+
+
+_REFUSAL_REACH = 200
+
+
 def lead_class(text: str) -> str:
     """Return how a text starts: empty, json, code, refusal, quoted, question or prose."""
     start = text.strip()
@@ -87,7 +101,7 @@ def lead_class(text: str) -> str:
         ("empty", lambda: not start),
         ("json", lambda: start[0] in "{["),
         ("code", lambda: start.startswith("```")),
-        ("refusal", lambda: bool(_REFUSALS.match(start.lower().replace("\u2019", "'")))),
+        ("refusal", lambda: is_refusal(start)),
         ("quoted", lambda: start[0] in "\"'“‘«"),
         ("question", lambda: start.splitlines()[0].rstrip().endswith("?")),
     )

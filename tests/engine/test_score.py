@@ -1,7 +1,7 @@
 """The scoring door and the verdicts over what it stores."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Silent:
     def log(self, text: str) -> None:
         """Say nothing."""
 
-    def checkpoint(self, step: int, path: str) -> None:
+    def checkpoint(self, step: int, path: str, superseded: Any = ()) -> None:
         """Say nothing."""
 
     def warn(self, reason_code: str, text: str, facts: Any) -> None:
@@ -55,9 +55,17 @@ def right_until(k: int) -> Outputs:
 
 
 def scored(
-    folder: Path, outputs: Mapping[str, Outputs], n: int = 50, broken: int = 0
+    folder: Path,
+    outputs: Mapping[str, Outputs],
+    n: int = 50,
+    broken: int = 0,
+    failed: Collection[tuple[str, int]] = (),
 ) -> dict[str, Any]:
-    """Score made-up predictions of some roles on n rows; return metrics.json."""
+    """Score made-up predictions of some roles on n rows; return metrics.json.
+
+    broken: rows at the beginning that ended in an error for every role; failed: roles and rows
+    that did.
+    """
     rows, index = [], []
     for at in range(n):
         gold = LABELS[at % 2]
@@ -90,7 +98,7 @@ def scored(
                 "prompt_tokens": at,
                 "output": output(at, LABELS[at % 2]),
                 "new_tokens": 2,
-                "finish": "error" if at < broken else "stop",
+                "finish": "error" if at < broken or (role, at) in failed else "stop",
                 "nll_sum": 2.0 if role == "baseline" else 1.0,
                 "nll_tokens": 2,
             }
@@ -265,6 +273,80 @@ def test_errors_of_the_machinery_are_no_answers(tmp_path: Path) -> None:
     assert (role["n"], role["n_error"]) == (49, 1)
     gate = Gate(metric_id="accuracy", threshold=0.5)
     assert outcome(gate, found) == ("INCONCLUSIVE", "too_many_errors")
+
+
+def _gates_on(metric: str, threshold: float, *, is_lower_better: bool) -> Iterator[Gate]:
+    """Yield every kind of gate on a metric, in its direction."""
+    way = "lte" if is_lower_better else "gte"
+    for decide_on in ("point", "lower", "upper"):
+        for extra in ({}, {"slice": "label=fault"}, {"slice": "site=south"}, {"min_n": 6}):
+            yield Gate(
+                metric_id=metric, operator=way, threshold=threshold, decide_on=decide_on, **extra
+            )
+        for column in ("label", "site", "source"):
+            yield Gate(
+                metric_id=metric,
+                operator=f"worst_slice_{way}",
+                threshold=threshold,
+                slice_name=column,
+                min_slice_support=3,
+                decide_on=decide_on,
+            )
+    for baseline in ("base_model", "champion"):
+        for test in ("auto", "none"):
+            yield Gate(
+                metric_id=metric, operator=way, baseline=baseline, max_regression=0.1, test=test
+            )
+
+
+@pytest.mark.case("EVA-01")
+@pytest.mark.parametrize(
+    ("role", "rows"),
+    [
+        ("candidate", [0]),
+        ("candidate", [0, 2, 4, 6]),
+        ("candidate", list(range(8))),
+        ("baseline", [1]),
+        ("promoted", [3, 5]),
+    ],
+)
+def test_error_never_gives_a_better_verdict_than_a_wrong_answer(
+    tmp_path: Path, role: str, rows: list[int]
+) -> None:
+    def said(own: str, right: int) -> Outputs:
+        return lambda at, gold: "unclear" if at >= right or (own == role and at in rows) else gold
+
+    roles = {"candidate": said("candidate", 7), "baseline": said("baseline", 3)}
+    roles["promoted"] = said("promoted", 5)
+    wrong = scored(tmp_path / "wrong", roles, n=8)
+    ended = scored(tmp_path / "ended", roles, n=8, failed={(role, at) for at in rows})
+    passed = 0
+    for metric, declared in wrong["declarations"].items():
+        is_lower_better = declared["higher_is_better"] is False
+        for threshold in (0.0, 0.25, 0.5, 0.8, 1.0):
+            for gate in _gates_on(metric, threshold, is_lower_better=is_lower_better):
+                better = decide([gate], ended, was_ever_promoted=True)
+                if better["verdict"] == "PASS":
+                    passed += 1
+                    worse = decide([gate], wrong, was_ever_promoted=True)
+                    assert worse["verdict"] == "PASS", (gate, better["gates"], worse["gates"])
+                found = decide([], ended, required_metrics=[metric])
+                is_blind = role == "candidate" and metric != "error_rate"
+                assert not (is_blind and found["verdict"] == "PASS")
+    assert passed > 0
+
+
+@pytest.mark.case("EVA-01")
+def test_slice_whose_rows_all_ended_in_errors_blocks(tmp_path: Path) -> None:
+    failed = {("candidate", at) for at in range(0, 40, 2)}
+    found = scored(tmp_path, {"candidate": right_until(40)}, n=40, failed=failed)
+    gate = Gate(metric_id="accuracy", operator="worst_slice_gte", slice_name="label", threshold=0.5)
+    assert outcome(gate, found) == ("INCONCLUSIVE", "too_many_errors")
+
+
+def test_gate_says_which_normaliser_its_metric_used(metrics: dict[str, Any]) -> None:
+    gates = [Gate(metric_id="accuracy", threshold=0.5), Gate(metric_id="empty_rate", threshold=0)]
+    assert [item["normaliser"] for item in decide(gates, metrics)["gates"]] == ["label", "none"]
 
 
 def test_missing_predictions_are_refused(tmp_path: Path) -> None:

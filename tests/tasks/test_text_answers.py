@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from brewslm.tasks.normalisers import label, last_number, number, squad, squad_unicode
 from brewslm.tasks.profiles.qa import extract, score
-from brewslm.tasks.task import DEFAULT_OPTIONS
+from brewslm.tasks.task import DEFAULT_OPTIONS, ScoringOptions
 from brewslm.tasks.text_answers import shape, text_match
 
+SQUAD = ScoringOptions(normaliser="squad")
 
-def qa_counts(output: str, *answers: str) -> dict[str, float]:
-    return score({}, {"answers": list(answers)}, output, {}, DEFAULT_OPTIONS).counts
+
+def qa_counts(
+    output: str, *answers: str, options: ScoringOptions = DEFAULT_OPTIONS
+) -> dict[str, float]:
+    return score({}, {"answers": list(answers)}, output, {}, options).counts
 
 
 @pytest.mark.parametrize(
@@ -34,8 +38,10 @@ def qa_counts(output: str, *answers: str) -> dict[str, float]:
         ("caf\u00e9", ("cafe\u0301",), 0, 0),
     ],
 )
-def test_match(output: str, answers: tuple[str, ...], exact: float, f1: float) -> None:
-    counts = qa_counts(output, *answers)
+def test_match_by_the_squad_rules(
+    output: str, answers: tuple[str, ...], exact: float, f1: float
+) -> None:
+    counts = qa_counts(output, *answers, options=SQUAD)
     assert counts["exact"] == exact
     assert counts["f1"] == pytest.approx(f1)
 

@@ -14,7 +14,7 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="chat_sft",
-    version=1,
+    version=2,
     prompt=prompt,
     answer=open_answers.answer,
     score=open_answers.score,

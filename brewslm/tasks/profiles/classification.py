@@ -3,24 +3,30 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from brewslm.strict_json import StrictJsonError, parse_strict
+from msgspec import Struct
+
 from brewslm.tasks import normalisers
 from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
+from brewslm.tasks.json_output import read_json
 from brewslm.tasks.metric import Formula, Metric, class_f1, class_metrics, pooled, proportion
 from brewslm.tasks.task import Contract, Message, Sample, Scored, ScoringOptions, Task, user_turn
+from brewslm.tasks.text_answers import is_refusal
 
 UNPARSEABLE = "__unparseable__"
 _MOST_LISTED_LABELS = 30
 _KEYS = frozenset({"label", "class", "category", "answer"})
 _NAMED_LABEL = re.compile(r"[\W_]*(?:label|class|category|answer)[\W_]*?:(?P<label>.*)", re.I)
 _CUES = frozenset(
-    "not no never without neither nor isn't aren't wasn't don't doesn't".split()  # noqa: SIM905
+    "not no non never without neither nor isn't aren't wasn't don't doesn't".split()  # noqa: SIM905
 )
 _TWO_WORD_CUES = frozenset({("rather", "than"), ("instead", "of")})
 _CUE_REACH_WORDS = 3
+_SHORT_LABEL = 2
+"""Letters up to which a mark before a label makes it another one, as in `$a` and `.c`."""
 _WORD = re.compile(r"\w+(?:'\w+)?")
 
 
@@ -42,14 +48,43 @@ def answer(reference: Mapping[str, Any], _contract: Contract) -> str:
     return str(reference["label"])
 
 
+class _Spellings(Struct, frozen=True):
+    """How the labels of a contract may be written."""
+
+    exact: Mapping[str, str]
+    """Text to label, byte for byte."""
+    forms: Mapping[str, str]
+    """Normal form to label; a form that two labels share means none of them."""
+    alike: tuple[tuple[str, ...], ...]
+    """Labels that share a form, so that only their exact text means them."""
+    pattern: re.Pattern[str] | None
+    """Any form as whole words, longest first."""
+
+
 def extract(output: str, contract: Contract, options: ScoringOptions) -> tuple[str, str, bool]:
     """Return the label of an output, how reading failed, and whether it was written plainly."""
-    forms = _forms(contract, options)
-    found = _exact(output, forms)
+    return _extracted(output, labels_of(contract), tuple(options.label_synonyms.items()))
+
+
+@lru_cache(maxsize=4)  # an output is scored against several references
+def _extracted(
+    output: str, labels: tuple[str, ...], synonyms: tuple[tuple[str, str], ...]
+) -> tuple[str, str, bool]:
+    spellings = _spelled(labels, synonyms)
+    found = _exact(output, spellings)
     if found:
         return found, "", True
-    found, detail = _searched(output, forms)
+    if is_refusal(output):
+        return UNPARSEABLE, "refused", False
+    if output.lstrip()[:1] == "{" and not read_json(output, "first_value").is_valid:
+        return UNPARSEABLE, "none", False
+    found, detail = _searched(output, spellings)
     return found, detail, False
+
+
+def alike(contract: Contract) -> tuple[tuple[str, ...], ...]:
+    """Return the labels that only their exact text tells apart."""
+    return _spelled(labels_of(contract), ()).alike
 
 
 def score(
@@ -141,47 +176,69 @@ def names(reference: Mapping[str, Any]) -> tuple[str, ...]:
     return (str(reference["label"]),)
 
 
-def _forms(contract: Contract, options: ScoringOptions) -> dict[str, str]:
-    """Return normal form to label; a form that two labels share means none of them."""
-    spellings = [(label, label) for label in labels_of(contract)]
-    spellings += [(spelling, label) for spelling, label in options.label_synonyms.items()]
-    forms: dict[str, str] = {}
-    shared = set()
-    for spelling, label in spellings:
-        form = normalisers.label(spelling)
-        if forms.setdefault(form, label) != label:
-            shared.add(form)
-    return {form: label for form, label in forms.items() if form and form not in shared}
+@lru_cache(maxsize=64)
+def _spelled(labels: tuple[str, ...], synonyms: tuple[tuple[str, str], ...]) -> _Spellings:
+    written = [*((label, label) for label in labels), *synonyms]
+    exact: dict[str, str] = {}
+    meant: dict[str, set[str]] = {}
+    for spelling, label in written:
+        exact.setdefault(spelling, label)
+        meant.setdefault(normalisers.label(spelling), set()).add(label)
+    forms = {form: min(own) for form, own in meant.items() if form and len(own) == 1}
+    shared = (tuple(sorted(own)) for own in meant.values() if len(own) > 1)
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return _Spellings(
+        exact,
+        forms,
+        tuple(dict.fromkeys(shared)),
+        re.compile("|".join(map(_as_words, longest_first))) if forms else None,
+    )
 
 
-def _exact(output: str, forms: Mapping[str, str]) -> str | None:
+def _as_words(form: str) -> str:
+    """Return the pattern of a form as whole words: no part of a longer word, number or name.
+
+    So `1` is not in `-1`, `1.5` or `10:30`, and `c` is neither in `c++` nor in `non-c`.
+    """
+    written = r"[\s_\-]+".join(re.escape(word) for word in form.split(" "))
+    left = r"(?<!\w)(?<!\w-)"
+    if form[0].isdigit() or len(form) <= _SHORT_LABEL:
+        left += r"(?<![-+=*#.^<>≤≥±~$€£¥])(?<!\d[,/:])"
+    return rf"{left}{written}(?![\w+#%^])(?!-(?!-))(?![.,/:]\d)(?!\s%)"
+
+
+def _exact(output: str, spellings: _Spellings) -> str | None:
+    """Return the label that is the whole answer: its exact text before any normal form."""
     first_line = next((line for line in output.splitlines() if line.strip()), "")
-    for text in (output, first_line):
-        if (form := normalisers.label(text)) in forms:
-            return forms[form]
     named = _NAMED_LABEL.fullmatch(first_line)
-    if named and (form := normalisers.label(named["label"])) in forms:
-        return forms[form]
-    try:
-        value = parse_strict(output.strip(), require_object=True)
-    except StrictJsonError:
-        return None
-    if len(value) == 1 and value.keys() <= _KEYS:
-        (text,) = value.values()
-        return forms.get(normalisers.label(text)) if isinstance(text, str) else None
+    texts = [output, first_line, *([named["label"]] if named else []), *_json_label(output)]
+    for text in texts:
+        if label := spellings.exact.get(text) or spellings.exact.get(text.strip()):
+            return label
+    for text in texts:
+        if label := spellings.forms.get(normalisers.label(text)):
+            return label
     return None
 
 
-def _searched(output: str, forms: Mapping[str, str]) -> tuple[str, str]:
+def _json_label(output: str) -> list[str]:
+    """Return the text of an answer that is a JSON object with the label as its only value."""
+    reading = read_json(output, "strict")
+    value = reading.value if reading.is_valid else None
+    if isinstance(value, dict) and len(value) == 1 and value.keys() <= _KEYS:
+        (text,) = value.values()
+        return [text] if isinstance(text, str) else []
+    return []
+
+
+def _searched(output: str, spellings: _Spellings) -> tuple[str, str]:
     """Return the only label among the words of an output, or why there is none."""
-    if not forms:
+    if spellings.pattern is None:
         return UNPARSEABLE, "none"
-    text = unicodedata.normalize("NFKC", output).replace("\u2019", "'").casefold()
-    text = re.sub(r"[\s_\-]+", " ", text)
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-    matches = list(pattern.finditer(text))
-    found = {forms[match[0]] for match in matches}
+    text = unicodedata.normalize("NFC", output).replace("\u2019", "'")
+    text = text.translate(normalisers.DASHES).casefold()
+    matches = list(spellings.pattern.finditer(text))
+    found = {spellings.forms[normalisers.label(match[0])] for match in matches}
     if len(found) != 1:
         return UNPARSEABLE, "ambiguous" if found else "none"
     if any(_is_negated(text[: match.start()]) for match in matches):
@@ -243,7 +300,7 @@ def _mcc(classes: tuple[str, ...]) -> Formula:
 
 TASK = Task(
     name="classification",
-    version=1,
+    version=2,
     prompt=prompt,
     answer=answer,
     score=score,
@@ -252,6 +309,8 @@ TASK = Task(
     answer_tokens_floor=16,
     answer_tokens_cap=64,
     fail_below=1.0,
+    normaliser="label",
+    alike=alike,
     samples=(
         Sample(
             {"text": "Pump 3 stops after ten minutes"},

@@ -17,8 +17,9 @@ from brewslm.tasks.task import (
     no_names,
     user_turn,
 )
-from brewslm.tasks.text_answers import match_counts, text_match, text_metrics
+from brewslm.tasks.text_answers import is_refusal, match_counts, text_match, text_metrics
 
+_NORMALISER = "words"
 _MARKER = re.compile(
     r"^[ \t]*(?:final answer|the answer is|answer|therefore|in conclusion)"
     r"(?:[ \t]*[:,\-][ \t]*|[ \t]+)(?P<rest>\S.*)$",
@@ -51,12 +52,18 @@ def score(
     _contract: Contract,
     options: ScoringOptions,
 ) -> Scored:
-    """Return the overlap of one answer with the accepted ones."""
+    """Return the overlap of one answer with the accepted ones.
+
+    A refusal is no answer, even where the right one follows it.
+    """
     answers = list(reference["answers"])
     extracted, is_marked = extract(output)
-    match = text_match(extracted, answers, options.normaliser)
+    if is_refusal(output) and not any(map(is_refusal, answers)):
+        extracted = ""
+    normaliser = options.normaliser or _NORMALISER
+    match = text_match(extracted, answers, normaliser)
     counts = match_counts(match)
-    counts["exact_raw"] = text_match(output, answers, options.normaliser).exact
+    counts["exact_raw"] = text_match(output, answers, normaliser).exact
     counts["marked"] = float(is_marked)
     counts |= _arithmetic_counts(extracted, answers, options.numeric_tolerance)
     return Scored(counts, match.f1, extracted, values={"exact_match": match.exact, "f1": match.f1})
@@ -70,7 +77,7 @@ def metrics(_contract: Contract, _names: tuple[str, ...]) -> list[Metric]:
             "exact_match_raw",
             "exact_raw",
             "exact match of the whole output, announcing lines included",
-            normaliser="squad",
+            normaliser=_NORMALISER,
         ),
         proportion(
             "answer_span_extracted_rate",
@@ -102,7 +109,7 @@ def _arithmetic_counts(text: str, answers: list[str], tolerance: float) -> dict[
 
 TASK = Task(
     name="qa",
-    version=1,
+    version=2,
     prompt=prompt,
     answer=answer,
     score=score,

@@ -81,7 +81,7 @@ _OBJECT_SCHEMA = {
 
 TASK = Task(
     name="structured_extraction",
-    version=1,
+    version=2,
     prompt=prompt,
     answer=answer,
     score=score,
@@ -90,6 +90,7 @@ TASK = Task(
     answer_tokens_floor=128,
     answer_tokens_cap=512,
     fail_below=1.0,
+    normaliser="json_scalar",
     samples=(
         Sample(
             {"text": "Opened in Łódź in 1865."},
