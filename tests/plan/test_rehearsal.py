@@ -111,6 +111,7 @@ def test_steps_are_those_of_packed_sequences() -> None:
 
 def test_rows_and_steps_follow_weights(bench: Bench) -> None:
     _all_train(bench)
+    bench.edit("max_seq_length: 256", "max_seq_length: 256\n      sequence_packing: false")
     plain = _run(bench.built())["run"]
     assert plain["steps"] == 2 * -(-60 // plain["effective_batch"])
     bench.edit("file_path: data/rows.jsonl}", "file_path: data/rows.jsonl, weight: 3}")
