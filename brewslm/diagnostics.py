@@ -280,6 +280,8 @@ class FindingCode(StrEnum):
     """Rows shared by train and evaluation, by layer."""
     MIX_BACK_SOURCE = "MIX_BACK_SOURCE"
     """Unknown source, a gold source, or fraction 0 with a source."""
+    WEIGHTS_NOT_TRAINED = "WEIGHTS_NOT_TRAINED"
+    """An adapter of a version that ignored the weights of sources."""
     MIX_BACK_SHORT = "MIX_BACK_SHORT"
     """Fewer rows to mix back than the share asks for."""
     MODE_TASK_MISMATCH = "MODE_TASK_MISMATCH"

@@ -46,6 +46,16 @@ def _run_counts(draft: Draft, known: Known) -> dict[str, Any] | None:
     return {"run": run, **({"left out": left_out} if left_out else {})}
 
 
+def is_without_weights(trained: Mapping[str, Any], prepared: Mapping[str, Any]) -> bool:
+    """Return whether a run saw each row once although weights ask for more.
+
+    trained: what is recorded of the run; versions that ignored weights recorded no effective rows.
+    """
+    if "rows" not in trained or "rows_effective" in trained or not prepared:
+        return False
+    return bool(prepared["train_rows_effective"] > prepared["splits"]["train"])
+
+
 def planned_run(data: Mapping[str, Any] | None) -> dict[str, int]:
     """Return the rows of an epoch and the steps that an action counted, empty where it guessed."""
     run = (data or {}).get("run") or {}

@@ -3,16 +3,19 @@
 import json
 import math
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brewslm.contracts import Job, Result
 from brewslm.plan.action import Action
 from brewslm.plan.base_model import BUILTIN
 from brewslm.plan.build import Built
 from brewslm.plan.counts import planned_run
 from brewslm.plan.rehearsed import SetRehearsal
 from brewslm.stages.training_config import TrainingConfig
+from tests.apply import bench as bench_module
 from tests.apply.bench import Bench, row
 
 
@@ -152,3 +155,19 @@ def test_changed_recipe_is_tried_on_the_kept_rows(applied: Bench) -> None:
     applied.edit("max_seq_length: 256", "max_seq_length: 128")
     assert _run(applied.built())["run"]["rows"] > 0
     assert row(0)["text"]
+
+
+@pytest.mark.parametrize("values", [{"rows": 60}, {"rows": 60, "rows_effective": 180}])
+def test_adapter_that_was_trained_without_weights_is_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, values: dict[str, int]
+) -> None:
+    def trained(job: Job, folder: Path) -> Result:
+        result = train(job, folder)
+        return result.model_copy(update={"values": result.values | values})
+
+    train = bench_module._train
+    monkeypatch.setattr(bench_module, "_train", trained)
+    bench.edit("file_path: data/rows.jsonl}", "file_path: data/rows.jsonl, weight: 3}")
+    bench.apply()
+    codes = [item["code"] for item in bench.built().plan.findings]
+    assert ("WEIGHTS_NOT_TRAINED" in codes) is ("rows_effective" not in values)
