@@ -305,6 +305,24 @@ def test_mixing_back_reaches_its_fraction_within_one_row(tmp_path: Path) -> None
     assert abs(result.manifest["mix"]["mix_back"]["rows"] - 0.1 * effective) <= 1
 
 
+def test_too_few_rows_to_mix_back_are_told(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(100))
+    write_rows(tmp_path / "general.jsonl", rows_of(5, 5000))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("general"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        mix_back_source="general",
+        mix_back_fraction=0.2,
+    )
+    (told,) = [item for item in result.findings if item.code == "MIX_BACK_SHORT"]
+    assert (told.found, told.expected) == (
+        "5 rows, a share of 0.0476",
+        "25 rows, a share of 0.2",
+    )
+
+
 def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(60))
     split = SplitRequest(1.0, 0.0, 0.0)
