@@ -132,6 +132,9 @@ JUNK: dict[str, Junk] = {
     "every answer at once": lambda it: ", ".join(
         dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
     ),
+    "every answer on a line": lambda it: "\n".join(
+        dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
+    ),
     "answer of the previous row": lambda it: it.gold(it.at - 1),
     "answer of the next row": lambda it: it.gold((it.at + 1) % len(it.rows)),
     "refusal": lambda _: "I'm sorry, but I can't help with that.",
