@@ -5,7 +5,7 @@ Category.RECIPE]`; a field without one counts under the category of its kind. `c
 drops the fields that are metadata; what is left enters fingerprints.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -60,6 +60,7 @@ class Spec(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
+        defer_build=True,
     )
 
 
@@ -169,6 +170,15 @@ class Work(StrEnum):
     """Apply itself: a pointer moves."""
 
 
+class Ending(Struct, frozen=True):
+    """The run event that an action of a kind leaves when it ends well."""
+
+    stage: str = "system"
+    reason_code: str = "action_applied"
+    counts: tuple[str, ...] = ()
+    """Dotted names of the values that the event carries."""
+
+
 class Kind(Struct, frozen=True):
     """What a resource kind is: all that plan and apply need to know about it."""
 
@@ -184,6 +194,7 @@ class Kind(Struct, frozen=True):
     )
     """What a resource consumes, given the specs of all resources of the project."""
     door: str | None = None
+    ending: Ending = Ending()
 
 
 class Composition(NamedTuple):
@@ -206,7 +217,7 @@ TokenCounter = Callable[[list[str]], list[int]]
 class Job(BaseModel):
     """The document that tells a worker what to do; paths are absolute."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     job_id: str
     door: str
@@ -225,7 +236,7 @@ class Job(BaseModel):
 class Result(BaseModel):
     """What a door yielded: outputs as paths relative to the job's folder, values as plain JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     outputs: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -250,8 +261,12 @@ class Reporter(Protocol):
         """Tell a line for people who debug."""
         ...
 
-    def checkpoint(self, step: int, path: str) -> None:
-        """Tell that a checkpoint folder, relative to the job's folder, is complete and durable."""
+    def checkpoint(self, step: int, path: str, superseded: Sequence[str] = ()) -> None:
+        """Report that a checkpoint folder, relative to the job's folder, is complete and durable.
+
+        superseded: older ones that may be removed once this one is recorded; whoever records it
+        removes them.
+        """
         ...
 
     def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:

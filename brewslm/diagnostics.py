@@ -100,6 +100,12 @@ class FindingCode(StrEnum):
     """
     AUTOFIX_EVAL_DATASETS = "AUTOFIX_EVAL_DATASETS"
     """No source carries the named roles: the prepared `test` set."""
+    AUTOFIX_WARMUP = "AUTOFIX_WARMUP"
+    """A run of one step, which a warm-up would leave without any rate: no warm-up."""
+    CHAT_TEMPLATE_CHOSEN = "CHAT_TEMPLATE_CHOSEN"
+    """The base model has no chat template, and its tokenizer lacks the tokens of the default one:
+    a template that it has the tokens of.
+    """
     UNSUPPORTED_API_VERSION = "UNSUPPORTED_API_VERSION"
     """Api_version of another schema."""
     UNSUPPORTED_KIND = "UNSUPPORTED_KIND"
@@ -200,8 +206,20 @@ class FindingCode(StrEnum):
     """Longer than the model's context."""
     TARGET_MODULE_NOT_FOUND = "TARGET_MODULE_NOT_FOUND"
     """A name matches no linear module."""
+    TEMPLATE_TOKENS_MISSING = "TEMPLATE_TOKENS_MISSING"
+    """The tokenizer lacks special tokens of the chosen chat template."""
     DOES_NOT_FIT = "DOES_NOT_FIT"
     """Predicted peak memory above the device's."""
+    DEVICE_NOT_FOUND = "DEVICE_NOT_FOUND"
+    """The wanted device is not on this machine, or torch was built without it."""
+    DEVICE_MEMORY_UNKNOWN = "DEVICE_MEMORY_UNKNOWN"
+    """Neither the driver nor its tools report the memory of the device, so fit is not checked."""
+    DEVICE_MEMORY_ASSUMED = "DEVICE_MEMORY_ASSUMED"
+    """The usable share of a memory that processor and accelerator have in common is assumed."""
+    DEVICES_UNUSED = "DEVICES_UNUSED"
+    """A run uses one device; others are visible."""
+    CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
+    """A recorded checkpoint is missing or damaged; an older one, or the beginning, is used."""
     UNKNOWN_DATASET_TYPE = "UNKNOWN_DATASET_TYPE"
     """Not a role."""
     LOCATOR_CONFLICT = "LOCATOR_CONFLICT"
@@ -246,6 +264,12 @@ class FindingCode(StrEnum):
     """A set with a share above 0 has no rows."""
     NO_TRAIN_ROWS = "NO_TRAIN_ROWS"
     """Nothing to train on."""
+    SIMILAR_ROWS_HELD = "SIMILAR_ROWS_HELD"
+    """Training rows are left out because they resemble test rows of the split."""
+    SIMILAR_ROWS_GROUPED = "SIMILAR_ROWS_GROUPED"
+    """Rows that resemble each other were placed in one set."""
+    SIMILAR_ROWS_KEPT = "SIMILAR_ROWS_KEPT"
+    """Training rows resemble test rows of the split and stay in training."""
     JSON_SCHEMA_INVALID = "JSON_SCHEMA_INVALID"
     """Not a 2020-12 schema, remote reference."""
     REJECT_RATE_EXCEEDED = "REJECT_RATE_EXCEEDED"
@@ -402,6 +426,12 @@ class FindingCode(StrEnum):
     """A branch or tag names another commit than the recorded one."""
     BASE_REFUSED = "BASE_REFUSED"
     """A base file or key that could run code."""
+    BASE_WEIGHTS_MISSING = "BASE_WEIGHTS_MISSING"
+    """Tensors of the base model that its config asks for are absent, or others are there."""
+    MODEL_QUANTIZED = "MODEL_QUANTIZED"
+    """Weights that are quantised in a way that cannot be trained on, or otherwise than the recipe
+    says.
+    """
     BASE_FILES_UNREAD = "BASE_FILES_UNREAD"
     """Files beside the base model's that are never loaded."""
     TEMPLATE_CHANGED = "TEMPLATE_CHANGED"
@@ -432,6 +462,10 @@ class FindingCode(StrEnum):
     """Two labels that look equal."""
     DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
     """A header name twice or empty."""
+    SOURCE_NOT_FETCHED = "SOURCE_NOT_FETCHED"
+    """A pointer of Git LFS in place of rows, or of a file of the base model."""
+    SOURCE_STRUCTURE = "SOURCE_STRUCTURE"
+    """A file that does not hold one list of rows, or goes on after its end."""
     ENCODING_UNSUPPORTED = "ENCODING_UNSUPPORTED"
     """A file that is not UTF-8."""
     MIN_ROWS_UNMET = "MIN_ROWS_UNMET"
@@ -448,6 +482,10 @@ class FindingCode(StrEnum):
     """Under 30 gold rows."""
     NORMALISER_ASCII_ONLY = "NORMALISER_ASCII_ONLY"
     """Many letters that the normaliser does not know."""
+    ROWS_ADJUSTED = "ROWS_ADJUSTED"
+    """Rows in another form whose meaning is clear, and what was done to them."""
+    COLUMNS_UNREAD = "COLUMNS_UNREAD"
+    """Columns of a source, or keys of its turns, that nothing reads."""
     INVISIBLE_IN_IDENTIFIER = "INVISIBLE_IN_IDENTIFIER"
     """Invisible characters in a label, id or key."""
     MISSING_EXTRA = "MISSING_EXTRA"
@@ -468,6 +506,7 @@ PREFLIGHT_CODES = frozenset(
         FindingCode.PROTECTED,
         FindingCode.BUDGET_EXCEEDED,
         FindingCode.DOES_NOT_FIT,
+        FindingCode.DEVICE_NOT_FOUND,
         FindingCode.QUANTIZATION_UNAVAILABLE,
         FindingCode.DEPENDENCY_MISSING,
         FindingCode.LEAK_FOUND,

@@ -16,7 +16,7 @@ FORMAT_VERSION = "1.0"
 class Event(BaseModel):
     """Base of all events; `message` is the sentence that a person would see."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     type: str
     level: Level = "info"

@@ -44,7 +44,7 @@ class Phase(StrEnum):
 class SyncValue(BaseModel):
     """Base of all values here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Target(SyncValue):

@@ -65,8 +65,10 @@ class Running:
     """Absolute; only this action uses it."""
     fingerprint: str
     facts: dict[str, Any]
-    on_checkpoint: Callable[[int, str], None]
-    """Called with the step and the checkpoint's path below `folder` once it is durable."""
+    on_checkpoint: Callable[[int, str, Collection[str]], None]
+    """Called with the step and the checkpoint's path below `folder` once it is durable, and with
+    the paths of older ones that are not needed once it is recorded.
+    """
     on_warning: Callable[[str, str, dict[str, Any]], None]
     """Called with reason code, text and facts of trouble that the work goes on after."""
 
@@ -98,6 +100,8 @@ class Desk:
     """Digests of the base model's files that this apply read itself."""
     rescue_folders: Sequence[Path] = ()
     """Where the record of finished work goes that the state cannot take, the first one first."""
+    redact: Callable[[str], str] = str
+    """Returns a text without the values of secrets."""
 
     def output(self, address: Address, name: str) -> Output:
         """Return a known output of a resource.
@@ -138,7 +142,9 @@ class Desk:
                     elapsed_s = self.clock.steady_s() - started_s
                     self.tell(_progress(job.address, message, elapsed_s, phase))
                 case "checkpoint":
-                    running.on_checkpoint(int(message["step"]), str(message["path"]))
+                    superseded = [str(item) for item in message.get("superseded") or ()]
+                    step, path = int(message["step"]), str(message["path"])
+                    running.on_checkpoint(step, path, superseded)
                 case "warning":
                     code, text = str(message["reason_code"]), str(message["text"])[:_TEXT_CHARS]
                     running.on_warning(code, text, dict(message.get("facts") or {}))

@@ -23,6 +23,7 @@ from brewslm.plan.action import Action
 from brewslm.plan.evaluation import Part, verdict_part
 from brewslm.plan.evaluation_shape import EvaluationShape, shape_of
 from brewslm.plan.judging import failing_gates
+from brewslm.stages.training_config import loading_values
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import Status
 from brewslm.tasks.deciding import decide
@@ -32,16 +33,6 @@ _DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
 _SCORE_DOOR = "brewslm.engine.score:run"
 _CANDIDATE = "candidate"
-LOADING = (
-    "quantization",
-    "bnb_4bit_use_double_quant",
-    "bnb_4bit_compute_dtype",
-    "dtype",
-    "attn_implementation",
-    "chat_template",
-    "use_tokenizer_chat_template",
-)
-"""Fields of a training config that say how the base model is held."""
 
 
 def evaluate(desk: Desk, action: Action, kind: Kind, running: Running, looks: int) -> Done:
@@ -69,13 +60,12 @@ def reused(produced: Produced, desk: Desk) -> Done:
     return _done(produced.outputs, produced.values, parts=produced.parts, is_reused=True, actual={})
 
 
-def loading_values(desk: Desk) -> dict[str, Any]:
-    """Return the values of the training config that say how the base model is held."""
+def loading_of(desk: Desk) -> dict[str, Any]:
+    """Return the values of the training config that say how the base model is loaded."""
     spec = desk.specs[_TRAINING]
     if not isinstance(spec, TrainingPlanSpec):
         raise TypeError("training_plan has another spec")
-    values = spec_values(spec)["config"]
-    return {name: values[name] for name in LOADING}
+    return loading_values(spec.config)
 
 
 class _Evaluation:
@@ -182,7 +172,7 @@ class _Evaluation:
             options={
                 "role": role,
                 "sets": sorted(wanted),
-                "loading": loading_values(self._desk),
+                "loading": loading_of(self._desk),
                 "host": self._action.host,
             },
             folder=str(folder),

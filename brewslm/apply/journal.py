@@ -4,9 +4,8 @@ Entries that earlier runs left open are taken over here too: the action that res
 has an entry and a folder of its own, into which what was left is moved.
 """
 
-import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from msgspec.structs import replace
 
 from brewslm.apply.desk import Desk, Running
 from brewslm.apply.history import History
-from brewslm.apply.recovery import Checkpoint, close, recover
+from brewslm.apply.recovery import close, recover
 from brewslm.contracts import Work
 from brewslm.errors import BrewError, LeaseLostError, StateError
 from brewslm.events import ActionCheckpointEvent, RecoveryEvent
-from brewslm.files import make_private_folder, move
+from brewslm.files import make_private_folder, move, remove_folder
 from brewslm.fingerprint import digest_folder, fingerprint
 from brewslm.plan.action import Action
+from brewslm.plan.checkpoints import Checkpoint, Checkpoints, passed_over
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import (
     DeploymentRecord,
@@ -32,7 +32,14 @@ from brewslm.state.records import (
 from brewslm.state.rescue import Unwritten, rescued
 from brewslm.state.store import StateSession
 
-_DEAD_ENDS = frozenset({"training_nonfinite_loss", "training_no_targets", "missing_extra"})
+_DEAD_ENDS = frozenset(
+    {
+        "training_nonfinite_loss",
+        "training_no_targets",
+        "training_data_mismatch",
+        "missing_extra",
+    }
+)
 """Reason codes after which going on from a checkpoint would only fail again."""
 
 
@@ -81,8 +88,16 @@ class Journal:
             self._history.add("system", "info", "journal_recovered", event.message, payload)
             desk.tell(event)
 
+        def warn(operation: OperationRecord, found: Checkpoints) -> None:
+            text = passed_over(found)
+            payload = {"operation_id": operation.operation_id, "steps": list(found.skipped)}
+            self._history.add(
+                operation.kind, "warning", "training_checkpoint_invalid", text, payload
+            )
+            desk.warn(operation.address, text)
+
         self._checkpoints = recover(
-            self._session, desk.artifacts, desk.home, tell, desk.clock.now()
+            self._session, desk.artifacts, desk.home, tell, warn, desk.clock.now()
         )
 
     def begin(self, action: Action, facts: dict[str, Any]) -> Begun:
@@ -193,11 +208,13 @@ class Journal:
 
     def _taken_over(self, checkpoint: Checkpoint, folder: Path) -> Checkpoint:
         """Move what an earlier entry left into the folder of the one that goes on from it: a worker
-        of a run that was only stopped finds its folder gone and shares it with nobody.
+        of a run that was only stopped finds its folder gone and shares it with nobody. Inputs are
+        materialized again, since nothing says that what is left of them is whole.
         """
         left = self._desk.home / checkpoint.operation.folder
         move(left, folder)
-        return dataclasses.replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
+        remove_folder(folder / "inputs")
+        return replace(checkpoint, path=folder / checkpoint.path.relative_to(left))
 
     def _supersede(self, action: Action, checkpoint: Checkpoint) -> None:
         """Close the entry whose checkpoint another one goes on from."""
@@ -221,10 +238,11 @@ class Journal:
 
     def _checkpoint_recorder(
         self, action: Action, operation: OperationRecord
-    ) -> Callable[[int, str], None]:
+    ) -> Callable[[int, str, Collection[str]], None]:
         folder = self._desk.home / operation.folder
+        known = {str(item["path"]) for item in operation.checkpoints}
 
-        def record(step: int, path: str) -> None:
+        def record(step: int, path: str, superseded: Collection[str]) -> None:
             digest = digest_folder(folder / path)
             size_bytes = sum(item.stat().st_size for item in (folder / path).rglob("*"))
             entry: dict[str, object] = {
@@ -233,7 +251,12 @@ class Journal:
                 "digest": digest,
                 "size_bytes": size_bytes,
             }
-            self._session.add_checkpoint(operation.operation_id, entry)
+            gone = known & set(superseded) - {path}
+            self._session.add_checkpoint(operation.operation_id, entry, superseded=gone)
+            known.add(path)
+            for old in gone:  # only now that the new one is durable and recorded
+                known.discard(old)
+                remove_folder(folder / old)
             self._desk.tell(
                 ActionCheckpointEvent(
                     address=action.address, step=step, digest=digest, size_bytes=size_bytes

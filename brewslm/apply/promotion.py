@@ -5,30 +5,30 @@ Order: the candidate's folder is laid out, then the row that promotes it, then t
 follow. The row is the truth; a link that names something else is put back by the next apply.
 """
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
 from brewslm.apply.evidence import check_evidence
 from brewslm.apply.history import History
-from brewslm.artifacts.store import ArtifactStore
-from brewslm.contracts import Output, spec_values
+from brewslm.apply.laid_out import Holding, lay_out_export, lay_out_model, model_folder
+from brewslm.artifacts.laying import verified_folder
+from brewslm.contracts import spec_values
 from brewslm.durability import Step, durable
-from brewslm.errors import LeaseLostError, StateError
+from brewslm.errors import ArtifactError, LeaseLostError, StateError
 from brewslm.events import PromotionEvent
 from brewslm.files import (
     make_private_folder,
     move,
     replace_link,
-    swap_folder,
     sync_folder,
     temporary_name,
 )
 from brewslm.plan.action import Action
-from brewslm.plan.placed import EXPORTS, MODELS, PROMOTED, link_target, short_name
+from brewslm.plan.placed import PROMOTED, link_target
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.store import StateReader, StateSession
@@ -47,7 +47,6 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
         raise TypeError(f"{action.address} is no deployment")
     candidate = desk.output(_TRAINING, "lora_adapter")
     evidence = check_evidence(desk, candidate)
-    lay_out(desk.home, desk.artifacts, candidate)
     record = DeploymentRecord(
         alias=spec.alias,
         sequence=0,
@@ -70,11 +69,31 @@ def promote(desk: Desk, action: Action, fingerprint: str) -> Done:
     return Done(outputs={"promoted": candidate}, values=values, deployment=record)
 
 
-def follow(home: Path, deployment: DeploymentRecord, earlier: ResourceRecord | None) -> None:
-    """Make the link name what a recorded promotion names."""
-    if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
-        unpoint(home, earlier.values["alias"])
-    point(home, deployment.alias, deployment.digest)
+def lay_out(desk: Desk, done: Done, holding: Holding) -> None:
+    """Make sure that what a promotion names is laid out: the candidate, and the exports with it.
+
+    Raises: ArtifactError, LeaseLostError.
+    """
+    lay_out_model(desk.home, desk.artifacts, done.outputs["promoted"], holding)
+    for address, outputs in sorted(desk.outputs.items()):
+        if address.kind == "export" and "files" in outputs:
+            lay_out_export(desk.home, desk.artifacts, address.name, outputs["files"], holding)
+
+
+def follow(
+    desk: Desk,
+    session: StateSession,
+    deployment: DeploymentRecord,
+    earlier: ResourceRecord | None,
+) -> None:
+    """Make the link name what a recorded promotion names.
+
+    Raises: ArtifactError when what it would name is not that, LeaseLostError.
+    """
+    with moving_links(desk.home, session):
+        if earlier is not None and earlier.values.get("alias") not in (None, deployment.alias):
+            unpoint(desk.home, earlier.values["alias"])
+        point(desk.home, deployment.alias, deployment.digest)
 
 
 def announce(
@@ -83,14 +102,15 @@ def announce(
     action: Action,
     deployment: DeploymentRecord,
     earlier: ResourceRecord | None,
+    payload: Mapping[str, Any],
 ) -> None:
-    """Tell about a promotion."""
+    """Tell about a promotion; payload: what the run event of every action carries."""
     history.add(
         action.target,
         "info",
         "deployment_promoted",
         f"{deployment.alias} -> {deployment.digest[:19]}",
-        {"digest": deployment.digest, "evidence": deployment.evidence_digest},
+        {**payload, "digest": deployment.digest, "evidence": deployment.evidence_digest},
     )
     desk.tell(
         PromotionEvent(
@@ -163,7 +183,8 @@ def _put_right(home: Path, session: StateSession) -> None:
 
 def repair_pointers(home: Path, state: StateReader) -> list[str]:
     """Make every link name what the state says is promoted, and remove those of deployments that
-    were deleted; return the aliases that moved.
+    were deleted; return the aliases that moved. A link stays where the folder that it would name
+    does not hold what was promoted.
     """
     newest: dict[str, DeploymentRecord] = {}
     for deployment in state.deployments():
@@ -178,45 +199,54 @@ def repair_pointers(home: Path, state: StateReader) -> list[str]:
     return [
         alias
         for alias, deployment in newest.items()
-        if alias in wanted
-        and (home / MODELS / short_name(deployment.digest)).is_dir()
-        and point(home, alias, deployment.digest)
+        if alias in wanted and _point_if_whole(home, alias, deployment.digest)
     ]
 
 
-def lay_out_promoted(desk: Desk, state: StateReader) -> None:
-    """Make sure that what the state says is promoted lies below .brewslm/models, as it does not in
-    a fresh clone of a project whose state is shared.
+def _point_if_whole(home: Path, alias: str, digest: str) -> bool:
+    """Move a link if what it has to name is whole; return whether it moved."""
+    with suppress(ArtifactError):
+        return point(home, alias, digest)
+    return False
+
+
+def lay_out_promoted(desk: Desk, state: StateReader, holding: Holding) -> None:
+    """Make sure that what the state says is promoted is laid out, as it is not in a fresh clone of
+    a project whose state is shared; a folder that the link names already is left to drift checks.
+
+    Raises: ArtifactError, LeaseLostError.
     """
     for record in state.resources().values():
         output = record.outputs.get("promoted") if record.kind == "deployment" else None
-        if output is None or (desk.home / MODELS / short_name(output.digest)).is_dir():
+        if output is None:
+            continue
+        is_named = _is_named(desk.home, str(record.values.get("alias", "")), output.digest)
+        if is_named and model_folder(desk.home, output.digest).is_dir():
             continue
         if desk.artifacts.is_present(output):
-            lay_out(desk.home, desk.artifacts, output)
-
-
-def lay_out(home: Path, artifacts: ArtifactStore, candidate: Output) -> Path:
-    """Make sure that the candidate's folder lies below .brewslm/models and return it."""
-    folder = make_private_folder(home / MODELS) / short_name(candidate.digest)
-    if not folder.exists():
-        artifacts.materialise(candidate, folder)
-    return folder
+            lay_out_model(desk.home, desk.artifacts, output, holding)
 
 
 def point(home: Path, alias: str, digest: str) -> bool:
-    """Make the link `.brewslm/promoted/<alias>` name the promoted folder; return whether it
-    moved.
+    """Make the link `.brewslm/promoted/<alias>` name the promoted folder, of which every byte is
+    checked right before; return whether it moved.
+
+    Raises: ArtifactError when the folder does not hold what was promoted; the link stays.
     """
-    links = make_private_folder(home / PROMOTED)
-    link = links / alias
-    target = link_target(digest)
-    if link.is_symlink() and link.readlink() == target:
+    link = make_private_folder(home / PROMOTED) / alias
+    if _is_named(home, alias, digest):
         return False
-    if link.exists() and not link.is_symlink():
-        move(link, temporary_name(link, "found"))
-    replace_link(link, target)
+    with verified_folder(model_folder(home, digest), digest):
+        if link.exists() and not link.is_symlink():
+            move(link, temporary_name(link, "found"))
+        replace_link(link, link_target(digest))
     return True
+
+
+def _is_named(home: Path, alias: str, digest: str) -> bool:
+    """Return whether the link of an alias names the model of a digest."""
+    link = home / PROMOTED / alias
+    return link.is_symlink() and link.readlink() == link_target(digest)
 
 
 def unpoint(home: Path, alias: str) -> None:
@@ -226,24 +256,6 @@ def unpoint(home: Path, alias: str) -> None:
         with durable(Step.REMOVE, link):
             link.unlink()
         sync_folder(link.parent)
-
-
-def place_export(
-    desk: Desk, format_name: str, files: Output, holding: Callable[[], AbstractContextManager[None]]
-) -> Path:
-    """Lay an export's files at .brewslm/exports/<format>, swapped in by rename.
-
-    holding: keeps the lease from being taken over meanwhile. Raises: LeaseLostError.
-    """
-    folder = make_private_folder(desk.home / EXPORTS)
-    built = temporary_name(folder / format_name)
-    try:
-        desk.artifacts.materialise(files, built)
-        with holding():
-            swap_folder(built, folder / format_name)
-    finally:
-        shutil.rmtree(built, ignore_errors=True)
-    return folder / format_name
 
 
 def _promoted_digest(record: ResourceRecord | None) -> str | None:

@@ -6,7 +6,6 @@ digests, never on times.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,32 +13,9 @@ from msgspec.structs import replace
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.events import RecoveryEvent
 from brewslm.files import remove_folder
-from brewslm.fingerprint import digest_folder
+from brewslm.plan.checkpoints import Checkpoint, Checkpoints, checkpoints_of
 from brewslm.state.records import OperationRecord, OperationStatus
 from brewslm.state.store import StateSession
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint that may be resumed: its folder holds exactly what the journal recorded."""
-
-    operation: OperationRecord
-    step: int
-    path: Path
-    digest: str
-
-
-def newest_checkpoint(home: Path, operation: OperationRecord) -> Checkpoint | None:
-    """Return the newest checkpoint whose files match their recorded digest."""
-    for entry in sorted(operation.checkpoints, key=lambda item: -int(item["step"])):
-        path = home / operation.folder / str(entry["path"])
-        try:
-            is_whole = path.is_dir() and digest_folder(path) == entry["digest"]
-        except (OSError, ValueError):
-            is_whole = False
-        if is_whole:
-            return Checkpoint(operation, int(entry["step"]), path, str(entry["digest"]))
-    return None
 
 
 def recover(
@@ -47,11 +23,13 @@ def recover(
     artifacts: ArtifactReader,
     home: Path,
     tell: Callable[[RecoveryEvent], None],
+    warn: Callable[[OperationRecord, Checkpoints], None],
     now: str,
 ) -> dict[str, Checkpoint]:
     """Close what earlier runs left open; return resumable checkpoints by fingerprint.
 
-    Entries that can be resumed stay open until the action that resumes them begins.
+    Entries that can be resumed stay open until the action that resumes them begins. warn: told of
+    checkpoints that are passed over because their files are missing or changed.
     """
     resumable: dict[str, Checkpoint] = {}
     for operation in session.operations(only_open=True):
@@ -62,10 +40,13 @@ def recover(
                 _event(operation, "adopted", "finished and stored; adopted without doing it again")
             )
             continue
-        checkpoint = newest_checkpoint(home, operation)
-        if checkpoint is not None and operation.fingerprint not in resumable:
-            resumable[operation.fingerprint] = checkpoint
-            continue
+        if operation.fingerprint not in resumable:
+            found = checkpoints_of(home, operation)
+            if found.skipped:
+                warn(operation, found)
+            if found.newest is not None:
+                resumable[operation.fingerprint] = found.newest
+                continue
         close(session, home, operation, now, OperationStatus.DISCARDED)
         tell(_event(operation, "discarded", "nothing usable was left; it is done again if needed"))
     return resumable

@@ -4,24 +4,15 @@ again.
 Whatever is set aside keeps its name with `.found` behind it; nobody's edit is thrown away.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
-
 from brewslm.apply import promotion
 from brewslm.apply.desk import Desk, Done
+from brewslm.apply.laid_out import Holding, lay_out_export, lay_out_model
 from brewslm.artifacts.store import ArtifactStore
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
-from brewslm.files import move, temporary_name
-from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Action
-from brewslm.plan.placed import EXPORTS, MODELS, short_name
 from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateSession
-
-Holding = Callable[[], AbstractContextManager[None]]
-"""Keeps the lease from being taken over while a block changes files; raises LeaseLostError."""
 
 
 def put_back(desk: Desk, action: Action, record: ResourceRecord, session: StateSession) -> Done:
@@ -30,13 +21,11 @@ def put_back(desk: Desk, action: Action, record: ResourceRecord, session: StateS
     Raises: ArtifactError when the kept bytes are gone or damaged, LeaseLostError.
     """
     if record.kind == "export":
-        set_aside_edited(desk, action.name, session.holding)
-        promotion.place_export(desk, action.name, record.outputs["files"], session.holding)
+        files = record.outputs["files"]
+        lay_out_export(desk.home, desk.artifacts, action.name, files, session.holding)
     else:
         promoted = record.outputs["promoted"]
-        laid_out = desk.home / MODELS / short_name(promoted.digest)
-        set_aside_other(laid_out, promoted, session.holding)
-        promotion.lay_out(desk.home, desk.artifacts, promoted)
+        lay_out_model(desk.home, desk.artifacts, promoted, session.holding)
         with promotion.moving_links(desk.home, session):
             promotion.point(desk.home, str(record.values["alias"]), promoted.digest)
     return Done(
@@ -49,60 +38,28 @@ def put_back(desk: Desk, action: Action, record: ResourceRecord, session: StateS
     )
 
 
-def set_aside_other(folder: Path, output: Output, holding: Holding) -> None:
-    """Move a folder that is not the output out of the way; harmless when it is or is not there.
-
-    Raises: LeaseLostError.
-    """
-    if not (folder.exists() or folder.is_symlink()) or _is_same(folder, output):
-        return
-    with holding():
-        move(folder, temporary_name(folder, "found"))
-
-
-def set_aside_edited(desk: Desk, format_name: str, holding: Holding) -> None:
-    """Move an export's folder out of the way if it holds what is kept nowhere else, such as an
-    edit; what an apply laid out before it was killed is kept, and simply replaced.
-
-    Raises: LeaseLostError.
-    """
-    folder = desk.home / EXPORTS / format_name
-    digest = _digest(folder)
-    if digest is not None and desk.artifacts.is_present(Output(digest, 0, is_folder=True)):
-        return
-    if folder.exists() or folder.is_symlink():
-        with holding():
-            move(folder, temporary_name(folder, "found"))
-
-
 def set_aside_damage(artifacts: ArtifactStore, output: Output, holding: Holding) -> None:
     """Move every kept object of an output that is not what its digest says out of the way.
 
     Raises: LeaseLostError.
     """
-    digests = [output.digest]
+    items = [output]
     if output.is_folder:
         try:
-            digests += [item.digest for item in artifacts.listing(output.digest).values()]
+            items = list(artifacts.listing(output.digest).values())
         except ArtifactError as error:
-            if error.code != "artifact_corrupt":
-                return
-    for digest in digests:
+            _set_aside(artifacts, error, output, holding)
+            return
+    for item in items:
         try:
-            artifacts.verify(Output(digest, 0))
+            artifacts.verify(item)
         except ArtifactError as error:
-            if error.code == "artifact_corrupt":
-                with holding():
-                    artifacts.set_aside(digest)
+            _set_aside(artifacts, error, item, holding)
 
 
-def _is_same(folder: Path, output: Output) -> bool:
-    return _digest(folder) == output.digest
-
-
-def _digest(folder: Path) -> str | None:
-    """Return the digest of a folder, None where there is none or it cannot be read."""
-    try:
-        return None if folder.is_symlink() else digest_folder(folder)
-    except (OSError, ValueError):
-        return None
+def _set_aside(
+    artifacts: ArtifactStore, error: ArtifactError, output: Output, holding: Holding
+) -> None:
+    if error.code == "artifact_corrupt":
+        with holding():
+            artifacts.set_aside(output.digest)

@@ -6,14 +6,14 @@ import uuid
 
 from msgspec.structs import replace
 
-from brewslm.apply import promotion, repair
+from brewslm.apply import promotion
 from brewslm.apply.clock import Clock
 from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.history import History
+from brewslm.apply.laid_out import lay_out_model
 from brewslm.apply.revision import edited_revision
 from brewslm.errors import ApplyError
-from brewslm.plan.placed import MODELS, short_name
 from brewslm.plan.rollback import Rollback, held_candidates
 from brewslm.state.records import (
     DeploymentRecord,
@@ -71,9 +71,7 @@ def roll_back(
         details={**target.details, "rolled_back_from": rollback.current.digest},
     )
     operation = _begin(session, moved, facts, clock)
-    folder = place.home / MODELS / short_name(target.digest)
-    repair.set_aside_other(folder, rollback.promoted, session.holding)
-    promotion.lay_out(place.home, place.artifacts, rollback.promoted)
+    lay_out_model(place.home, place.artifacts, rollback.promoted, session.holding)
     _end(session, operation, moved, again, clock)
     with promotion.moving_links(place.home, session):
         promotion.point(place.home, target.alias, target.digest)

@@ -29,6 +29,17 @@ def corrupt(digest: str, found: str) -> ArtifactError:
     )
 
 
+def differs(folder: str, digest: str, found: str) -> ArtifactError:
+    """Return the error of a materialized folder that does not hold what its digest says."""
+    return ArtifactError(
+        f'the folder "{folder}" does not hold what was recorded',
+        code="deployment_target_invalid",
+        found=found,
+        expected=digest,
+        remedy="brewslm apply sets it aside and writes it again from the artifact store",
+    )
+
+
 def unreadable(digest: str, error: OSError) -> ArtifactError:
     """Return the error of bytes that the system does not let us read."""
     return ArtifactError(

@@ -52,8 +52,10 @@ class LocalStore(ContentAddressedStore):
         Raises: ArtifactError when the store is a link, OSError of the step that failed.
         """
         output = Output(digest_bytes(data), len(data))
-        if not self._is_whole(output):
-            path = self._object(output.digest)
+        path = self._object(output.digest)
+        if self._is_whole(output):
+            self._sync_entry(path)
+        else:
             self._make_folder(path.parent)
             write_atomic(path, data, mode=0o400)
         return output
@@ -68,8 +70,10 @@ class LocalStore(ContentAddressedStore):
         try:
             with opened_regular(path) as stream:
                 digest, size_bytes = copy_pieces(pieces_of(stream), temporary)
-            if not self._is_whole(Output(digest, size_bytes)):
-                target = self._object(digest)
+            target = self._object(digest)
+            if self._is_whole(Output(digest, size_bytes)):
+                self._sync_entry(target)
+            else:
                 self._make_folder(target.parent)
                 temporary.chmod(0o400)
                 move(temporary, target)
@@ -150,6 +154,13 @@ class LocalStore(ContentAddressedStore):
             if part.is_relative_to(self._root) and part.is_symlink():
                 raise faults.linked(part.name)
         return make_private_folder(folder)
+
+    def _sync_entry(self, path: Path) -> None:
+        """Make the name of an object durable that an earlier run may not have synced: a kill or a
+        failed sync right after its rename leaves an object that only seems to be kept.
+        """
+        for folder in (path.parent, path.parent.parent, self._root):
+            sync_folder(folder)
 
     def _has_size(self, output: Output) -> bool:
         try:

@@ -12,23 +12,22 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from brewslm.cli.provenance import commit_of, git_folders
 from brewslm.errors import PlanError
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
 
 _TIMEOUT_S = 60
 _STEPS = re.compile(r"(?P<base>[^~^]+)(?P<steps>([~^][0-9]*)*)")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _CHUNK_BYTES = 1 << 20
-_MAX_POINTER_BYTES = 1024
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n"
-    rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
-)
+_POINTER = re.compile(re.escape(LFS_POINTER) + rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n")
 _REGULAR = ("100644", "100755")
+_SUBMODULE = "160000"
 _PATHS_AT_ONCE = 250
 _MAX_PATH = 4096
 
@@ -38,6 +37,12 @@ class Blob(Struct, frozen=True):
 
     object_id: str
     size_bytes: int
+    git: "_Git"
+    """The repository that holds it: that of the project, or of a submodule."""
+
+    def read(self) -> bytes:
+        """Return the bytes that git keeps."""
+        return self.git.run("cat-file", "blob", self.object_id)
 
 
 class Pointer(Struct, frozen=True):
@@ -48,11 +53,16 @@ class Pointer(Struct, frozen=True):
 
 
 class Commit:
-    """One commit's regular files below the project folder, by their paths relative to it."""
+    """One commit's regular files below the project folder, by their paths relative to it.
 
-    def __init__(self, git: "_Git", object_id: str, prefix: str) -> None:
+    The files of a submodule are those of the commit that this one names for it, as far as its
+    repository is here.
+    """
+
+    def __init__(self, git: "_Git", object_id: str, prefix: str, work_tree: Path) -> None:
         self._git = git
         self._prefix = prefix
+        self._work_tree = work_tree
         self.object_id = object_id
 
     def read(self, path: str, limit_bytes: int) -> bytes | None:
@@ -60,7 +70,7 @@ class Commit:
         blob = self.files([path]).get(path)
         if blob is None or blob.size_bytes > limit_bytes:
             return None
-        return self._git.run("cat-file", "blob", blob.object_id)
+        return blob.read()
 
     def digest(self, path: str) -> str | None:
         """Return the digest of a regular file's bytes, None when there is none."""
@@ -68,13 +78,13 @@ class Commit:
         if blob is None:
             return None
         pointer = self.pointer(blob)
-        return pointer.digest if pointer else self._git.digest(blob.object_id)
+        return pointer.digest if pointer else blob.git.digest(blob.object_id)
 
     def pointer(self, blob: Blob) -> Pointer | None:
         """Return what Git LFS keeps in place of a blob, None for a blob that is content itself."""
-        if blob.size_bytes > _MAX_POINTER_BYTES:
+        if blob.size_bytes > MAX_LFS_POINTER_BYTES:
             return None
-        match = _POINTER.fullmatch(self._git.run("cat-file", "blob", blob.object_id))
+        match = _POINTER.fullmatch(blob.read())
         return Pointer(f"sha256:{match[1].decode()}", int(match[2])) if match else None
 
     def files(self, paths: Iterable[str]) -> dict[str, Blob]:
@@ -86,6 +96,8 @@ class Commit:
         found: dict[str, Blob] = {}
         for start in range(0, len(asked), _PATHS_AT_ONCE):
             found |= self._listed(asked[start : start + _PATHS_AT_ONCE])
+        if missing := [place for place in asked if place not in found]:
+            found |= self._in_submodules(missing)
         return {path: found[place] for path, place in places.items() if place in found}
 
     def files_below(self, folder: str) -> dict[str, Blob]:
@@ -96,39 +108,73 @@ class Commit:
         return {place.removeprefix(self._prefix): blob for place, blob in found.items()}
 
     def _listed(self, places: Sequence[str], *flags: str) -> dict[str, Blob]:
+        found: dict[str, Blob] = {}
+        for place, mode, object_id, size in self._entries(places, *flags):
+            if mode in _REGULAR:
+                if not size.isdecimal():
+                    raise _not_fetched(place)
+                found[place] = Blob(object_id, int(size), self._git)
+        return found
+
+    def _entries(self, places: Sequence[str], *flags: str) -> Iterator[tuple[str, str, str, str]]:
+        """Yield path, mode, object and size; the size is no number where the object is not here."""
         listing = self._git.run(
             "ls-tree", *flags, "-l", "-z", "--full-tree", self.object_id, "--", *places
         )
-        found: dict[str, Blob] = {}
         for entry in filter(None, listing.split(b"\0")):
             facts, _, place = entry.partition(b"\t")
             mode, _, object_id, size = facts.decode().split()
-            if mode in _REGULAR:
-                found[os.fsdecode(place)] = Blob(object_id, int(size))
+            yield os.fsdecode(place), mode, object_id, size
+
+    def _in_submodules(self, places: Sequence[str]) -> dict[str, Blob]:
+        """Return those of the paths that are regular files of submodules."""
+        parents = {str(parent) for place in places for parent in PurePosixPath(place).parents}
+        asked = sorted(parents - {"."})
+        if not asked:
+            return {}
+        found: dict[str, Blob] = {}
+        for folder, mode, object_id, _ in self._entries(asked):
+            if mode == _SUBMODULE and (inner := self._submodule(folder, object_id)) is not None:
+                own = [place for place in places if place.startswith(f"{folder}/")]
+                blobs = inner.files(place.removeprefix(f"{folder}/") for place in own)
+                found |= {f"{folder}/{path}": blob for path, blob in blobs.items()}
         return found
+
+    def _submodule(self, folder: str, object_id: str) -> "Commit | None":
+        """Return the commit of a submodule, None where its repository is not here."""
+        place = self._work_tree / folder
+        folders = git_folders(place)
+        if folders is None or folders.work_tree != place:
+            return None
+        git = replace(self._git, objects=folders.common / "objects")
+        inner = Commit(git, object_id, "", place)
+        try:
+            git.run("cat-file", "-e", f"{object_id}^{{tree}}")
+        except PlanError:
+            return None
+        return inner
 
 
 @contextmanager
-def open_commit(
-    root: Path, ref: str, scratch: Path, environment: Mapping[str, str]
-) -> Iterator[Commit]:
-    """Lend a commit of the repository that a project lies in.
+def open_commit(root: Path, ref: str, environment: Mapping[str, str]) -> Iterator[Commit]:
+    """Lend a commit of the repository that a project lies in, which need not be writable.
 
-    scratch: a folder for git's empty repository. Raises: PlanError with unknown_revision.
+    Raises: PlanError with unknown_revision.
     """
     folders = git_folders(root)
     program = git_program(root, environment)
     if folders is None or program is None:
         what = "git is not installed" if folders else "the project is in no git repository"
         raise _unknown(ref, what)
-    with tempfile.TemporaryDirectory(prefix="git-", dir=scratch) as empty:
+    with tempfile.TemporaryDirectory(prefix="brewslm-git-") as empty:
         bare = Path(empty)
         (bare / "refs").mkdir()
         (bare / "HEAD").write_text("ref: refs/heads/none\n")
         git = _Git(program, bare, folders.common / "objects")
         object_id = _resolved(git, folders.own, ref)
         prefix = root.resolve().relative_to(folders.work_tree.resolve()).as_posix()
-        yield Commit(git, object_id, "" if prefix == "." else f"{prefix}/")
+        work_tree = folders.work_tree.resolve()
+        yield Commit(git, object_id, "" if prefix == "." else f"{prefix}/", work_tree)
 
 
 class _Git(Struct, frozen=True):
@@ -223,6 +269,16 @@ def git_program(root: Path, environment: Mapping[str, str]) -> str | None:
     found = shutil.which("git", path=environment.get("PATH", ""))
     is_own = found is not None and Path(found).resolve().is_relative_to(root.resolve())
     return None if found is None or is_own or not Path(found).is_absolute() else found
+
+
+def _not_fetched(place: str) -> PlanError:
+    return PlanError(
+        f'the content of "{place}" in the other commit is not in this partial clone',
+        code="unknown_revision",
+        found="a clone that left out file contents",
+        expected="a clone that holds the commit as a whole",
+        remedy="git fetch --refetch --no-filter origin, or clone without --filter",
+    )
 
 
 def _unknown(ref: str, found: str) -> PlanError:

@@ -6,17 +6,11 @@ from pathlib import Path
 
 import click
 
-from brewslm.cli.paths import NamedPath, as_named
-from brewslm.cli.planning import PlanWishes, make_plan, write_output
-from brewslm.cli.provenance import ci_run_of
-from brewslm.cli.reviewing import Review
-from brewslm.cli.selecting import selecting, selection
+from brewslm.cli.device_flag import choosing_device
+from brewslm.cli.paths import NamedPath
+from brewslm.cli.plan_memory import PlanFlags, question, recall
+from brewslm.cli.selecting import selecting
 from brewslm.cli.session import Session
-from brewslm.cli.usage import UsageError
-from brewslm.diagnostics import exit_code_of
-from brewslm.errors import ExitCode
-from brewslm.render.markdown import render_markdown
-from brewslm.render.text import TextStyle, render_plan
 
 
 @click.command("plan")
@@ -59,6 +53,7 @@ from brewslm.render.text import TextStyle, render_plan
     metavar="FILE",
     help="Plan against what brewslm state pull wrote; no store is opened.",
 )
+@choosing_device
 @click.pass_obj
 def command(
     session: Session,
@@ -76,45 +71,37 @@ def command(
     policy_ref: str | None,
     untrusted: bool,
     state_snapshot: Path | None,
+    device: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
 ) -> int:
     """Show what apply would do, why, and at what price; nothing is changed."""
-    wishes = PlanWishes(
-        refresh,
-        max_deletes,
-        refresh_only,
-        selection(targets, excludes, replaces),
-        Review(against, policy_ref),
+    flags = PlanFlags(
+        out=out,
+        is_json=is_json,
+        json_into=json_into,
+        markdown=markdown,
+        is_detailed=detailed_exitcode,
+        refresh=refresh,
+        is_refresh_only=refresh_only,
+        shows_unchanged=show_unchanged,
+        explains=explain,
+        max_deletes=max_deletes,
+        against=against,
+        policy_ref=policy_ref,
         is_untrusted=untrusted,
         snapshot=state_snapshot,
+        targets=targets,
+        excludes=excludes,
+        replaces=replaces,
+        device=device,
     )
-    _check_sight(wishes)
-    plan = make_plan(session, wishes).plan
-    for path in (out, json_into):
-        if path is not None:
-            write_output(path, plan.to_bytes())
-    if markdown is not None:
-        run = ci_run_of(session.environment)
-        write_output(markdown, render_markdown(plan, run).encode())
-    if is_json:
-        session.put_data(plan.to_bytes().decode())
-    else:
-        style = TextStyle(session.has_color, show_unchanged, explain)
-        session.put(render_plan(plan, style, saved_as=str(as_named(session, out)) if out else ""))
-    code = exit_code_of(plan.finding_values)
-    if code is ExitCode.DONE and detailed_exitcode and plan.is_pending:
-        return ExitCode.CHANGES_PENDING
-    return code
+    asked = question(session, flags) if flags.may_be_recalled else None
+    answer = recall(session, asked) if asked is not None else None
+    if answer is None:
+        from brewslm.cli.plan_answer import planned  # noqa: PLC0415  a recalled plan needs none of it
 
-
-def _check_sight(wishes: PlanWishes) -> None:
-    if wishes.is_refresh_only and wishes.is_elsewhere:
-        raise UsageError(
-            "drift is looked for where things are",
-            code="usage_error",
-            found="--refresh-only together with --untrusted or --state-snapshot",
-            expected="one of them",
-            remedy="brewslm plan --refresh-only, on the machine that applies",
-        )
+        answer = planned(session, flags, asked)
+    session.put_data(answer.text)
+    return answer.exit_code

@@ -1,13 +1,19 @@
 """Who runs this, and at which commit."""
 
 import getpass
+import os
+import re
 import socket
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 _GIT_FILE_BYTES = 4096
+_PACKED_BYTES = 64 << 20
+_BRANCH = "ref:"
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 def actor_of(environment: Mapping[str, str]) -> str:
@@ -59,12 +65,15 @@ def git_commit(folder: Path) -> str | None:
 
 
 def commit_of(git: Path, name: str) -> str | None:
-    """Return the commit that HEAD, a branch or a tag names, read from files; None for others."""
+    """Return the commit that HEAD, a branch or a tag names, read from files; None for others.
+
+    Nothing but the name of a commit is ever returned, whatever those files hold.
+    """
     if name == "HEAD":
-        head = _text(git / "HEAD")
-        if not head.startswith("ref:"):
-            return head or None
-        return _ref(git, head.removeprefix("ref:").strip())
+        head = _head(git / "HEAD")
+        if not head.startswith(_BRANCH):
+            return _as_commit(head)
+        return _ref(git, head.removeprefix(_BRANCH).strip())
     if name.startswith(("/", ".")) or ".." in name.split("/"):
         return None
     places = (
@@ -81,20 +90,36 @@ def _ref(git: Path, name: str) -> str | None:
     common = _text(git / "commondir")
     folders = [git, *([(git / common).resolve()] if common else [])]
     for folder in folders:
-        if commit := _text(folder / name):
+        if commit := _as_commit(_text(folder / name)):
             return commit
     for folder in folders:
-        packed = folder / "packed-refs"
-        if packed.is_file():
-            for line in packed.read_text(encoding="utf-8", errors="replace").splitlines():
-                commit, _, ref = line.partition(" ")
-                if ref == name:
-                    return commit
+        for line in _text(folder / "packed-refs", _PACKED_BYTES).splitlines():
+            commit, _, ref = line.partition(" ")
+            if ref == name:
+                return _as_commit(commit)
     return None
 
 
-def _text(path: Path) -> str:
+def _head(path: Path) -> str:
+    """Return what HEAD says; old versions of git made it a link to the file of a branch."""
     try:
-        return path.read_bytes()[:_GIT_FILE_BYTES].decode("utf-8", "replace").strip()
+        target = str(path.readlink())
+    except OSError:
+        return _text(path)
+    return f"{_BRANCH} {target}" if target.startswith("refs/") else ""
+
+
+def _as_commit(text: str) -> str | None:
+    return text if _COMMIT.fullmatch(text) else None
+
+
+def _text(path: Path, limit_bytes: int = _GIT_FILE_BYTES) -> str:
+    """Return the beginning of a regular file, empty where there is none; no pipe is waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return ""
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return stream.read(limit_bytes).decode("utf-8", "replace").strip()

@@ -43,7 +43,9 @@ def command(session: Session, file: Path, is_forced: bool, lock_timeout: str) ->
     """
     data, wait_s = _read(file), seconds(lock_timeout)
     if is_pulled(data):
-        return _push_state(session, open_pulled(data, session.schema), wait_s, is_forced=is_forced)
+        return _push_state(
+            session, open_pulled(data, session.state_schema), wait_s, is_forced=is_forced
+        )
     return _push_record(session, file, read_unwritten(data), wait_s)
 
 

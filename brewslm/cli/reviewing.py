@@ -15,7 +15,7 @@ from brewslm.cli.session import Session
 from brewslm.errors import ManifestError
 from brewslm.files import PathError, read_inside
 from brewslm.fingerprint import digest_bytes
-from brewslm.manifest.host import observe_host
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import check_manifest
 from brewslm.manifest.named_files import included_files
 from brewslm.manifest.project import Manifest
@@ -37,18 +37,35 @@ class Review(Struct, frozen=True):
     policy_ref: str | None = None
     """Where the policy is read; None is `against`, else HEAD."""
 
+    @classmethod
+    def of(cls, plan: Plan) -> "Review":
+        """Return what a plan was held against, by name: what these refs name now decides."""
+        against, policy_ref = (plan.options.get(name) for name in ("against", "policy_ref"))
+        return cls(str(against) if against else None, str(policy_ref) if policy_ref else None)
+
+    def options(self) -> dict[str, str]:
+        """Return what a plan records of it."""
+        written = {"against": self.against, "policy_ref": self.policy_ref}
+        return {name: ref for name, ref in written.items() if ref is not None}
+
 
 NO_REVIEW = Review()
 
 
-def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -> Plan:
+def reviewed(
+    session: Session, manifest: Manifest, plan: Plan, review: Review, host: HostFacts
+) -> Plan:
     """Return a plan with what it changes beside `against`, and with the verdict of the policy.
+
+    host: the facts that the manifest was resolved with, for that of the other commit too.
 
     Raises: PlanError with unknown_revision.
     """
+    if review != NO_REVIEW:
+        plan = plan.model_copy(update={"options": plan.options | review.options()}).sealed()
     if review.against is not None:
         with _opened(session, review.against) as commit:
-            base = _base(session, manifest, plan, review.against, commit)
+            base = _base(session, manifest, plan, review.against, commit, host)
             plan = with_base(plan, manifest, base)
     ref = review.policy_ref or review.against
     if ref is None and git_commit(session.repository) is None:
@@ -59,7 +76,7 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
 
 
 def _opened(session: Session, ref: str) -> AbstractContextManager[Commit]:
-    return open_commit(session.repository, ref, session.cache, session.environment)
+    return open_commit(session.repository, ref, session.environment)
 
 
 def _own_policy(session: Session) -> bytes | None:
@@ -70,8 +87,15 @@ def _own_policy(session: Session) -> bytes | None:
         return None
 
 
-def _base(session: Session, manifest: Manifest, plan: Plan, ref: str, commit: Commit) -> Base:
-    there = _manifest_at(session, commit)
+def _base(
+    session: Session,
+    manifest: Manifest,
+    plan: Plan,
+    ref: str,
+    commit: Commit,
+    host: HostFacts,
+) -> Base:
+    there = _manifest_at(session, commit, host)
     specs = [*manifest.specs().values(), *(there.specs().values() if there else ())]
     paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
     found = {path: commit.digest(path) for path in sorted(paths)}
@@ -100,7 +124,7 @@ def _gold(
     )
     if specs == old and all(digests.get(path) == now.get(path) for path in paths):
         return None, None
-    with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix="brewslm-base-") as folder:
         root = Path(folder) / "files"
         for path in paths & digests.keys():
             data = commit.read(path, _MAX_GOLD_BYTES)
@@ -113,15 +137,15 @@ def _gold(
     return before, after
 
 
-def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
+def _manifest_at(session: Session, commit: Commit, host: HostFacts) -> Manifest | None:
     """Return the manifest of a commit, None where it has none without errors.
 
-    Only the manifest and the files that it includes are written, below the cache.
+    Only the manifest and the files that it includes are written, to a temporary folder.
     """
     data = commit.read(session.manifest, MAX_BYTES)
     if data is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="base-", dir=session.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix="brewslm-base-") as folder:
         root = Path(folder)
         for path in (session.manifest, *included_files(read_yaml(data, session.manifest).value)):
             content = commit.read(path, MAX_BYTES)
@@ -129,7 +153,7 @@ def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(content)
         try:
-            manifest, _ = check_manifest(root, session.manifest, observe_host())
+            manifest, _ = check_manifest(root, session.manifest, host)
         except ManifestError:
             return None
     return manifest

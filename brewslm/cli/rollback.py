@@ -8,11 +8,12 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.rollback import release, roll_back
 from brewslm.cli.approval import approved, standing
 from brewslm.cli.leasing import hold_lease, seconds, unheard
-from brewslm.cli.planning import open_state
+from brewslm.cli.planning import load_digests, open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import ExitCode
 from brewslm.plan.rollback import plan_rollback
+from brewslm.plan.rollback_base import Surroundings
 from brewslm.render.text import TextStyle, render_plan
 
 _OPERATION = "rollback"
@@ -42,7 +43,8 @@ def command(
             )
         return _release(session, wait_s)
     with open_state(session) as state:
-        rollback = plan_rollback(state, session.artifacts(), revision)
+        around = Surroundings(session.root, session.environment, load_digests(session))
+        rollback = plan_rollback(state, session.artifacts(), revision, around)
     if rollback is None:
         session.put("Nothing was done: that is what is promoted.\n")
         return ExitCode.DONE

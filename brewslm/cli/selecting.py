@@ -1,11 +1,12 @@
 """The flags that say which resources a plan acts on."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from brewslm.plan.selection import Selection
+if TYPE_CHECKING:
+    from brewslm.plan.selection import Selection
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -39,6 +40,8 @@ def selecting(command: C) -> C:
 
 def selection(
     targets: tuple[str, ...], excludes: tuple[str, ...], replaces: tuple[str, ...]
-) -> Selection:
+) -> "Selection":
     """Return what the flags say, each thing once and in a fixed order."""
+    from brewslm.plan.selection import Selection  # noqa: PLC0415  start-up time
+
     return Selection(*(tuple(sorted(set(item))) for item in (targets, excludes, replaces)))

@@ -5,25 +5,24 @@ talk.
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct, field
 
-from brewslm.artifacts.local import LocalStore
-from brewslm.artifacts.opening import open_shared_artifacts
-from brewslm.artifacts.store import ArtifactStore
 from brewslm.cli.backend import backend_url
-from brewslm.cli.redaction import Redact, redaction
 from brewslm.errors import RefusedError, StateError
 from brewslm.files import make_private_folder, write_atomic
 from brewslm.render import words
 from brewslm.state.mounts import system_mounts
-from brewslm.state.opening import open_shared_state
-from brewslm.state.schema import SCHEMA, Schema
-from brewslm.state.store import StateStore
-from brewslm.state.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from brewslm.artifacts.store import ArtifactStore
+    from brewslm.redactor import Redactor
+    from brewslm.state.schema import Schema
+    from brewslm.state.store import StateStore
 
 _IGNORE_ALL = b"*\n"
 
@@ -44,10 +43,12 @@ class Session(Struct, frozen=True):
     is_ascii: bool = False
     has_color: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    schema: Schema = SCHEMA
-    """The version of the state that commands write."""
+    schema: "Schema | None" = None
+    """Another version of the state than this program's own."""
     mounts: Callable[[], str] = system_mounts
     """Gives the system's table of mounts."""
+    now_ns: Callable[[], int] = time.time_ns
+    """The wall clock."""
     out: TextIO = field(default_factory=lambda: sys.stdout)
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
@@ -75,11 +76,27 @@ class Session(Struct, frozen=True):
         return [self.home, *([Path(named).absolute()] if named else [])]
 
     @property
-    def redact(self) -> Redact:
+    def redact(self) -> "Redactor":
         """What takes the values of secrets out of a text."""
+        from brewslm.cli.redaction import redaction  # noqa: PLC0415  start-up time
+
         return redaction(self.root, self.manifest, self.environment)
 
-    def store(self) -> StateStore:
+    @property
+    def state_schema(self) -> "Schema":
+        """The version of the state that commands write."""
+        from brewslm.state.schema import SCHEMA  # noqa: PLC0415  start-up time
+
+        return self.schema or SCHEMA
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the values of secrets; a project without any pays nothing."""
+        from brewslm.cli.redaction import has_secrets  # noqa: PLC0415  start-up time
+
+        known = has_secrets(self.root, self.manifest, self.environment)
+        return self.redact(text) if known else text
+
+    def store(self) -> "StateStore":
         """Return the project's state store, which need not exist yet.
 
         Raises: ManifestError, StateError, RefusedError, MissingExtraError when the manifest names a
@@ -92,18 +109,25 @@ class Session(Struct, frozen=True):
             return own
         if own.exists():
             raise _backend_changed()
-        return open_shared_state(url, self.schema)
+        from brewslm.state.opening import open_shared_state  # noqa: PLC0415  start-up time
 
-    def own_store(self) -> StateStore:
+        return open_shared_state(url, self.state_schema)
+
+    def own_store(self) -> "StateStore":
         """Return the state store beside the manifest, which need not exist."""
-        return SqliteStore(self.home / "state.db", self.schema, self.mounts)
+        from brewslm.state.stores.sqlite import SqliteStore  # noqa: PLC0415  start-up time
 
-    def artifacts(self) -> ArtifactStore:
+        return SqliteStore(self.home / "state.db", self.state_schema, self.mounts)
+
+    def artifacts(self) -> "ArtifactStore":
         """Return the project's artifact store.
 
         Raises: ManifestError, StateError, RefusedError, ArtifactError, MissingExtraError,
         UnreachableError when the manifest names a shared store that cannot be used here.
         """
+        from brewslm.artifacts.local import LocalStore  # noqa: PLC0415  start-up time
+        from brewslm.artifacts.opening import open_shared_artifacts  # noqa: PLC0415  start-up time
+
         url = self._shared("artifacts")
         return LocalStore(self.home / "store") if url is None else open_shared_artifacts(url)
 
@@ -113,6 +137,13 @@ class Session(Struct, frozen=True):
         Raises: ManifestError, StateError, RefusedError.
         """
         return self._shared("state") is not None
+
+    def is_shared(self) -> bool:
+        """Return whether state or artifacts are kept outside of the project.
+
+        Raises: ManifestError, StateError, RefusedError.
+        """
+        return any(self._shared(store) is not None for store in ("state", "artifacts"))
 
     def is_state_apart(self) -> bool:
         """Return whether other states than this one may lead to bytes in the artifact store.
@@ -165,16 +196,20 @@ class Session(Struct, frozen=True):
     def warn(self, text: str) -> None:
         """Write a line that is told to whoever wants no talk, too."""
         text = words.to_ascii(text) if self.is_ascii else text
-        self.err.write(text + "\n")
+        self.err.write(self.redacted(text) + "\n")
         self.err.flush()
 
     def put(self, text: str) -> None:
         """Write a result for people."""
-        self.put_data(words.to_ascii(text) if self.is_ascii else text)
+        self.put_data(self.spelled(text))
+
+    def spelled(self, text: str) -> str:
+        """Return a text for people in the characters that were asked for."""
+        return words.to_ascii(text) if self.is_ascii else text
 
     def put_data(self, text: str) -> None:
         """Write a result for programs, as it is."""
-        self.out.write(text)
+        self.out.write(self.redacted(text))
         self.out.flush()
 
 

@@ -31,7 +31,7 @@ def read_snapshot(session: Session, path: Path, *, is_untrusted: bool) -> StateR
             expected="a document that brewslm state pull wrote",
             remedy=_REMEDY,
         ) from error
-    state = open_pulled(data, session.schema)
+    state = open_pulled(data, session.state_schema)
     lineage, own = state.meta().lineage, "" if is_untrusted else _own_lineage(session)
     if own not in ("", lineage):
         raise StalePlanError(

@@ -55,7 +55,7 @@ def tracked_copy(session: Session) -> Iterator[Tracked]:
     with tempfile.TemporaryDirectory(prefix="brewslm-") as folder:
         target = Path(folder) / "project"
         target.mkdir()
-        with open_commit(session.root, "HEAD", Path(folder), environment) as commit:
+        with open_commit(session.root, "HEAD", environment) as commit:
             copy = _Copy(session.root, target, commit)
             copied = replace(session, root=target, origin=session.root, environment=environment)
             _fill(copy, session.manifest)

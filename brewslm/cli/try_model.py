@@ -1,6 +1,7 @@
 """`brewslm try`: answer a text with the promoted model, the candidate or the base."""
 
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,15 +9,18 @@ from typing import Any
 
 import click
 
-from brewslm.apply.base import link_base
-from brewslm.apply.evaluation import LOADING
+from brewslm.apply.base import Place, verified_base
+from brewslm.apply.discreet import DiscreetWorker
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
 from brewslm.cli.planning import Planned, PlanWishes, check_libraries, make_plan, open_state
 from brewslm.cli.session import Session
 from brewslm.contracts import Job, Output
-from brewslm.errors import ApplyError, PlanError
-from brewslm.plan.model_files import names_of_files
+from brewslm.diagnostics import Finding, Severity, exit_code_of
+from brewslm.errors import ApplyError, PlanError, RefusedError
+from brewslm.plan.digest_cache import DigestCache
+from brewslm.render.errors import render_findings
+from brewslm.stages.training_config import TrainingConfig, loading_on_host, loading_values
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.asking import asked
 
@@ -42,9 +46,15 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
         )
     check_libraries("brewslm try", training.spec["config"]["quantization"])
     planned = make_plan(session, PlanWishes())
+    unfit = [item for item in planned.plan.finding_values if _is_of_base(item)]
+    if unfit:
+        session.put(render_findings(unfit))
+        return exit_code_of(unfit)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
-        worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)
+        log_path = session.make_home() / "runs" / "worker.log"
+        environment = planned.host.device.shown_alone(session.environment)
+        worker = DiscreetWorker(ProcessWorker(log_path, environment), session.redact)
         stack.callback(worker.close)
         inputs = _inputs(session, planned, role, records, folder)
         options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}
@@ -69,18 +79,39 @@ def _inputs(
     records: Mapping[str, ResourceRecord],
     folder: Path,
 ) -> dict[str, str]:
-    if planned.base_folder is None:
-        raise ApplyError(
-            "the base model's files are not here",
-            code="artifact_missing",
-            remedy="put the model into the local cache, then: brewslm plan",
-        )
-    names = names_of_files(planned.base_folder)
-    inputs = {"model": str(link_base(planned.base_folder, names, folder / "model"))}
+    inputs = {"model": str(_recorded_base(session, planned, records["model"], folder / "model"))}
     if role != "base":
         output = _adapter(role, records)
         inputs["lora_adapter"] = str(session.artifacts().materialise(output, folder / "adapter"))
     return inputs
+
+
+def _is_of_base(finding: Finding) -> bool:
+    return finding.address == "model" and finding.severity is Severity.ERROR
+
+
+def _recorded_base(
+    session: Session, planned: Planned, record: ResourceRecord, parent: Path
+) -> Path:
+    """Return a folder with the base model that was applied last, every byte of which is verified.
+
+    Raises: RefusedError with base_mismatch where the project holds or names another one by now.
+    """
+    place = Place(planned.base_folder, session.root, DigestCache(time.time_ns()))
+    expected = record.outputs["base"].digest
+    try:
+        return verified_base(place, expected, record.values.get("files", {}), parent)
+    except ApplyError as error:
+        if error.code != "artifact_corrupt":
+            raise
+        raise RefusedError(
+            "the base model is not the one that was applied last",
+            code="base_mismatch",
+            found=error.found,
+            expected=expected,
+            remedy="put the recorded files back and name that base model; or, for the new one: "
+            "brewslm apply",
+        ) from error
 
 
 def _adapter(role: str, records: Mapping[str, ResourceRecord]) -> Output:
@@ -103,7 +134,7 @@ def _options(
     planned: Planned, training: ResourceRecord, dataset: ResourceRecord, text: str
 ) -> dict[str, Any]:
     prepared = dataset.values["manifest"]
-    config = training.spec["config"]
+    config = TrainingConfig.model_validate(training.spec["config"], strict=False)
     host = next((item.host for item in planned.plan.actions if item.target == "training_plan"), {})
     return {
         "messages": asked(
@@ -112,6 +143,6 @@ def _options(
             prepared["contract"],
             str(dataset.spec.get("system_prompt") or ""),
         ),
-        "loading": {name: config[name] for name in LOADING},
-        "host": {name: host[name] for name in ("dtype", "attn_implementation") if name in host},
+        "loading": loading_values(config),
+        "host": loading_on_host(host),
     }

@@ -1,9 +1,5 @@
 """Loading a base model and its tokenizer from a local folder, the same way for every door."""
 
-import contextlib
-import ctypes
-import gc
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +14,15 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from brewslm.engine.devices import device, dtype_of
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
-from brewslm.engine.templates import TEMPLATES
+from brewslm.engine.weights import check_loaded
 from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
+from brewslm.rows.templates import TEMPLATES
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER = "tokenizer.json"
 _PLAIN = ("The quick brown fox", "13", "?")
 _FOUR_BIT = ("nf4", "fp4")
@@ -39,7 +36,7 @@ class Loading:
     dtype: str = "float32"
     is_double_quantized: bool = True
     compute_dtype: str = "auto"
-    attention: str = "sdpa"
+    attention: str = "auto"
     chat_template: str = "llama3"
     use_tokenizer_chat_template: bool = True
 
@@ -47,13 +44,12 @@ class Loading:
     def of(cls, config: Mapping[str, Any], host: Mapping[str, Any]) -> "Loading":
         """Return what a training config asks for, where the host's own values win."""
         values = {**config, **host}
-        attention = str(values.get("attn_implementation", "auto"))
         return cls(
             quantization=str(values["quantization"]),
             dtype=str(values["dtype"]),
             is_double_quantized=bool(values["bnb_4bit_use_double_quant"]),
             compute_dtype=str(values.get("bnb_4bit_compute_dtype", "auto")),
-            attention="sdpa" if attention == "auto" else attention,
+            attention=str(values.get("attn_implementation", "auto")),
             chat_template=str(values["chat_template"]),
             use_tokenizer_chat_template=bool(values["use_tokenizer_chat_template"]),
         )
@@ -66,48 +62,55 @@ class Loading:
     @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype of weights that are not quantised, and of the computation."""
-        return DTYPES.get(self.dtype, torch.float32)
-
-
-def device() -> torch.device:
-    """Return the device that models of this process are on."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    return torch.device("cpu")
+        return dtype_of(self.dtype)
 
 
 def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the base model, in evaluation mode, from local safetensors files only.
 
-    Raises: WorkerError with training_runtime_error when the folder holds no loadable model.
+    Raises: WorkerError with training_runtime_error when the folder holds no loadable model, and
+    with base_weights_missing when its tensors are not those of its config.
     """
     quantization = _quantization(loading)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loading_info = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=loading.torch_dtype,
-            attn_implementation=loading.attention,
+            # None: sdpa where the architecture supports it, else eager
+            attn_implementation=None if loading.attention == "auto" else loading.attention,
             quantization_config=quantization,
             device_map={"": device()} if quantization is not None else None,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported below, by name
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError) as error:
         if is_out_of_memory(error):
             raise
+        said = str(error).strip().splitlines()[0][:300]
+        is_attention = loading.attention != "auto" and "attention" in said.lower()
         raise WorkerError(
             "the base model cannot be loaded",
             code="training_runtime_error",
-            found=f"{folder.name}: {str(error).strip().splitlines()[0][:300]}",
+            found=f"{folder.name}: {said}",
             expected="a causal language model as safetensors with its config",
-            remedy="name another base_model, or complete its folder",
+            remedy="write attn_implementation: auto"
+            if is_attention
+            else "name another base_model, or complete its folder",
         ) from error
+    check_loaded(model, loading_info, folder.name)
     if quantization is None:
         model = model.to(device())
     model.generation_config.max_length = None
     model.eval()
     return model
+
+
+def attention_of(model: Any) -> str:
+    """Return how a loaded model computes attention: what `auto` came to."""
+    return str(getattr(model.config, "_attn_implementation", ""))
 
 
 def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:
@@ -144,31 +147,6 @@ def _loaded_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def memory_peak_bytes() -> int:
-    """Return the largest memory use so far, of the accelerator where there is one."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  no folder of ours
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
-
-
-def release_memory() -> None:
-    """Give back what nothing refers to any more: to the accelerator, and to the system."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def threads() -> int:
-    """Return the number of threads that computations use."""
-    return torch.get_num_threads() or os.cpu_count() or 1
-
-
 def _quantization(loading: Loading) -> BitsAndBytesConfig | None:
     if not loading.is_quantized:
         return None
@@ -178,6 +156,6 @@ def _quantization(loading: Loading) -> BitsAndBytesConfig | None:
             load_in_4bit=True,
             bnb_4bit_quant_type=loading.quantization,
             bnb_4bit_use_double_quant=loading.is_double_quantized,
-            bnb_4bit_compute_dtype=DTYPES.get(compute, torch.float32),
+            bnb_4bit_compute_dtype=dtype_of(compute),
         )
     return BitsAndBytesConfig(load_in_8bit=True)

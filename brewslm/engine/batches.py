@@ -10,7 +10,10 @@ import torch
 from torch.utils.data import Sampler
 
 from brewslm.engine.tokens import IGNORED, TokenRow
+from brewslm.rows.packing import packed_rows
 
+SOURCES = "sources"
+"""In a sequence and a batch: the number of the source of each row, where the run counts them."""
 _MEGABATCHES = 50
 
 
@@ -85,6 +88,7 @@ class RightPadding:
             "input_ids": filled("input_ids", self._pad_id),
             "attention_mask": torch.tensor(mask),
             "labels": filled("labels", IGNORED),
+            **_sources_of(rows),
         }
 
 
@@ -108,7 +112,13 @@ class Flattening:
             "input_ids": torch.tensor([ids]),
             "position_ids": torch.tensor([positions]),
             "labels": torch.tensor([labels]),
+            **_sources_of(rows),
         }
+
+
+def _sources_of(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    numbers = [number for row in rows for number in row.get(SOURCES, ())]
+    return {SOURCES: torch.tensor(numbers)} if numbers else {}
 
 
 def packed(rows: Sequence[TokenRow], max_tokens: int) -> list[dict[str, list[int]]]:
@@ -116,27 +126,28 @@ def packed(rows: Sequence[TokenRow], max_tokens: int) -> list[dict[str, list[int
 
     A row's first position carries no loss, so that nothing is predicted across rows.
     """
-    bins: list[tuple[int, list[TokenRow]]] = []
-    for row in sorted(rows, key=lambda row: (-len(row.input_ids), row.row_id)):
-        size = len(row.input_ids)
-        fitting = [i for i, (free, _) in enumerate(bins) if free >= size]
-        if fitting:
-            best = min(fitting, key=lambda i: bins[i][0])
-            free, held = bins[best]
-            bins[best] = (free - size, [*held, row])
-        else:
-            bins.append((max_tokens - size, [row]))
-    return [_joined(held) for _, held in bins]
+    lengths = [(len(row.input_ids), row.row_id) for row in rows]
+    return [
+        _joined([rows[number] for number in numbers])
+        for numbers in packed_rows(lengths, max_tokens)
+    ]
 
 
 def unpacked(rows: Sequence[TokenRow]) -> list[dict[str, list[int]]]:
     """Return each row as a sequence of its own."""
-    return [{"input_ids": row.input_ids, "labels": row.labels} for row in rows]
+    return [_sequence(row) for row in rows]
+
+
+def _sequence(row: TokenRow) -> dict[str, list[int]]:
+    sequence = {"input_ids": row.input_ids, "labels": row.labels}
+    return sequence if row.source is None else {**sequence, SOURCES: [row.source]}
 
 
 def _joined(rows: Sequence[TokenRow]) -> dict[str, list[int]]:
-    return {
+    sequence = {
         "input_ids": [token for row in rows for token in row.input_ids],
         "labels": [label for row in rows for label in (IGNORED, *row.labels[1:])],
         "position_ids": [at for row in rows for at in range(len(row.input_ids))],
     }
+    sources = [row.source for row in rows if row.source is not None]
+    return {**sequence, SOURCES: sources} if sources else sequence

@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import PreTrainedModel
 
 from brewslm.engine.base import Loading
+from brewslm.engine.weights import adapter_attached
 from brewslm.errors import WorkerError
 from brewslm.stages.training_config import TrainingConfig
 
@@ -86,8 +87,12 @@ def add_lora(model: PreTrainedModel, config: TrainingConfig, loading: Loading) -
 
 
 def attach(model: PreTrainedModel, folder: Path) -> PeftModel:
-    """Return the base model with a trained adapter, not trainable."""
-    attached = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
+    """Return the base model with a trained adapter, not trainable.
+
+    Raises: WorkerError with base_weights_missing when the adapter's tensors are not those that its
+    config asks for on this model.
+    """
+    attached = adapter_attached(model, folder)
     attached.eval()
     return attached
 

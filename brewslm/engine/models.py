@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.lora import attach
+from brewslm.engine.weights import check_vocabulary
 
 _Key = tuple[tuple[Path, ...], Loading]
 _held: dict[_Key, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
@@ -21,7 +22,9 @@ def base_model(folder: Path, loading: Loading) -> tuple[PreTrainedModel, PreTrai
     key = (tuple(sorted(path.resolve() for path in folder.iterdir())), loading)
     if key not in _held:
         _held.clear()
-        _held[key] = (load_model(folder, loading), load_tokenizer(folder, loading))
+        model, tokenizer = load_model(folder, loading), load_tokenizer(folder, loading)
+        check_vocabulary(model, tokenizer)
+        _held[key] = (model, tokenizer)
     return _held[key]
 
 
@@ -36,8 +39,12 @@ def answering_model(model: PreTrainedModel, lora_adapter: Path | None) -> Iterat
     if lora_adapter is None:
         yield model
         return
-    attached = attach(model, lora_adapter)
+    attached = None
     try:
+        attached = attach(model, lora_adapter)
         yield attached
     finally:
-        attached.unload()
+        if attached is None or attached.peft_config["default"].bias != "none":
+            forget()  # the base holds what the adapter put into it: its biases, or half of it
+        if attached is not None:
+            attached.unload()

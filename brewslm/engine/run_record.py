@@ -1,41 +1,36 @@
 """What a run of training says about itself: libraries, device, data."""
 
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from brewslm.engine.base import threads
+from brewslm.engine import devices
 from brewslm.engine.tokens import Tokenized
 from brewslm.fingerprint import digest_file
+from brewslm.platform_facts import Sources, platform_kind
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 
 
 def environment() -> dict[str, Any]:
     """Return what a run was made with: libraries, device, threads."""
+    facts = devices.facts()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "packages": {name: _version(name) for name in _LIBRARIES},
-        "device": device_name(),
-        "has_cuda": torch.cuda.is_available(),
-        "has_bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        "memory_bytes": torch.cuda.get_device_properties(0).total_memory
-        if torch.cuda.is_available()
-        else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "threads": threads(),
+        "platform_kind": platform_kind(Sources()),
+        "device": facts.name,
+        "device_kind": facts.kind,
+        "driver": facts.driver,
+        "has_cuda": facts.kind == "cuda",
+        "has_bf16": facts.has_bf16,
+        "memory_bytes": facts.memory_bytes,
+        "threads": devices.threads(),
     }
-
-
-def device_name() -> str:
-    """Return the name of the device that computes."""
-    return torch.cuda.getdevice_name(0) if torch.cuda.is_available() else "cpu"
 
 
 def data_document(prepared: Path, sets: Mapping[str, tuple[str, Tokenized]]) -> dict[str, Any]:

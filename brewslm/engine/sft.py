@@ -5,8 +5,9 @@ trained tokens, whatever the micro-batches. TRL's fused head would score every p
 is missing, so logits are computed here, for the positions that count.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,25 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from brewslm.engine.base import device
-from brewslm.engine.batches import Flattening, RightPadding, RowOrder
+from brewslm.engine.batches import SOURCES, Flattening, RightPadding, RowOrder
+from brewslm.engine.devices import (
+    autocast,
+    check_single,
+    dtype_of,
+    exact_sum,
+    kind,
+    pins_memory,
+    restore_random_state,
+    scales_gradients,
+)
 from brewslm.engine.lora import set_trained_state, trained_state
 from brewslm.engine.tokens import IGNORED
+from brewslm.engine.write_faults import find_write_fault, write_error
 from brewslm.stages.training_config import TrainingConfig
 
 Sequences = list[dict[str, list[int]]]
+MAKING = ".making"
+"""Folder beside the checkpoints in which the next one is written."""
 _SCALED_HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Config fields of models whose logits are more than hidden states times the head."""
 
@@ -40,7 +53,7 @@ class CompletionTrainer(SFTTrainer):
         on_checkpoint: Callable[[int, Path], None],
         **given: Any,
     ) -> None:
-        """on_checkpoint: called with the step and the folder once Trainer has written it."""
+        """on_checkpoint: called with the step and the folder that Trainer has written it to."""
         before = trained_state(given["model"])
         super().__init__(**given)
         set_trained_state(self.model, before)
@@ -48,11 +61,13 @@ class CompletionTrainer(SFTTrainer):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.loss_is_scaled_for_ga = True
-        self._order = order
+        self.order = order
         self._compute_dtype = compute_dtype
         self._on_checkpoint = on_checkpoint
         self.trained_tokens = 0
         self.seen_tokens = 0
+        self.seen_rows: Counter[int] = Counter()
+        """Rows by the number of their source."""
 
     def compute_loss(
         self,
@@ -64,10 +79,12 @@ class CompletionTrainer(SFTTrainer):
         """Return the sum of the losses of this micro-batch over the tokens of the whole step."""
         if return_outputs:
             raise ValueError("outputs are not kept")
+        sources = inputs.pop(SOURCES, None)
         losses = token_losses(model, inputs, self._compute_dtype)
         if self.model.training:
             self.trained_tokens += losses.numel()
             self.seen_tokens += inputs["input_ids"].numel()
+            self.seen_rows.update([] if sources is None else sources.tolist())
         count = losses.numel() if num_items_in_batch is None else num_items_in_batch
         return losses.sum() / torch.as_tensor(count, device=losses.device).clamp(min=1)
 
@@ -95,23 +112,49 @@ class CompletionTrainer(SFTTrainer):
         with torch.no_grad():
             for batch in self.get_eval_dataloader(sequences):
                 losses = token_losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
-                total += float(losses.double().sum())
+                total += exact_sum(losses)
                 count += losses.numel()
                 handler.on_prediction_step(self.args, self.state, self.control)
         self.model.train(was_training)
         return total / max(1, count)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule of the rate; a run of one step has no warm-up, which begins at 0."""
+        if num_training_steps == 1:
+            self.args.warmup_steps = 0
+        return super().create_scheduler(num_training_steps, optimizer)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:  # noqa: ARG002
-        return self._order
+        return self.order
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor | None:
         counts = [batch["labels"][..., 1:].ne(IGNORED).sum() for batch in batch_samples]
         return torch.stack(counts).sum().to(device) if counts else None
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            restore_random_state(Path(checkpoint))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super(SFTTrainer, self)._save_checkpoint(model, trial)
-        step = self.state.global_step
-        self._on_checkpoint(step, Path(self.args.output_dir) / f"checkpoint-{step}")
+        """Have the checkpoint written beside its place; whoever is told puts it there when it is
+        durable, so that a folder of that name is always whole.
+        """
+        folder, step = Path(self.args.output_dir), self.state.global_step
+        making = folder / MAKING
+        shutil.rmtree(making, ignore_errors=True)
+        self.args.output_dir = str(making)
+        try:
+            super(SFTTrainer, self)._save_checkpoint(model, trial)
+            self._on_checkpoint(step, making / f"checkpoint-{step}")
+        except Exception as error:
+            fault = find_write_fault(error, folder)
+            if fault is None:
+                raise
+            raise write_error(fault) from error
+        finally:
+            self.args.output_dir = str(folder)
+            shutil.rmtree(making, ignore_errors=True)  # on a full disk the state needs its room
 
 
 def token_losses(
@@ -125,7 +168,7 @@ def token_losses(
     is_trained = labels != IGNORED
     passed = {name: value for name, value in inputs.items() if name != "labels"}
     inner: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
-    with _autocast(compute_dtype):
+    with autocast(compute_dtype):
         if any(getattr(inner.config, name, None) for name in _SCALED_HEADS):
             logits = model(**passed, use_cache=False).logits[:, :-1][is_trained]
         else:
@@ -160,7 +203,7 @@ def make_trainer(
     )
     trainer = CompletionTrainer(
         order=order,
-        compute_dtype=_compute_dtype(config),
+        compute_dtype=dtype_of(config.dtype),
         on_checkpoint=on_checkpoint,
         model=model,
         args=_arguments(config, folder, has_validation=bool(validation)),
@@ -170,6 +213,7 @@ def make_trainer(
         processing_class=tokenizer,
         callbacks=[callback],
     )
+    check_single(trainer.args)
     for name in ("PrinterCallback", "ProgressCallback", "DefaultFlowCallback"):
         for held in list(trainer.callback_handler.callbacks):
             if type(held).__name__ == name and name != "DefaultFlowCallback":
@@ -210,20 +254,20 @@ def _arguments(config: TrainingConfig, folder: Path, *, has_validation: bool) ->
         gradient_checkpointing=checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         bf16=False,
-        fp16=config.dtype == "float16" and torch.cuda.is_available(),
-        use_cpu=device().type == "cpu",
+        fp16=scales_gradients(config.dtype),
+        use_cpu=kind() == "cpu",
         eval_strategy=config.eval_strategy if has_validation else "no",
         eval_steps=config.eval_steps,
         save_strategy="no" if config.save_strategy == "best" else config.save_strategy,
         save_steps=config.save_steps,
-        save_total_limit=config.save_total_limit,
+        save_total_limit=None,  # older ones go once the new one is recorded, and not before
         load_best_model_at_end=False,
         prediction_loss_only=True,
         dataloader_num_workers=config.dataloader_num_workers,
         dataloader_prefetch_factor=config.dataloader_prefetch_factor
         if config.dataloader_num_workers
         else None,
-        dataloader_pin_memory=config.dataloader_pin_memory and torch.cuda.is_available(),
+        dataloader_pin_memory=config.dataloader_pin_memory and pins_memory(),
         dataloader_drop_last=config.dataloader_drop_last,
         logging_strategy="steps",
         logging_steps=1,
@@ -232,20 +276,6 @@ def _arguments(config: TrainingConfig, folder: Path, *, has_validation: bool) ->
         disable_tqdm=True,
         use_liger_kernel=False,
     )
-
-
-def _compute_dtype(config: TrainingConfig) -> torch.dtype:
-    names = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-    return names.get(config.dtype, torch.float32)
-
-
-@contextlib.contextmanager
-def _autocast(dtype: torch.dtype) -> Iterator[None]:
-    if dtype is torch.float32:
-        yield
-        return
-    with torch.autocast(device().type, dtype=dtype):
-        yield
 
 
 def _dataset(sequences: Sequences) -> Dataset:

@@ -1,9 +1,10 @@
 """The door of training_plan: from prepared rows to a LoRA adapter and the record of its run."""
 
 import gc
-import os
+import math
 import shutil
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,23 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import (
-    Loading,
-    load_model,
-    load_tokenizer,
-    memory_peak_bytes,
-    release_memory,
-)
+from brewslm.engine import devices
+from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
-from brewslm.engine.run_record import data_document, device_name, environment
+from brewslm.engine.row_account import account_of, compare, steps_per_epoch
+from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
-from brewslm.engine.tokens import Renderer, Tokenized, read_rows
+from brewslm.engine.tokens import Renderer, Tokenized, TokenRow, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
+from brewslm.engine.weights import check_vocabulary
 from brewslm.errors import WorkerError
-from brewslm.files import write_atomic
+from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
+from brewslm.rows.masks import loss_of
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
@@ -70,6 +69,8 @@ class _Training:
         self._newest_checkpoint: Path | None = None
         held = MicroBatch.of(self._config)
         self._held = held.resumed(held_in(self._resume)) if self._resume else held
+        self._planned: Mapping[str, Any] = job.options.get("planned", {})
+        """Rows of an epoch and steps of the run, as the plan counted them."""
         self._tries: list[dict[str, Any]] = []
         """Micro-batches that memory did not hold, and what was said."""
 
@@ -78,8 +79,9 @@ class _Training:
         transformers.logging.set_verbosity_error()
         tokenizer = load_tokenizer(self._model_folder, self._loading)
         renderer = Renderer(tokenizer)
-        train = self._tokenized(renderer, "train")
-        validation = self._tokenized(renderer, "validation")
+        lines = read_rows(self._prepared, "train")
+        train = self._tokenized(renderer, lines)
+        validation = self._tokenized(renderer, read_rows(self._prepared, "validation"))
         if not train.rows:
             raise WorkerError(
                 "no row is left to train on",
@@ -88,6 +90,9 @@ class _Training:
                 expected="rows that fit max_seq_length and carry loss",
                 remedy="raise max_seq_length, or correct the rows",
             )
+        self._account = account_of(self._prepared, lines, train)
+        self._account.check_epoch(self._planned)
+        self._sequences = self._sequenced(self._account.rows)
         (self._folder / _RUN).mkdir(parents=True, exist_ok=True)
         while True:
             try:
@@ -103,7 +108,7 @@ class _Training:
 
         Raises: WorkerError with training_oom when there is none, or no try is left.
         """
-        release_memory()
+        devices.release_memory()
         failed, smaller = self._held, self._held.smaller()
         self._tries.append({"held": asdict(failed), "why": why})
         if smaller is None or not self._may_try_again:
@@ -145,9 +150,10 @@ class _Training:
         """Train with the micro-batch that is held now."""
         torch.manual_seed(self._config.seed)
         record = self._folder / _RUN
-        watch, trainer = self._made(tokenizer, train, validation, record)
+        watch, trainer = self._made(tokenizer, validation, record)
         setup_s = time.monotonic() - self._begun_s
         baseline = self._baseline(trainer, validation)
+        self._check_steps(trainer)
         self._train(watch, trainer)
         if watch.is_interrupted:
             raise WorkerError(
@@ -155,6 +161,7 @@ class _Training:
                 code="interrupted",
                 remedy="brewslm apply goes on from there",
             )
+        seen = self._checked_rows(watch, trainer)
         kept_step, why = self._choose(watch, trainer)
         effect = check_effect(trainer.model, train.rows[0].input_ids)
         eval_loss = self._validation_loss(watch, trainer, validation)
@@ -174,6 +181,8 @@ class _Training:
             if baseline is None or eval_loss is None
             else baseline - eval_loss,
             "rows": len(train.rows),
+            "rows_effective": len(self._account.rows),
+            "rows_seen": sum(seen.values()) if seen else None,
             "rows_left_out": {code: len(ids) for code, ids in sorted(train.left_out.items())},
             "trained_parameters": sum(
                 parameter.numel()
@@ -187,15 +196,16 @@ class _Training:
             "setup_s": round(setup_s, 3),
             "train_s": round(train_s, 3),
             "wall_s": round(time.monotonic() - self._begun_s, 3),
-            "peak_bytes": memory_peak_bytes(),
-            "device": device_name(),
+            "peak_bytes": devices.memory_peak_bytes(),
+            "device": devices.facts().name,
+            "attn_implementation": attention_of(trainer.model),
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
             "oom_tries": self._tries,
             **effect,
         }
-        self._write_record(record, trainer, train, validation, values)
+        self._write_record(record, trainer, train, validation, values, seen)
         del trainer, watch
         gc.collect()
         return Result(
@@ -203,47 +213,69 @@ class _Training:
             values=values,
         )
 
-    def _tokenized(self, renderer: Renderer, name: str) -> Tokenized:
-        lines = read_rows(self._prepared, name)
+    def _check_steps(self, trainer: CompletionTrainer) -> None:
+        """Check that the run has the steps that were planned, before the first of them.
+
+        Raises: WorkerError with training_data_mismatch.
+        """
+        steps = self._config.max_steps
+        if steps <= 0:
+            per_epoch = steps_per_epoch(len(trainer.order), self._held.rows_a_step)
+            steps = math.ceil(self._config.num_epochs * per_epoch)
+        compare("steps", {"steps": steps}, {"steps": self._planned.get("steps", steps)})
+
+    def _checked_rows(self, watch: Watch, trainer: CompletionTrainer) -> dict[str, int]:
+        """Return the rows that the model saw, by source; empty where not all were counted.
+
+        Raises: WorkerError with training_data_mismatch where they are others than its steps show.
+        """
+        if not watch.is_counting:
+            return {}
+        seen = self._account.named(trainer.seen_rows)
+        steps = trainer.state.global_step
+        self._account.check_run(self._sequences, trainer.order, self._held.rows_a_step, steps, seen)
+        return seen
+
+    def _tokenized(self, renderer: Renderer, lines: Iterable[dict[str, Any]]) -> Tokenized:
         return renderer.tokenize(map(self._with_loss, lines), self._config.max_seq_length)
 
     def _with_loss(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return a row with the loss that the config asks for instead of the task's own."""
-        turns: object = self._config.assistant_only_loss
-        completion: object = self._config.completion_only_loss
-        if turns is True:
-            return {**line, "loss": "assistant_turns"}
-        if completion is True and line["loss"] == "assistant_turns":
-            return {**line, "loss": "completion"}
-        if completion is False:
-            return {**line, "loss": "all_tokens"}
-        return line
+        config = self._config
+        loss = loss_of(line, config.completion_only_loss, config.assistant_only_loss)
+        return {**line, "loss": loss}
 
     def _made(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        train: Tokenized,
         validation: Tokenized,
         record: Path,
     ) -> tuple[Watch, CompletionTrainer]:
         config = self._held.applied_to(self._config)
-        wrapped = add_lora(self._base(), config, self._loading)
+        wrapped = add_lora(self._base(tokenizer), config, self._loading)
         log = TrainLog(record / "train_log.csv", _step_of(self._resume) or 0)
         watch = Watch(config, self._report, log, wrapped, asdict(self._held))
         checkpoints = self._folder / _CHECKPOINTS
         checkpoints.mkdir(exist_ok=True)
 
-        def on_checkpoint(step: int, path: Path) -> None:
-            watch.save(path)
-            _sync(path)
-            self._report.checkpoint(step, f"{_CHECKPOINTS}/{path.name}")
+        def on_checkpoint(step: int, made: Path) -> None:
+            watch.save(made)
+            _sync(made)
+            path = checkpoints / made.name
+            swap_folder(made, path)
+            superseded = _older(checkpoints, step)[config.save_total_limit - 1 :]
+            self._report.checkpoint(
+                step,
+                f"{_CHECKPOINTS}/{path.name}",
+                [f"{_CHECKPOINTS}/{item.name}" for item in superseded],
+            )
             self._newest_checkpoint = path
 
         trainer = make_trainer(
             wrapped,
             tokenizer,
             config,
-            self._sequences(train),
+            self._sequences,
             unpacked(validation.rows),
             checkpoints,
             watch,
@@ -253,10 +285,10 @@ class _Training:
         watch.trainer = trainer
         return watch, trainer
 
-    def _base(self) -> PreTrainedModel:
+    def _base(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """Return the base model; where not even that fits, no micro-batch helps."""
         try:
-            return load_model(self._model_folder, self._loading)
+            model = load_model(self._model_folder, self._loading)
         except (RuntimeError, MemoryError, OSError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -266,11 +298,13 @@ class _Training:
                 found=first_line(error),
                 remedy="write quantization: nf4, or name a smaller base_model",
             ) from error
+        check_vocabulary(model, tokenizer)
+        return model
 
-    def _sequences(self, train: Tokenized) -> Sequences:
+    def _sequenced(self, rows: list[TokenRow]) -> Sequences:
         if self._config.sequence_packing:
-            return packed(train.rows, self._config.max_seq_length)
-        return unpacked(train.rows)
+            return packed(rows, self._config.max_seq_length)
+        return unpacked(rows)
 
     def _baseline(self, trainer: CompletionTrainer, validation: Tokenized) -> float | None:
         """Return the base model's loss on the validation rows: the adapter switched off."""
@@ -309,7 +343,9 @@ class _Training:
         folder = self._folder / _ADAPTER
         shutil.rmtree(folder, ignore_errors=True)
         peft_config = trainer.model.peft_config["default"]
-        peft_config.base_model_name_or_path = self._base_name()
+        base = self._job.options.get("base") or {"name": self._model_folder.name}
+        peft_config.base_model_name_or_path = base["name"]
+        peft_config.revision = base.get("revision")
         peft_config.inference_mode = True
         if isinstance(peft_config.target_modules, set):
             peft_config.target_modules = sorted(peft_config.target_modules)
@@ -318,13 +354,10 @@ class _Training:
         facts = {
             "fingerprint": self._job.fingerprint,
             "template_digest": renderer.template_digest,
-            "base_model": self._base_name(),
+            "base_model": base["name"],
         }
         write_atomic(folder / "brewslm.json", canonical_json(facts) + b"\n", mode=0o644)
         return folder
-
-    def _base_name(self) -> str:
-        return self._config.base_model or Path(self._job.inputs["model"]).name
 
     def _write_record(
         self,
@@ -333,6 +366,7 @@ class _Training:
         train: Tokenized,
         validation: Tokenized,
         values: dict[str, Any],
+        seen: dict[str, int],
     ) -> None:
         times = {
             name: values[name]
@@ -349,7 +383,8 @@ class _Training:
             "data": data_document(
                 self._prepared,
                 {"train": ("train.jsonl", train), "validation": ("val.jsonl", validation)},
-            ),
+            )
+            | {"sources": self._account.document(seen)},
             "baseline_loss": {
                 "eval_loss": values["baseline_eval_loss"],
                 "rows": len(validation.rows),
@@ -373,8 +408,14 @@ def _last_mean(losses: list[float]) -> float | None:
     return sum(window) / len(window) if window else None
 
 
+def _older(checkpoints: Path, step: int) -> list[Path]:
+    """Return the checkpoints before a step, the newest first."""
+    found = [path for path in checkpoints.glob("checkpoint-*") if (_step_of(path) or 0) < step]
+    return sorted(found, key=lambda path: -(_step_of(path) or 0))
+
+
 def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    """Make a folder that a library wrote durable: its files, then the folders that name them."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync_folder(path) if path.is_dir() else sync_file(path)
+    sync_folder(folder)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from brewslm.contracts import Reporter
-from brewslm.engine.base import memory_peak_bytes
+from brewslm.engine.devices import memory_peak_bytes, save_random_state
 from brewslm.engine.lora import trained_state
 from brewslm.engine.train_log import LogLine, TrainLog
 from brewslm.errors import WorkerError
@@ -42,6 +42,8 @@ class WatchState:
     """Loss of each optimizer step."""
     trained_tokens: int = 0
     seen_tokens: int = 0
+    seen_rows: dict[str, int] | None = None
+    """By the number of their source; None in a checkpoint of a version that did not count."""
     best_loss: float | None = None
     best_step: int | None = None
     evaluations_without_gain: int = 0
@@ -72,6 +74,8 @@ class Watch(TrainerCallback):
         self.best: dict[str, torch.Tensor] = {}
         self.trainer: Any = None
         self.is_interrupted = False
+        self.is_counting = True
+        """Whether every row since the first step was counted."""
         self._begun_s = time.monotonic()
         self._told_s = self._begun_s
         self._window: list[float] = []
@@ -92,6 +96,7 @@ class Watch(TrainerCallback):
         (folder / STATE).write_text(json.dumps(document))
         if self.best:
             save_file(self.best, str(folder / BEST))
+        save_random_state(folder)
 
     def restore(self, folder: Path) -> None:
         """Take over the state of a checkpoint folder, all but the micro-batch."""
@@ -99,6 +104,10 @@ class Watch(TrainerCallback):
         self.best = load_file(str(folder / BEST)) if (folder / BEST).exists() else {}
         self.trainer.trained_tokens = self.state.trained_tokens
         self.trainer.seen_tokens = self.state.seen_tokens
+        self.is_counting = self.state.seen_rows is not None
+        self.trainer.seen_rows.update(
+            {int(number): rows for number, rows in (self.state.seen_rows or {}).items()}
+        )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:  # noqa: ARG002
         """Take up the loss of an optimizer step; a loss that is no number ends the run."""
@@ -117,6 +126,8 @@ class Watch(TrainerCallback):
         self._window.append(loss)
         watched.trained_tokens = self.trainer.trained_tokens
         watched.seen_tokens = self.trainer.seen_tokens
+        if self.is_counting:
+            watched.seen_rows = {str(key): rows for key, rows in self.trainer.seen_rows.items()}
         step = state.global_step
         if step % self._config.logging_steps == 0 or step == state.max_steps or step == 1:
             self._log.add(self._line(state, logs, sum(self._window) / len(self._window)))

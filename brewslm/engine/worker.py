@@ -15,13 +15,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from brewslm.contracts import Door, Job, Result
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
+from brewslm.engine.write_faults import find_write_fault, write_error
 from brewslm.errors import BrewError, WorkerError
 
 _GRACE_S = 5.0
@@ -91,9 +93,10 @@ class JobReporter:
         """Tell a line for people who debug."""
         self._send({"type": "log", "text": text})
 
-    def checkpoint(self, step: int, path: str) -> None:
-        """Tell that a checkpoint folder is complete and durable."""
-        self._send({"type": "checkpoint", "step": step, "path": path})
+    def checkpoint(self, step: int, path: str, superseded: Sequence[str] = ()) -> None:
+        """Report that a checkpoint folder is complete and durable, and which it supersedes."""
+        message = {"type": "checkpoint", "step": step, "path": path}
+        self._send(message | {"superseded": list(superseded)})
 
     def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
         """Tell about trouble that the work goes on after."""
@@ -149,6 +152,10 @@ def _answer(document: dict[str, Any], line: Line, stop: threading.Event) -> dict
     except ValidationError as error:
         return _error(job_id, "worker_protocol_error", str(error), "report this as a defect")
     except Exception as error:  # noqa: BLE001  the boundary of a job: everything becomes a message
+        refused = find_write_fault(error, Path(str(document.get("folder", ""))))
+        if refused is not None and write_error(refused).code == "disk_full":
+            full = write_error(refused)
+            return _error(job_id, full.code, full.message, full.remedy)
         if is_out_of_memory(error):
             return _out_of_memory(job_id, fault, first_line(error) or "the host's is used up")
         sys.excepthook(type(error), error, error.__traceback__)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from brewslm.characters import unseen_in
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.check_adapters import check_adapters
 from brewslm.manifest.check_blueprint import READ_LIMITS, check_blueprint
@@ -116,14 +117,15 @@ def _names(file: ManifestFile, say: Say) -> Iterator[Finding]:
 
 
 def _odd_characters(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
-    odd = [char for char in name if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")]
+    odd = unseen_in(name)
     if odd:
         yield say(
             FindingCode.NAME_CHARACTERS,
             path,
-            "the name holds a character that can't be seen",
-            "type the name again",
+            "the name has a character that cannot be seen",
+            "delete that character, or type the name again",
             f"U+{ord(odd[0]):04X}",
+            "letters, digits, punctuation and plain spaces",
         )
 
 
@@ -178,7 +180,8 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
                 FindingCode.BASE_MODEL_FORM,
                 path,
                 f'"{name}" names no base model',
-                "write org/name, ./folder or builtin:nano",
+                f"write ./{name} for a folder of the project, org/name for a Hub model, or"
+                " builtin:nano",
                 name,
             )
     elif name.startswith("builtin:") and name != "builtin:nano":

@@ -7,7 +7,7 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES
+from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES, has_warmup
 
 _TINY = "builtin:"
 """Bases that take far higher rates than usual."""
@@ -42,7 +42,6 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
     yield from _losses(file, mode, written, say)
     yield from _stopping(file, written, say)
     yield from _idle(file, mode, written, say)
-    yield from _unavailable(file, say)
     tasks = _TASKS_OF_MODE[mode]
     profile = file.spec.dataset.task_profile
     if profile is not None:
@@ -233,6 +232,14 @@ def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Findi
             "nothing",
             severity=Severity.INFO,
         )
+    if config.max_steps == 1 and has_warmup(config):
+        yield say(
+            FindingCode.AUTOFIX_WARMUP,
+            (*_CONFIG, "max_steps"),
+            "the run has 1 step, so there is no warm-up: it would begin at a rate of 0",
+            "nothing; or write more max_steps",
+            severity=Severity.INFO,
+        )
     if config.max_minutes is not None:
         yield say(
             FindingCode.TIME_LIMIT_NOT_REPRODUCIBLE,
@@ -290,33 +297,3 @@ def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterato
             "delete it, or change the mode",
             severity=Severity.WARNING,
         )
-
-
-def _unavailable(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    config = file.spec.training_plan.config
-    rules = [
-        ("use_lora", not config.use_lora, "train an adapter and export safetensors"),
-        (
-            "recommended_starting_checkpoint",
-            bool(config.recommended_starting_checkpoint),
-            "name that model in base_model",
-        ),
-        *(
-            (name, getattr(config, name), "delete the line; rows are text only")
-            for name in (
-                "multimodal_require_media",
-                "multimodal_native_beta",
-                "multimodal_media_loading",
-            )
-        ),
-    ]
-    for name, is_asked, fix in rules:
-        if is_asked:
-            yield say(
-                FindingCode.VALUE_UNAVAILABLE,
-                (*_CONFIG, name),
-                "this is understood, but nothing stands behind it here",
-                fix,
-                str(getattr(config, name)).lower(),
-                severity=Severity.WARNING,
-            )

@@ -18,7 +18,7 @@ DRIFT_REPAIR = "drift_repair"
 class PlanValue(BaseModel):
     """Base of the values in a plan: frozen; readers ignore fields of newer minor versions."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Estimate(PlanValue):

@@ -10,25 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import fields
+from msgspec import Struct, convert
+from msgspec.structs import asdict, fields
 
 from brewslm.contracts import Output
 from brewslm.errors import PlanError
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
 from brewslm.fingerprint import digest_value
+from brewslm.plan.base_tensors import check_tensors
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.hub_cache import commit_of, find_snapshot
 from brewslm.plan.model_files import (
+    BUILTIN,
     CONFIG,
     check_keys,
+    check_quantization,
     names_of_files,
     read_document,
     unread_names,
     weight_files,
 )
 from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
+from brewslm.plan.tokenizer_facts import TokenizerFacts, read_tokenizer
 
-BUILTIN = Path(__file__).parent.parent / "builtin"
+__all__ = ["BUILTIN", "BaseModel", "locate", "lora_parameters", "read_base_model", "target_names"]
 
 
 class BaseModel(Struct, frozen=True):
@@ -54,6 +59,11 @@ class BaseModel(Struct, frozen=True):
     template_digest: str | None
     commit: str | None = None
     """Of a model in the Hub's cache."""
+    quantization: str = ""
+    """How the weights in its files are quantised, as a recipe names it; empty where they are not.
+    """
+    tokenizer: TokenizerFacts | None = None
+    """None where its files do not tell, or where it was recorded before they were asked."""
     unread: tuple[str, ...] = ()
     """Names of what lies beside the files and is never loaded; not recorded."""
 
@@ -63,8 +73,10 @@ class BaseModel(Struct, frozen=True):
     ) -> "BaseModel":
         """Return the model that `values` were recorded of; no file is opened."""
         known = {item.name for item in fields(cls)} & values.keys()
+        tokenizer = values.get("tokenizer")
         return cls(
-            **{name: values[name] for name in known - {"modules"}},
+            **{name: values[name] for name in known - {"modules", "tokenizer"}},
+            tokenizer=convert(tokenizer, TokenizerFacts) if tokenizer else None,
             folder=folder,
             digest=output.digest,
             size_bytes=output.size_bytes,
@@ -90,6 +102,8 @@ class BaseModel(Struct, frozen=True):
             "module_count": dict(sorted(self.module_count.items())),
             "template_digest": self.template_digest,
             **({"commit": self.commit} if self.commit else {}),
+            **({"quantization": self.quantization} if self.quantization else {}),
+            **({"tokenizer": asdict(self.tokenizer)} if self.tokenizer else {}),
             "files": dict(sorted(self.files.items())),
         }
 
@@ -117,11 +131,12 @@ def locate(
     return find_snapshot(base_model, revision, environment)
 
 
-def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
+def read_base_model(folder: Path, key: str, digests: DigestCache, root: Path) -> BaseModel:
     """Return a base model's facts.
 
-    key: prefix of the digest cache's keys. Raises: PlanError with code MODEL_NOT_SAFETENSORS,
-    BASE_REFUSED or CONFIG_KEY_REFUSED.
+    key: prefix of the digest cache's keys; root: the project folder. Raises: PlanError with code
+    MODEL_NOT_SAFETENSORS, MODEL_QUANTIZED, BASE_REFUSED, BASE_WEIGHTS_MISSING, CONFIG_KEY_REFUSED
+    or PATH_OUTSIDE_PROJECT.
     """
     weights = weight_files(folder)
     if not weights or not (folder / CONFIG).is_file():
@@ -132,15 +147,19 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
-    names = names_of_files(folder)
+    names = names_of_files(folder, root)
     files: dict[str, str] = {}
     size_bytes = 0
     for name in names:
         files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
         size_bytes += file_bytes
+    _check_fetched(folder, names)
     check_keys(folder)
     config = read_document(folder / CONFIG)
+    quantization = check_quantization(config)
     tensors = read_weights(folder, weights)
+    if not quantization:
+        check_tensors(config, tensors)
     modules, counts = _linear_modules(tensors)
     return BaseModel(
         folder=folder,
@@ -161,8 +180,26 @@ def read_base_model(folder: Path, key: str, digests: DigestCache) -> BaseModel:
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
         commit=commit_of(folder),
+        quantization=quantization,
+        tokenizer=read_tokenizer(folder),
         unread=unread_names(folder, names),
     )
+
+
+def _check_fetched(folder: Path, names: list[str]) -> None:
+    """Refuse what Git LFS puts in place of files. Raises: PlanError."""
+    for name in names:
+        if (folder / name).stat().st_size > MAX_LFS_POINTER_BYTES:
+            continue
+        with (folder / name).open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise PlanError(
+                    f"{name} of the base model is a pointer of Git LFS",
+                    code="SOURCE_NOT_FETCHED",
+                    found="a Git LFS pointer",
+                    expected="the file that it stands for",
+                    remedy="git lfs pull, where the model's repository was cloned",
+                )
 
 
 def target_names(target: object, model: BaseModel) -> tuple[str, ...]:

@@ -11,7 +11,10 @@ from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
 from brewslm.plan.base_model import BaseModel, target_names
 from brewslm.plan.lengths import is_none_within, tokens_of
+from brewslm.plan.tokenizer_facts import TokenizerFacts
 from brewslm.plan.work import epochs_of, training_work
+from brewslm.stages.chat_templates import TEMPLATE_TOKENS
+from brewslm.stages.training_config import has_warmup
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _DEFAULT_TARGETS = ("q_proj", "v_proj")
@@ -35,12 +38,21 @@ def fixed_training(
     fixer = _Fixer(spec, wanted)
     fixer.length(base)
     fixer.targets(base)
+    fixer.quantization(base)
+    fixer.template(base)
     fixer.epochs(prepared)
     fixer.validation(prepared)
     fixer.schedule()
+    fixer.warmup(prepared)
     fixer.evaluation_steps(prepared)
     fixer.lengths(prepared)
     return fixer.result()
+
+
+def _fits(template: str, tokenizer: TokenizerFacts) -> bool:
+    """Return whether a tokenizer has the special tokens of a chat template."""
+    tokens = TEMPLATE_TOKENS[template]
+    return tokenizer.has_end if not tokens else set(tokens) <= set(tokenizer.markers)
 
 
 class _Fixer:
@@ -105,6 +117,49 @@ class _Fixer:
                 known,
             )
 
+    def quantization(self, base: BaseModel) -> None:
+        """A base whose files are quantised is trained on as it is, and nothing else is possible."""
+        held = self._config.quantization
+        if base.quantization and held != base.quantization:
+            self._error(
+                FindingCode.MODEL_QUANTIZED,
+                "quantization",
+                f"the weights of the base model are quantised to {base.quantization} already",
+                f"write quantization: {base.quantization}, or name the base model that they were "
+                "made from",
+                held,
+                base.quantization,
+            )
+
+    def template(self, base: BaseModel) -> None:
+        """The named chat template is used where the base model has none of its own, or where it is
+        asked for; the tokenizer has to have the tokens that it writes.
+        """
+        config, tokenizer = self._config, base.tokenizer
+        is_own = config.use_tokenizer_chat_template and (
+            tokenizer is None or tokenizer.has_template
+        )
+        if tokenizer is None or is_own or _fits(config.chat_template, tokenizer):
+            return
+        missing = set(TEMPLATE_TOKENS[config.chat_template]) - set(tokenizer.markers)
+        found = ", ".join(sorted(missing)) or "no end-of-sequence token"
+        why = f"the tokenizer of the base model has no {found}"
+        fit = next((name for name in TEMPLATE_TOKENS if _fits(name, tokenizer)), None)
+        if fit and not self._is_written("chat_template"):
+            self._fix("chat_template", fit, FindingCode.CHAT_TEMPLATE_CHOSEN, why)
+            return
+        remedies = [f"write chat_template: {fit}"] if fit else []
+        if tokenizer.has_template:
+            remedies.append("write use_tokenizer_chat_template: true")
+        self._error(
+            FindingCode.TEMPLATE_TOKENS_MISSING,
+            "chat_template",
+            f"the chat template {config.chat_template} cannot end an answer: {why}",
+            ", or ".join(remedies) or "name a base model that has a chat template",
+            config.chat_template,
+            fit or "",
+        )
+
     def epochs(self, prepared: Mapping[str, Any]) -> None:
         if not self._config.auto_epochs or self._is_written("num_epochs"):
             return
@@ -136,6 +191,27 @@ class _Fixer:
                 "the rate falls when validation loss stays where it is, and none is taken",
                 "write lr_scheduler: cosine, or give validation a share",
                 config.lr_scheduler,
+            )
+
+    def warmup(self, prepared: Mapping[str, Any]) -> None:
+        """A warm-up begins at a rate of 0: in a run of one step it would be the only rate."""
+        config = self._config
+        if training_work(config, prepared).steps != 1 or not has_warmup(config):
+            return
+        is_told = config.max_steps == 1  # by the check of the manifest alone
+        name = "warmup_steps" if config.warmup_steps else "warmup_ratio"
+        if not self._is_written(name):
+            why = "" if is_told else "the run has 1 step"
+            self._fix("warmup_steps", 0, FindingCode.AUTOFIX_WARMUP, "")
+            self._fix("warmup_ratio", 0.0, FindingCode.AUTOFIX_WARMUP, why)
+        elif not is_told:
+            self._say(
+                FindingCode.AUTOFIX_WARMUP,
+                name,
+                f"the run has 1 step, so there is no warm-up: {name} is not used",
+                f"write {name}: 0; or, for more steps, a smaller gradient_accumulation_steps or "
+                "more num_epochs",
+                Severity.INFO,
             )
 
     def evaluation_steps(self, prepared: Mapping[str, Any]) -> None:

@@ -2,11 +2,13 @@
 nearest.
 """
 
+from pathlib import Path
 from typing import Any
 
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Work
 from brewslm.plan.action import Resume, Reuse
+from brewslm.plan.checkpoints import Checkpoints, checkpoints_of
 from brewslm.plan.comparison import Draft
 from brewslm.plan.diff import changed_paths
 from brewslm.state.store import StateReader
@@ -28,20 +30,32 @@ def find_reuse(draft: Draft, artifacts: ArtifactReader) -> Reuse | None:
     )
 
 
-def find_resume(draft: Draft, state: StateReader) -> Resume | None:
-    """Return the newest checkpoint of this very training, if it was interrupted."""
+def find_resume(
+    draft: Draft, state: StateReader, home: Path | None
+) -> tuple[Resume | None, Checkpoints]:
+    """Return the checkpoint that this very training goes on from, if it was interrupted, with those
+    that are passed over.
+
+    home: the .brewslm folder whose files are looked at; None trusts the journal.
+    """
     identity = draft.identity
+    found = Checkpoints(None, ())
     if draft.kind.name != "training_plan" or identity is None:
-        return None
+        return None, found
     for operation in state.operations(only_open=True):
-        if operation.fingerprint == identity and operation.checkpoints:
-            newest = max(operation.checkpoints, key=lambda item: int(item["step"]))
-            return Resume(
-                step=int(newest["step"]),
-                checkpoint=str(newest["digest"]),
-                operation_id=operation.operation_id,
+        if operation.fingerprint != identity or not operation.checkpoints:
+            continue
+        read = checkpoints_of(home, operation)
+        found = Checkpoints(read.newest, (*found.skipped, *read.skipped))
+        if read.newest is not None:
+            newest = read.newest
+            return (
+                Resume(
+                    step=newest.step, checkpoint=newest.digest, operation_id=operation.operation_id
+                ),
+                found,
             )
-    return None
+    return None, found
 
 
 def find_nearest(draft: Draft, artifacts: ArtifactReader) -> dict[str, Any] | None:

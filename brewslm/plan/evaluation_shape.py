@@ -11,6 +11,7 @@ from brewslm.plan.deciding_policy import deciding_policy, pack_of, workflow_poli
 from brewslm.plan.evaluation import Answering, Part, metrics_part, predictions_part
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.training_config import loading_facts
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.gate import Gate
@@ -116,16 +117,7 @@ def shape_of(
         options=_options(pack, profile),
         answering=Answering(
             base_digest=outputs[Address("model")]["base"].digest,
-            load={
-                name: getattr(training.config, name)
-                for name in (
-                    "quantization",
-                    "bnb_4bit_use_double_quant",
-                    "dtype",
-                    "chat_template",
-                    "use_tokenizer_chat_template",
-                )
-            },
+            load=loading_facts(training.config),
             generation={
                 "max_new_tokens": spec.generation.max_new_tokens,
                 "temperature": spec.generation.temperature,

@@ -12,6 +12,7 @@ from brewslm.stages.model import REVISION
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _NEWEST = "main"
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 _MAX_REFERENCE_BYTES = 64
 
 
@@ -22,11 +23,7 @@ def find_snapshot(
 
     revision: a commit, the beginning of one that only one cached commit has, or a branch or tag.
     """
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    repository = hub / ("models--" + base_model.replace("/", "--"))
+    repository = repository_folder(base_model, environment)
     wanted = revision or _NEWEST
     if not REVISION.fullmatch(wanted):
         return None
@@ -37,9 +34,36 @@ def find_snapshot(
     return snapshot if commit is not None and snapshot.is_dir() else None
 
 
+def repository_folder(base_model: str, environment: Mapping[str, str]) -> Path:
+    """Return where the cache keeps a model, whether or not it is there."""
+    return hub_folder(environment) / ("models--" + base_model.replace("/", "--"))
+
+
+def hub_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the cache, by the variables that huggingface_hub reads, in its order."""
+    home = (environment.get("HOME") or "").rstrip("/")
+    caches = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    own = environment.get("HF_HOME") or f"{caches}/huggingface"
+    named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
+    expanded = _expanded(own, environment, home)
+    return Path(_expanded(named, environment, home) if named else f"{expanded}/hub")
+
+
+def _expanded(text: str, environment: Mapping[str, str], home: str) -> str:
+    """Return a path without ~ and variables; those that are not set stay as they are."""
+    if text == "~" or text.startswith("~/"):
+        text = home + text[1:]
+    return _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], found[0]), text)
+
+
 def commit_of(folder: Path | None) -> str | None:
     """Return the commit that a folder of the cache holds, None for other folders."""
     return folder.name if folder is not None and COMMIT.fullmatch(folder.name) else None
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Return whether a folder is that of a commit in the Hub's cache."""
+    return commit_of(folder) is not None and folder.parent.name == "snapshots"
 
 
 def _referenced(reference: Path) -> str | None:

@@ -7,14 +7,16 @@ that name places to load from.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from brewslm.errors import PlanError
+from brewslm.plan.hub_cache import is_snapshot
 from brewslm.plan.safetensors import INDEX, MAX_INDEX_BYTES
 from brewslm.rows.tokenizer_trial import MAX_BYTES as MAX_TOKENIZER_BYTES
 
+BUILTIN = Path(__file__).parent.parent / "builtin"
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
 _MAX_TOKENIZER_CONFIG_BYTES = 4 << 20
@@ -48,14 +50,16 @@ _PAPERS = re.compile(
     re.IGNORECASE,
 )
 
+_QUANTIZATION_KEYS = ("quantization_config", "quantization", "compression_config")
 _CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines", "trust_remote_code")
 _INNER_KEYS = (
-    *("_name_or_path", "_commit_hash", "_from_model_config", "_sliding_window_pattern"),
+    *("_name_or_path", "_model_name_or_path", "_commit_hash", "_from_model_config"),
+    "_sliding_window_pattern",
     *("_load_in_4bit", "_load_in_8bit", "_pre_quantization_dtype", "__float__"),
 )
 """Keys with a leading underscore that libraries write into configurations and that load nothing."""
 _NAMES = (
-    *("_name_or_path", "name_or_path", "model_name"),
+    *("_name_or_path", "name_or_path", "_model_name_or_path", "model_name_or_path", "model_name"),
     *("base_model", "finetuned_from", "teacher_model"),
 )
 """Keys whose value says where a model came from; it is never resolved."""
@@ -65,11 +69,12 @@ _PLACE = re.compile(r"\w+://.*|(\.{0,2}|~\w*)/.*|[A-Za-z]:[\\/].*|[\w.-]+/[\w.-]
 """A URL, a path, or owner/repo."""
 
 
-def names_of_files(folder: Path) -> list[str]:
+def names_of_files(folder: Path, root: Path) -> list[str]:
     """Return the names of the files that are loaded of a model, weights last.
 
-    Raises: PlanError with code BASE_REFUSED for files that are too large, and for a folder that
-    holds code or a LoRA adapter.
+    root: the project folder. Raises: PlanError with code BASE_REFUSED for files that are too large,
+    and for a folder that holds code or a LoRA adapter; with PATH_OUTSIDE_PROJECT for a link that
+    leads out of where the model belongs.
     """
     found = sorted(path.name for path in folder.iterdir())
     refused = [name for name in found if name == _LORA_CONFIG or _CODE.fullmatch(name)]
@@ -91,7 +96,29 @@ def names_of_files(folder: Path) -> list[str]:
                 expected=f"at most {_LARGEST[name]}",
                 remedy="fetch the model again, or take another one",
             )
-    return [*names, *(path.name for path in weight_files(folder))]
+    names += [path.name for path in weight_files(folder)]
+    _check_links(folder, names, root)
+    return names
+
+
+def _check_links(folder: Path, names: Iterable[str], root: Path) -> None:
+    """Refuse files that are links to somewhere else: out of the project for a folder of its own,
+    out of the model's part of the Hub's cache for a snapshot, whose files are links to its blobs.
+    """
+    if folder.parent == BUILTIN:
+        return
+    within = folder.parents[1].resolve() if is_snapshot(folder) else root.resolve()
+    for name in names:
+        target = (folder / name).resolve()
+        if not target.is_relative_to(within):
+            raise PlanError(
+                f'"{name}" of the base model is a link to a file outside the project',
+                code="PATH_OUTSIDE_PROJECT",
+                found=str(target),
+                expected="a file, or a link to one inside the project; a model of the Hub's cache "
+                "links to its own blobs",
+                remedy=f"put the file itself in its place: cp --remove-destination {target} {name}",
+            )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -129,6 +156,35 @@ def check_keys(folder: Path) -> None:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         document = read_document(folder / name) if (folder / name).is_file() else {}
         _check(name, _refused_tokenizer_key(document, folder))
+
+
+def check_quantization(config: Mapping[str, Any]) -> str:
+    """Return how the weights of a model are quantised by its config, as a recipe names it; empty
+    where they are not.
+
+    Raises: PlanError with code MODEL_QUANTIZED for methods that nothing here can train on.
+    """
+    found = next((config[key] for key in _QUANTIZATION_KEYS if config.get(key)), None)
+    if found is None:
+        return ""
+    settings: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    is_4bit, is_8bit = (
+        any(settings.get(key) is True for key in (f"load_in_{bits}bit", f"_load_in_{bits}bit"))
+        for bits in (4, 8)
+    )
+    method = settings.get("quant_method", "bitsandbytes" if is_4bit or is_8bit else None)
+    kind = settings.get("bnb_4bit_quant_type", "fp4") if is_4bit else "int8"
+    is_known = method == "bitsandbytes" and is_4bit != is_8bit and kind in ("nf4", "fp4", "int8")
+    if not is_known:
+        raise PlanError(
+            "the weights of the base model are quantised in a way that cannot be trained on",
+            code="MODEL_QUANTIZED",
+            found=f"quant_method {str(method)[:40]}",
+            expected="weights that are not quantised, or quantised by bitsandbytes",
+            remedy="take the model that it was made from, and write quantization: nf4 in "
+            "training_plan.config to hold it in 4 bits",
+        )
+    return str(kind)
 
 
 def read_document(path: Path) -> dict[str, Any]:

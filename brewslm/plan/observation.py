@@ -11,6 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
+from brewslm.files import open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -102,6 +103,18 @@ class _Observation:
                 expected=error.expected,
             )
             return
+        is_folder = self._is_project_folder(spec.base_model)
+        if base is None and is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" names a Hub model, and is a folder of the project',
+                f"write base_model: ./{spec.base_model}",
+                found="no such model in the local cache",
+                expected="./ before a folder of the project",
+            )
+            return
         if base is None:
             self._findings.report(
                 FindingCode.MODEL_NOT_CACHED,
@@ -113,6 +126,16 @@ class _Observation:
                 severity=Severity.WARNING if self._options.is_elsewhere else Severity.ERROR,
             )
             return
+        if is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" is the Hub model in the local cache, not the folder of the'
+                " project that has the same name",
+                f"write base_model: ./{spec.base_model} if the folder is meant",
+                severity=Severity.WARNING,
+            )
         if spec.cache_fingerprint not in (None, base.digest):
             self._findings.report(
                 FindingCode.FINGERPRINT_MISMATCH,
@@ -124,12 +147,18 @@ class _Observation:
                 expected=spec.cache_fingerprint or "",
             )
         self._note_template(base)
+        self._note_vocabulary(base)
         self._note_unread(base)
         base = self._as_recorded(spec, base)
         self._known.base = base
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _is_project_folder(self, name: str) -> bool:
+        """Return whether the name of a Hub model is that of a folder of the project as well."""
+        is_hub = not name.startswith(("./", "builtin:"))
+        return is_hub and (self._manifest.root / name).is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
@@ -155,6 +184,21 @@ class _Observation:
             expected=str(recorded),
             severity=Severity.WARNING,
         )
+
+    def _note_vocabulary(self, base: BaseModel) -> None:
+        """Refuse a tokenizer with tokens for which the model has no embedding."""
+        tokens = base.tokenizer.tokens if base.tokenizer else 0
+        if base.vocab_size and tokens > base.vocab_size:
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                "the tokenizer has more tokens than the base model has embeddings",
+                "take the added tokens out of tokenizer.json and tokenizer_config.json; or call "
+                f"model.resize_token_embeddings({tokens}) and save the model into its folder",
+                found=f"{tokens} tokens",
+                expected=f"at most {base.vocab_size}, the vocab_size of config.json",
+            )
 
     def _note_unread(self, base: BaseModel) -> None:
         """Tell what lies in the model's folder and is never loaded."""
@@ -202,7 +246,7 @@ class _Observation:
             recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
         if recorded is not None or folder is None:
             return recorded
-        return read_base_model(folder, spec.base_model, self._options.digests)
+        return read_base_model(folder, spec.base_model, self._options.digests, self._manifest.root)
 
     def _folder(self, spec: ModelSpec) -> Path | None:
         """Return the base model's folder: where the manifest names no revision, of the recorded
@@ -220,9 +264,8 @@ class _Observation:
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)
         if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
-            digest, size_bytes = self._options.digests.digest(
-                spec.path, self._manifest.root / spec.path
-            )
+            with open_inside(self._manifest.root, spec.path) as stream:
+                digest, size_bytes = self._options.digests.digest_stream(spec.path, stream)
             self._note_input(_EVAL_PACK, spec.path, digest, size_bytes)
 
     def _data(self) -> None:

@@ -5,7 +5,8 @@ Nothing of the manifest is read: a rollback works while the manifest is broken.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from brewslm.errors import ArtifactError, PlanError
 from brewslm.plan.action import Action, Cause, Price, snapshot
 from brewslm.plan.plan import Plan
 from brewslm.plan.recorded import recorded_plan
+from brewslm.plan.rollback_base import Surroundings, check_base
 from brewslm.state.records import DeploymentRecord, ResourceRecord, RevisionRecord
 from brewslm.state.store import StateReader
 
@@ -34,10 +36,12 @@ class Rollback(Struct, frozen=True):
 
 
 def plan_rollback(
-    state: StateReader, artifacts: ArtifactReader, revision: int | None
+    state: StateReader, artifacts: ArtifactReader, revision: int | None, around: Surroundings
 ) -> Rollback | None:
     """Return the rollback to what was promoted at a revision, by default to what was promoted
     before; None when that is promoted already.
+
+    around: where its base model is looked up.
 
     Raises: PlanError with unknown_revision, deployment_rollback_no_predecessor or
     deployment_target_invalid.
@@ -56,6 +60,7 @@ def plan_rollback(
     if target.digest == current.digest:
         return None
     promoted = check_target(artifacts, target)
+    check_base(state, target, around)
     plan = _plan(state, record, target, promoted, revisions)
     return Rollback(plan, target, current, promoted)
 
@@ -66,17 +71,13 @@ def check_target(artifacts: ArtifactReader, target: DeploymentRecord) -> Output:
 
     Raises: PlanError with deployment_target_invalid.
     """
-    try:
-        artifacts.verify(Output(target.digest, 0, is_folder=True))
-        for digest in target.details.get("exports", {}).values():
+    exports = target.details.get("exports", {})
+    for name, digest in {"the LoRA adapter": target.digest, **exports}.items():
+        with _checking(name, target):
             artifacts.verify(Output(str(digest), 0, is_folder=True))
+    with _checking("the verdict", target):
         verdict = json.loads(artifacts.read_bytes(target.evidence_digest))
         files = artifacts.listing(target.digest).values()
-    except (ArtifactError, ValueError) as error:
-        found = f"{error.message}: {error.expected}" if isinstance(error, ArtifactError) else ""
-        raise _invalid("its artifacts are not whole", found, "every kept byte by its digest") from (
-            error
-        )
     decided = (str(verdict.get("verdict")), verdict.get("candidate_digest"))
     if decided != ("PASS", target.digest):
         raise _invalid(
@@ -85,6 +86,24 @@ def check_target(artifacts: ArtifactReader, target: DeploymentRecord) -> Output:
             f"PASS for {target.digest}",
         )
     return Output(target.digest, sum(item.size_bytes for item in files), is_folder=True)
+
+
+@contextmanager
+def _checking(name: str, target: DeploymentRecord) -> Iterator[None]:
+    """Turn trouble with an artifact into an error that says which one it is.
+
+    Raises: PlanError with deployment_target_invalid.
+    """
+    try:
+        yield
+    except (ArtifactError, ValueError) as error:
+        what = "is missing" if getattr(error, "code", "") == "artifact_missing" else "is damaged"
+        expected = error.expected if isinstance(error, ArtifactError) else target.evidence_digest
+        raise _invalid(
+            f"{name} of revision {target.revision} {what}",
+            error.found if isinstance(error, ArtifactError) else str(error),
+            f"{expected} in the artifact store",
+        ) from error
 
 
 def held_candidates(record: ResourceRecord) -> list[str]:

@@ -89,6 +89,7 @@ def check_current(saved: Plan, state: StateReader, fresh: Plan) -> None:
     _check_inputs(saved, fresh)
     _check_errors(saved)
     _check_actions(saved, fresh)
+    _check_errors(fresh)
 
 
 def _check_state(saved: Plan, state: StateReader) -> None:
@@ -129,13 +130,18 @@ def _check_meaning(saved: Plan, fresh: Plan) -> None:
         paths = changed_paths(saved.effective_manifest, fresh.effective_manifest)
         shown = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
         raise _stale(f"the manifest means something else now ({shown})")
-    here_policy, there_policy = (_policy_digest(plan) for plan in (fresh, saved))
-    if here_policy != there_policy:
-        raise _stale("the policy changed", here_policy, there_policy)
+    here_policy, there_policy = (plan.policy or {} for plan in (fresh, saved))
+    if here_policy.get("digest") != there_policy.get("digest"):
+        raise _stale("the policy changed", *map(_shown_policy, (here_policy, there_policy)))
+    here_gates, there_gates = ((plan.against or {}).get("gate_changes") for plan in (fresh, saved))
+    if here_gates != there_gates:
+        ref = (saved.against or {}).get("ref", "")
+        commits = [str((plan.against or {}).get("commit", "")) for plan in (fresh, saved)]
+        raise _stale(f"the gates at {ref} changed since this plan", *commits)
 
 
-def _policy_digest(plan: Plan) -> str:
-    return str((plan.policy or {}).get("digest") or "no policy")
+def _shown_policy(policy: Mapping[str, Any]) -> str:
+    return f"{policy['digest']} at {policy.get('ref')}" if policy.get("digest") else "no policy"
 
 
 def _check_inputs(saved: Plan, fresh: Plan) -> None:

@@ -9,6 +9,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Work, spec_values
 from brewslm.diagnostics import FindingCode, Severity
+from brewslm.errors import RefusedError
 from brewslm.plan.action import (
     DRIFT_REPAIR,
     Action,
@@ -17,9 +18,11 @@ from brewslm.plan.action import (
     GateChange,
     HeldBack,
     Price,
+    Resume,
     Reuse,
     snapshot,
 )
+from brewslm.plan.checkpoints import passed_over
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
 from brewslm.plan.counts import counts_of
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
@@ -33,12 +36,16 @@ from brewslm.plan.model_files import changed_names
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
 from brewslm.plan.refresh import data_addresses
+from brewslm.plan.rehearsal import Rehearsal, training_findings
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
+from brewslm.stages.training_config import loading_on_host
+from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
+from brewslm.tasks.task import TASKS
 
 _WORKFLOW = Address("workflow")
 _MODEL = Address("model")
@@ -47,8 +54,6 @@ _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
 _DEPLOYMENT = Address("deployment")
 REPLACE_REQUESTED = "replace_requested"
-_HELD_BY_HOST = ("dtype", "attn_implementation")
-"""Host values of training that also say how a model is loaded for answering."""
 _PENDING_OUTPUTS = {
     "training_plan": ("lora_adapter", "run"),
     "eval_pack": ("decision", "metrics", "verdict"),
@@ -78,6 +83,8 @@ class Walk:
         self._pricing = Pricing(known, state, options.device)
         self._former_addresses = {new: old for old, new in known.moves.items()}
         self._looker = Looker(artifacts, options)
+        self._rehearsal = Rehearsal(known, artifacts)
+        self._is_base_refused = False
         self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self._failing: tuple[str, ...] = ()
@@ -299,9 +306,12 @@ class Walk:
         )
 
     def _judge(self, draft: Draft) -> None:
-        """Say what the gates will need; without a row that is accepted there may be no task."""
+        """Say what the gates will need; without a row that is accepted there may be no task, and
+        a task that is not supported is a finding already.
+        """
         prepared = self._known.prepared
-        if prepared.get("task_profile") is None or _MODEL not in self._known.outputs:
+        is_judgeable = prepared.get("task_profile") in TASKS.names()
+        if not is_judgeable or _MODEL not in self._known.outputs:
             return
         deployment = self._records.get(str(_DEPLOYMENT))
         pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}
@@ -373,12 +383,14 @@ class Walk:
         is_replaced = reason == REPLACE_REQUESTED
         is_again = bool(missing) or is_replaced
         reuse = None if is_again else find_reuse(draft, self._artifacts)
-        resume = None if reuse or is_replaced else find_resume(draft, self._state)
+        resume = None if reuse or is_replaced else self._resume(draft)
         outputs = self._known_outputs(draft, reuse) if not self._is_redone(draft, reason) else {}
         unknown = self._unknown_outputs(draft, outputs)
         category = heaviest_category(draft, reason, self._changes)
         self._changes[address] = category
         self._note_outcome(draft, outputs, is_whole=not unknown)
+        if reuse is None:
+            self._rehearse(draft)
         priced = self._pricing.price_of(draft, reuse, self.judgement)
         if reuse is None:
             capacity_bytes = self._options.memory_bytes
@@ -412,6 +424,54 @@ class Walk:
             keeps=self._keeps(draft),
             estimate=priced,
         )
+
+    def _resume(self, draft: Draft) -> Resume | None:
+        """Return the checkpoint to go on from; say which newer ones cannot be used."""
+        home = None if self._options.refresh == "none" else self._options.home
+        resume, found = find_resume(draft, self._state, home)
+        if found.skipped:
+            self._findings.report(
+                FindingCode.CHECKPOINT_INVALID,
+                draft.address,
+                "",
+                passed_over(found),
+                "nothing; brewslm apply --no-resume starts from the beginning",
+                Severity.WARNING,
+                found="steps " + ", ".join(map(str, found.skipped)),
+                expected="the files that the journal recorded",
+            )
+        return resume
+
+    def _rehearse(self, draft: Draft) -> None:
+        """Try the rows that this work trains on or asks with the base model's own template."""
+        training = self._known.specs.get(_TRAINING)
+        prepared = self._known.prepared
+        if not isinstance(training, TrainingPlanSpec) or not prepared or self._is_base_refused:
+            return
+        config, rehearsal = training.config, self._rehearsal
+        try:
+            if draft.address == _TRAINING:
+                made = rehearsal.of(config, "train", is_evaluated=False)
+                rehearsal.of(config, "validation", is_evaluated=False)
+                self._known.rehearsed = made
+                if made is not None:
+                    self._findings.place(training_findings(made, prepared))
+            elif draft.address == _EVAL_PACK and self.judgement is not None:
+                parts = self.judgement.rows_to_generate
+                for name in sorted({part.rpartition(".")[2] for part in parts}):
+                    rehearsal.of(config, name, is_evaluated=True)
+        except RefusedError as error:
+            self._is_base_refused = True
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                error.message,
+                error.remedy,
+                found=error.found,
+                expected=error.expected,
+            )
+        self._findings.add(rehearsal.taken_findings())
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""
@@ -456,8 +516,7 @@ class Walk:
         if draft.kind.name not in ("eval_pack", "export"):
             return draft.wanted.host
         training = self._known.wanted.get(_TRAINING)
-        held = training.host if training else {}
-        return {name: held[name] for name in _HELD_BY_HOST if name in held}
+        return loading_on_host(training.host) if training else {}
 
     def _data(self, draft: Draft) -> dict[str, Any] | None:
         if draft.address == _EVAL_PACK and self.judgement is not None:

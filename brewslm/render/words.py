@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Sequence
 
+from brewslm.characters import is_unseen
+
 _MIB = 1 << 20
 _GIB = 1 << 30
 
@@ -64,8 +66,11 @@ def plural(amount: int, noun: str) -> str:
 
 def visible(text: str) -> str:
     """Return text from outside with control, bidirectional and invisible characters escaped."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
-        char if char.isprintable() or char == " " else f"\\u{{{ord(char):X}}}" for char in text
+        char if char.isprintable() and not is_unseen(char) else f"\\u{{{ord(char):X}}}"
+        for char in text
     )
 
 

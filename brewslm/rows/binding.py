@@ -1,17 +1,18 @@
 """A source and its mapper: rows in, examples and rejects out, everything counted."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from brewslm.rows.adjustments import RemarkCounts, Remarks
 from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
 from brewslm.rows.identity import hex_digest, identify
 from brewslm.rows.mapper import KEY_FIELD, Mapper, bind_columns, load_options, scalar_text
-from brewslm.rows.record import Example, Position, Record, Reject
+from brewslm.rows.record import Example, Fault, Position, Record, Reject
 from brewslm.rows.rejects import HoldCode, RejectCode, RejectedRow
 from brewslm.rows.request import GOLD_ROLES, CleaningRequest, SourceRequest
 from brewslm.rows.targets import Target
@@ -30,6 +31,27 @@ class Grouping:
     tags: tuple[str, ...] = ()
 
 
+class _GuardedRow(dict[str, Any]):
+    """A row of which some cells cannot be read: only a row that needs one of them is rejected."""
+
+    def __init__(self, row: Mapping[str, Any], faults: Mapping[str, Fault]) -> None:
+        super().__init__(row)
+        self._faults = faults
+
+    def get(self, column: str, default: Any = None) -> Any:
+        """Return a cell. Raises: RejectedRow where it cannot be read."""
+        if (fault := self._faults.get(column)) is not None:
+            raise RejectedRow(fault.code, column, fault.detail)
+        return super().get(column, default)
+
+    def __or__(self, values: Any) -> "_GuardedRow":
+        """Return the row with the bound fields on top, whose cells were read already."""
+        return _GuardedRow(
+            {**self, **values},
+            {name: fault for name, fault in self._faults.items() if name not in values},
+        )
+
+
 @dataclass
 class Binding:
     """One source bound to one mapper."""
@@ -46,6 +68,7 @@ class Binding:
     tally: CleaningTally = field(default_factory=CleaningTally)
     rejected: Counter[str] = field(default_factory=Counter)
     pii_places: list[tuple[PiiHit, Position]] = field(default_factory=list)
+    remarks: RemarkCounts = field(default_factory=RemarkCounts)
 
     def __post_init__(self) -> None:
         """Bind fields to columns and load the options.
@@ -54,8 +77,11 @@ class Binding:
         """
         self.options = load_options(self.mapper, self.source.options)
         self._pairs = bind_columns(self.mapper, self.source.field_mapping)
-        self.field_map = dict(self._pairs)
+        extras = {item.name for item in self.mapper.fields if item.is_extra}
+        self._extras = extras - self.source.field_mapping.keys()
+        self.field_map = {name: column for name, column in self._pairs if name not in self._extras}
         self._key_column = self.source.field_mapping.get(KEY_FIELD)
+        self._read_columns = frozenset(self._named_columns())
         self.scoring_mode = (
             self.mapper.scoring_mode
             if self.contract.scoring_mode == "auto"
@@ -73,6 +99,25 @@ class Binding:
         """Whether rows of the source are never trained on."""
         return self.source.role in GOLD_ROLES
 
+    def bind_extras(self, columns: Collection[str]) -> None:
+        """Add the fields that are bound only where a row has their column."""
+        self.field_map |= {
+            name: column
+            for name, column in self._pairs
+            if name in self._extras and column in columns
+        }
+
+    def _named_columns(self) -> Iterator[str]:
+        """Yield the columns that something reads."""
+        yield from (column for _, column in self._pairs)
+        yield from (*self.grouping.group_by, *self.grouping.tags, *self.contract.required_fields)
+        yield from (DERIVED_COLUMN, REVIEW_COLUMN)
+        for name in (self._key_column, self.grouping.stratify_by):
+            if name is not None:
+                yield name
+        if self.mapper.option_columns is not None:
+            yield from self.mapper.option_columns(self.options)
+
     def examples(self, records: Iterator[Record]) -> Iterator[Example | Reject]:
         """Yield what becomes of every record, in order."""
         for record in records:
@@ -87,6 +132,8 @@ class Binding:
         row = record.value
         if row is None:
             return self._parse_reject(record, position, digest)
+        if record.cell_faults:
+            row = _GuardedRow(row, record.cell_faults)
         row_key = None
         try:
             if self._key_column is not None:
@@ -108,9 +155,7 @@ class Binding:
         self, row: dict[str, Any], position: Position, digest: str, row_key: str | None
     ) -> Example:
         values = {name: row.get(column) for name, column in self._pairs}
-        values_view: Mapping[str, Any] = (
-            {**row, **values} if self.mapper.reads_whole_row else values
-        )
+        values_view: Mapping[str, Any] = row | values if self.mapper.reads_whole_row else values
         mapped = self.mapper.map(values_view, self.options, self.target)
         example = Example(
             position,
@@ -126,10 +171,19 @@ class Binding:
         for hit in clean(example, self.cleaning, self.tally):
             self.pii_places.append((hit, position))
         check_contract(example, values_view, self.contract)
+        self._note(row, mapped.remarks or Remarks(), position)
         self._place(example, row, values)
         if self.source.role == "synthetic" and row.get(REVIEW_COLUMN, "approved") != "approved":
             example.hold = HoldCode.PENDING_REVIEW
         return example
+
+    def _note(self, row: Mapping[str, Any], remarks: Remarks, position: Position) -> None:
+        """Count what was accepted in another form and what nothing reads."""
+        unread = row.keys() - self._read_columns
+        if unread:
+            remarks.unread |= {name for name in unread if row[name] not in (None, "", [], {})}
+        if remarks.adjustments or remarks.unread:
+            self.remarks.add(remarks, position.line)
 
     def _place(self, example: Example, row: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         grouping = self.grouping
@@ -154,4 +208,13 @@ class Binding:
             raise AssertionError("a record has neither value nor fault")
         text = record.raw[:_KEPT_TEXT_BYTES].decode(errors="replace")
         shown = shown_value(text, self.cleaning.pii)
-        return Reject(position, digest, None, fault.code, "", fault.detail, row=shown)
+        return Reject(
+            position,
+            digest,
+            None,
+            fault.code,
+            "",
+            fault.detail,
+            row=shown,
+            lost_rows=record.lost_rows,
+        )

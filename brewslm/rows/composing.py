@@ -87,6 +87,10 @@ class Composing:
             "reference": reference,
             "tags": dict(sorted(content.tags.items())),
         }
+        if content.inputs.get("tools") and example.task_profile != "tool_calling":
+            document["tools"] = [
+                {"type": "function", "function": tool} for tool in content.inputs["tools"]
+            ]
         if composition.loss == "all_tokens":
             document["text"] = reference["text"]
         if composition.loss == "preference":
@@ -118,5 +122,11 @@ def stored_of(example: StoredExample, contents: ContentStore) -> Stored:
 
 def _shown_text(document: dict[str, Any]) -> str:
     parts = [message["content"] for message in document["messages"]]
+    for name in ("tools", "messages"):
+        parts += [
+            orjson.dumps(item).decode()
+            for item in document.get(name, ())
+            if name == "tools" or "tool_calls" in item
+        ]
     parts += [str(document[name]) for name in ("text", "chosen", "rejected") if name in document]
     return "\n".join(parts)

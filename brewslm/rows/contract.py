@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jsonschema_rs
-
 from brewslm.rows.record import Example
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.schema import compile_schema, first_violation
+from brewslm.rows.schema import Validator, compile_schema, first_violation
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 _ANSWER = "answer."
@@ -22,7 +20,7 @@ class Contract:
     required_fields: tuple[str, ...] = ()
     json_schema: Mapping[str, Any] | None = None
     scoring_mode: str = "auto"
-    validator: jsonschema_rs.Draft202012Validator | None = field(default=None, compare=False)
+    validator: Validator | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, *layers: Mapping[str, Any]) -> "Contract":

@@ -2,12 +2,14 @@
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 _ENTRY_BITS = 64
 _PART_BITS = 10
 _BITS_PER_ENTRY = 16
 _LEAST_BITS, _MOST_BITS = 1 << 10, 1 << 29
+_FIRST_RANGE_ROWS, _RANGE_GROWTH = 32, 8
 
 
 class DigestIndex:
@@ -53,6 +55,51 @@ class DigestIndex:
         """Yield the rows that may have one of them, digest by digest, ascending for each; a row
         comes as often as it was taken up.
         """
+        row_mask = self._row_mask
+        for part, _, start, end in self._buckets(digests):
+            for entry in part[start:end]:
+                yield entry & row_mask
+
+    def counts(self, digests: Iterable[int], start: int, stop: int) -> Iterator[Counter[int]]:
+        """Yield how many of the digests each row from `start` to `stop` may have, for one range of
+        rows after another; each range is wider than the one before.
+        """
+        buckets = [
+            (part, first, bisect_left(part, first | start, at, end), end)
+            for part, first, at, end in self._buckets(digests)
+        ]
+        row_mask = self._row_mask
+        width = _FIRST_RANGE_ROWS
+        while start < stop and buckets:
+            end = min(start + width, stop)
+            found: Counter[int] = Counter()
+            left = []
+            for part, first, at, bucket_end in buckets:
+                upto = bisect_left(part, first | end, at, bucket_end)
+                found.update(entry & row_mask for entry in part[at:upto])
+                if upto < bucket_end:
+                    left.append((part, first, upto, bucket_end))
+            yield found
+            buckets, start, width = left, end, width * _RANGE_GROWTH
+
+    def counts_without(self, digests: Iterable[int], gone: bytearray) -> Counter[int]:
+        """Return how many of the digests each row may have, and forget the rows marked in `gone`,
+        which no later question about one of these digests meets again.
+        """
+        found: Counter[int] = Counter()
+        row_mask = self._row_mask
+        for part, first, at, end in self._buckets(digests):
+            entries = part[at:end]
+            kept = array("Q", [entry for entry in entries if not gone[entry & row_mask]])
+            if len(kept) < len(entries):
+                # the number of no row, so the bucket stays sorted and ends before it
+                free = [first | row_mask] * (len(entries) - len(kept))
+                part[at:end] = kept + array("Q", free)
+            found.update(entry & row_mask for entry in kept)
+        return found
+
+    def _buckets(self, digests: Iterable[int]) -> Iterator[tuple["array[int]", int, int, int]]:
+        """Yield part, smallest entry, start and end of the entries of each digest that has some."""
         row_bits, row_mask, digest_mask = self._row_bits, self._row_mask, self._digest_mask
         bits, mask = self._bits, len(self._bits) * 8 - 1
         for digest in digests:
@@ -62,8 +109,9 @@ class DigestIndex:
             first = (digest & digest_mask) << row_bits
             part = self._parts[first >> self._part_shift]
             start = bisect_left(part, first)
-            for entry in part[start : bisect_left(part, first | row_mask, start)]:
-                yield entry & row_mask
+            end = bisect_left(part, first | row_mask, start)
+            if start < end:
+                yield part, first, start, end
 
     def frequent(self, rows: float) -> Iterator[tuple[int, set[int]]]:
         """Yield every digest, cut as in the index, of more than so many rows, with the rows."""

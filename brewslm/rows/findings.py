@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
+from brewslm.rows.adjustments import WORDS, Adjustment
 from brewslm.rows.binding import Binding
 from brewslm.rows.clean import has_invisible
+from brewslm.rows.held_findings import no_train_rows
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
@@ -20,6 +23,7 @@ from brewslm.rows.split import Placement
 from brewslm.rows.stored import ContentStore, StoredExample
 
 SHOWN_POSITIONS = 5
+SHOWN_UNREAD = 12
 SMALL_GOLD_ROWS = 30
 NEED_ALL_ROWS = frozenset(
     {
@@ -40,8 +44,14 @@ class LowConfidenceError(BrewError):
     """Introspection is not sure which mapper a source needs; code MAPPING_LOW_CONFIDENCE."""
 
 
-def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowConfidenceError:
-    """Return the error that shows ranked proposals as lines to paste."""
+def low_confidence(
+    source: SourceRequest, proposals: Sequence[Proposal], unreadable: Mapping[str, str]
+) -> LowConfidenceError:
+    """Return the error that shows ranked proposals as lines to paste.
+
+    unreadable: columns with cells that could not be read, with a reject code each.
+    """
+    lost = ", ".join(f"{column} ({code})" for column, code in sorted(unreadable.items()))
     ranked = "; ".join(
         f"base_adapter_id: {item.mapper_id}, field_mapping: {_flow(item.field_map)}"
         f" ({item.confidence:.2f})"
@@ -50,7 +60,7 @@ def low_confidence(source: SourceRequest, proposals: Sequence[Proposal]) -> LowC
     return LowConfidenceError(
         f'which mapper the rows of "{source.name}" need is not certain',
         code=FindingCode.MAPPING_LOW_CONFIDENCE,
-        found=ranked or "no mapper that fits",
+        found=(ranked or "no mapper that fits") + (f"; not readable: {lost}" if lost else ""),
         expected="a proposal that is certain, or a mapper that is written",
         remedy=(
             f"write an adapter with source_ref: {source.name} and one of: {ranked}"
@@ -72,6 +82,34 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
     )
 
 
+def unsupported_task(
+    source: SourceRequest, profile: str, request: Request, position: Position | None = None
+) -> Finding | None:
+    """Return the finding about rows of a task that nothing trains or evaluates, if they are.
+
+    position: of the first such row, where single rows decide their task.
+    """
+    supported = request.supported_profiles
+    if supported is None or profile in supported:
+        return None
+    address = Address("data_source", source.name)
+    if request.task_profile == profile:
+        address = Address("dataset")
+    elif source.adapter:
+        address = Address("adapter", source.adapter)
+    return Finding(
+        FindingCode.VALUE_UNAVAILABLE,
+        Severity.ERROR,
+        f'the rows of "{source.name}" are {profile} rows, which are recognised but not supported '
+        "yet",
+        f"bind an adapter that maps them to one of {', '.join(supported)}",
+        address=str(address),
+        place=_place(position) if position else Place(source.locator.partition(":")[2], 1),
+        found=profile,
+        expected=", ".join(supported),
+    )
+
+
 def schema_finding(error: SchemaError) -> Finding:
     """Return the finding that the dataset's JSON Schema cannot be used."""
     return Finding(
@@ -88,7 +126,7 @@ def schema_finding(error: SchemaError) -> Finding:
 
 def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list[Finding]:
     """Return what reading one source showed: pins that do not hold, columns that are missing."""
-    address = f"data_source.{source.name}"
+    address = str(Address("data_source", source.name))
     place = Place(feed.locator.path)
     found = []
     if source.sha256 is not None and feed.digest != f"sha256:{source.sha256}":
@@ -119,9 +157,60 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
                 expected=str(source.record_count),
             )
         )
+    if feed.tally.suspects:
+        found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
+    return [*found, *_remark_findings(feed, binding, address)]
+
+
+def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding]:
+    """Return what was accepted in another form and what nothing reads, each once a source."""
+    remarks = binding.remarks
+    found = [
+        Finding(
+            FindingCode.ROWS_ADJUSTED,
+            Severity.INFO,
+            f"{_rows(count)}: {WORDS[Adjustment(name)]}",
+            "nothing, or write the rows in the form that they are read as",
+            address=address,
+            place=Place(feed.locator.path, remarks.first_lines[name]),
+            found=name,
+        )
+        for name, count in sorted(remarks.adjustments.items())
+    ]
+    if remarks.unread:
+        shown = [f"{name} ({_rows(count)})" for name, count in sorted(remarks.unread.items())]
+        more = len(shown) - SHOWN_UNREAD
+        found.append(
+            Finding(
+                FindingCode.COLUMNS_UNREAD,
+                Severity.INFO,
+                "columns or keys that nothing reads",
+                "nothing, or bind them in field_mapping",
+                address=address,
+                place=Place(
+                    feed.locator.path, min(map(remarks.first_lines.__getitem__, remarks.unread))
+                ),
+                found=", ".join(shown[:SHOWN_UNREAD]) + (f" and {more} more" if more > 0 else ""),
+            )
+        )
     return found
+
+
+def _covering_cell(feed: Feed, address: str) -> Finding:
+    line, lines = feed.tally.suspects[0]
+    more = len(feed.tally.suspects) - 1
+    return Finding(
+        FindingCode.SOURCE_STRUCTURE,
+        Severity.WARNING,
+        "one quoted cell covers lines that each look like a row",
+        "close the quote on that line, unless the cell is meant to hold a table",
+        address=address,
+        place=Place(feed.locator.path, line),
+        found=f"{lines} lines in one cell" + (f", and {more} more such cells" if more else ""),
+        expected="a quote that is closed on its line, or text over several lines",
+    )
 
 
 def _missing_columns(feed: Feed, binding: Binding, place: Place) -> list[Finding]:
@@ -167,7 +256,9 @@ def _column_remedy(name: str, suggestions: tuple[str, ...]) -> str:
 
 def _binding_address(binding: Binding) -> str:
     source = binding.source
-    return f"adapter.{source.adapter}" if source.adapter else f"data_source.{source.name}"
+    if source.adapter:
+        return str(Address("adapter", source.adapter))
+    return str(Address("data_source", source.name))
 
 
 def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
@@ -216,7 +307,7 @@ def dataset_findings(
         *_reject_findings(rejects),
         *_rate_findings(request, rejects, rows_read),
         *_profile_findings(request, bindings),
-        *_set_findings(request, bindings, examples, placement),
+        *_set_findings(request, bindings, examples, rejects, placement),
         *_label_findings(examples, labels),
         *_conflict_findings(examples, contents),
         *_pii_findings(request, bindings),
@@ -238,7 +329,7 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
                 Severity.WARNING,
                 f"{_rows(len(own))} rejected: {code}",
                 REMEDIES[RejectCode(code)],
-                address=f"data_source.{first.position.source}",
+                address=str(Address("data_source", first.position.source)),
                 place=_place(first.position),
                 found=_positions(item.position for item in own)
                 + (detail if first.field_path or first.detail else ""),
@@ -248,10 +339,12 @@ def _reject_findings(rejects: Sequence[Reject]) -> list[Finding]:
 
 
 def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) -> list[Finding]:
-    counts = Counter(reject.code for reject in rejects if reject.of_row_id is None)
+    own = [reject for reject in rejects if reject.of_row_id is None]
+    counts = Counter(reject.code for reject in own)
     total = counts.total()
+    lost = sum(reject.lost_rows for reject in own)
     rate = request.contract.get("max_reject_rate", _DEFAULT_REJECT_RATE)
-    share = total / rows_read if rows_read else 0.0
+    share = lost / (rows_read + lost - total) if rows_read else 0.0
     by_code = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
     found = []
     if total and share > rate * _WARN_SHARE:
@@ -260,7 +353,8 @@ def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) 
             Finding(
                 FindingCode.REJECT_RATE_EXCEEDED,
                 severity,
-                f"{total} of {rows_read} rows are rejected",
+                f"{total} of {rows_read} rows are rejected"
+                + (f"; with what could not be read about {lost} rows are lost" * (lost > total)),
                 "mend the rows, or raise contract.max_reject_rate",
                 field="spec.dataset.contract.max_reject_rate",
                 address="dataset",
@@ -314,22 +408,13 @@ def _set_findings(
     request: Request,
     bindings: Sequence[Binding],
     examples: Sequence[StoredExample],
+    rejects: Sequence[Reject],
     placement: Placement,
 ) -> list[Finding]:
     counts = Counter(example.split for example in examples)
     found = []
     if any(not binding.is_gold for binding in bindings) and not counts[Split.TRAIN]:
-        found.append(
-            Finding(
-                FindingCode.NO_TRAIN_ROWS,
-                Severity.ERROR,
-                "no row is left to train on",
-                "add rows, or mend the rejected ones",
-                address="dataset",
-                found="0 train rows",
-                expected="at least 1",
-            )
-        )
+        found.append(no_train_rows(examples, rejects))
     found += [
         Finding(
             FindingCode.SPLIT_EMPTY,

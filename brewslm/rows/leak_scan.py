@@ -119,7 +119,9 @@ class Scanned(Struct, array_like=True):
     may_share_run: bool = False
     may_hold_short: bool = False
     similar: list[tuple[int, float]] = []
-    """Evaluation rows, as indices into the texts that were given, and their Jaccard."""
+    """The first similar evaluation row of each range, as an index into the texts that were given,
+    and its Jaccard.
+    """
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class LeakScan:
     runs: RunFilter | None
     shorts: RunFilter | None
     near_texts: tuple[str, ...]
+    near_ranges: tuple[tuple[int, int], ...]
+    """Start and end of the texts that are asked apart."""
     near_threshold: float | None
     argument: type[list[bytes]] = list[bytes]
     result: type[list[Scanned]] = list[Scanned]
@@ -156,5 +160,7 @@ class LeakScan:
                 words.append(word_tokens(" ".join(inputs)))
                 found.may_hold_short = any(map(self.shorts.may_match, words))
         if self._similar is not None and (text := "\n".join(inputs)):
-            found.similar = self._similar.similar_to(text)
+            for start, stop in self.near_ranges:
+                if first := self._similar.first_similar(text, start, stop):
+                    found.similar.append(first)
         return found

@@ -2,11 +2,13 @@
 
 Compared are inputs and reference, never prompt templates or system turns. An input field with few
 distinct values, such as a constant instruction, counts in the exact layers only. A pair is reported
-by the first layer that sees it.
+by the first layer that sees it. Each layer reports one evaluation row for a training row: rows of
+one template resemble each other all, and their pairs would grow with the product of both sides. The
+test set that the split made counts apart from rows that were provided for evaluation.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
 from typing import Any
@@ -38,9 +40,8 @@ CODES = (
     "leak_near_duplicate",
 )
 _BATCH_ROWS = 1024
-_NEAR_MIN_TOKENS = 8
+NEAR_MIN_TOKENS = 8
 _FEW_VALUES, _FEW_SHARE = 5, 0.01
-_MOST_GROUP_PAIRS = 10_000
 _BOILERPLATE_ROWS, _BOILERPLATE_SHARE = 3, 0.01
 
 
@@ -74,7 +75,7 @@ class Leak:
 
 @dataclass(slots=True)
 class LeakReport:
-    """All leaks of a dataset, and the shared runs that were left out as template text."""
+    """The leaks of a dataset, and the shared runs that were left out as template text."""
 
     leaks: list[Leak] = field(default_factory=list)
     boilerplate: list[str] = field(default_factory=list)
@@ -82,7 +83,7 @@ class LeakReport:
     """Those between training rows and evaluation rows that somebody provided."""
 
     def counts(self) -> dict[str, int]:
-        """Return the number of pairs by code."""
+        """Return the number of reported pairs by code."""
         found = Counter(leak.code for leak in self.leaks)
         return {code: found[code] for code in CODES}
 
@@ -99,6 +100,10 @@ class LeakReport:
         ]
 
 
+Side = Callable[[StoredExample], int]
+"""Tells evaluation rows apart; each training row is compared with every side."""
+
+
 def find_leaks(
     evaluated: Sequence[StoredExample],
     trained: Sequence[StoredExample],
@@ -106,28 +111,49 @@ def find_leaks(
     contents: ContentStore,
     *,
     has_declared_groups: bool,
+    side: Side = lambda _: 0,
     workers: int = 1,
 ) -> LeakReport:
-    """Return every training row that resembles an evaluation row."""
+    """Return every training row that resembles an evaluation row, with one row of each side that it
+    resembles.
+    """
     report = LeakReport()
     if not evaluated or not trained:
         return report
+    evaluated = sorted(evaluated, key=lambda item: (side(item), item.row_digest))
     layers: list[Iterator[Leak]] = []
     if settings.exact:
         layers.append(_exact(evaluated, trained, contents))
     if settings.group and has_declared_groups:
-        layers.append(_groups(evaluated, trained))
+        layers.append(_groups(evaluated, trained, side))
     layers.append(_derived(evaluated, trained))
     if settings.ngram or settings.near is not None:
-        layers += _text_layers(evaluated, trained, settings, contents, report, workers)
+        layers += _text_layers(evaluated, trained, settings, contents, report, side, workers)
     seen: set[tuple[int, int]] = set()
     for layer in layers:
+        nearest: dict[tuple[int, int, bool], Leak] = {}
         for leak in layer:
-            pair = id(leak.evaluated), id(leak.trained)
-            if pair not in seen:
-                seen.add(pair)
-                report.leaks.append(leak)
+            if (id(leak.evaluated), id(leak.trained)) not in seen:
+                key = id(leak.trained), side(leak.evaluated), leak.is_only_reported
+                if key not in nearest or _nearness(leak) > _nearness(nearest[key]):
+                    nearest[key] = leak
+        seen.update((id(leak.evaluated), id(leak.trained)) for leak in nearest.values())
+        report.leaks += nearest.values()
     return report
+
+
+def _nearness(leak: Leak) -> tuple[float, int]:
+    return leak.score, leak.run_tokens
+
+
+def compared_texts(examples: Sequence[StoredExample], contents: ContentStore) -> Texts:
+    """Return what is compared of the examples of a dataset."""
+    return Texts(_constant_inputs(examples, contents))
+
+
+def is_long_enough(text: str) -> bool:
+    """Return whether a similar text of so many words is a leak; a shorter one is only reported."""
+    return len(word_tokens(text)) >= NEAR_MIN_TOKENS
 
 
 def _text_layers(
@@ -136,18 +162,20 @@ def _text_layers(
     settings: LeakRequest,
     contents: ContentStore,
     report: LeakReport,
+    side: Side,
     workers: int,
 ) -> list[Iterator[Leak]]:
     """Return the layers that compare texts, after one pass over the training rows."""
-    texts = Texts(_constant_inputs([*evaluated, *trained], contents))
+    texts = compared_texts([*evaluated, *trained], contents)
     runs = _Runs(evaluated, texts, settings.ngram, contents) if settings.ngram else None
-    shorts = _ShortItems(evaluated, texts, contents) if settings.ngram else None
-    near = _near_items(evaluated, texts, contents) if settings.near is not None else []
+    shorts = _ShortItems(evaluated, texts, contents, side) if settings.ngram else None
+    near = _NearItems(evaluated if settings.near is not None else (), texts, contents, side)
     scan = LeakScan(
         texts,
         None if runs is None else runs.filter(),
         None if shorts is None else shorts.filter(),
-        tuple(text for _, text in near),
+        near.texts,
+        near.ranges,
         settings.near,
     )
     sharing: list[StoredExample] = []
@@ -164,7 +192,7 @@ def _text_layers(
     if runs is not None and shorts is not None:
         report.boilerplate = runs.boilerplate
         layers += [runs.leaks(sharing), shorts.leaks(holding)]
-    return [*layers, _near(near, similar)]
+    return [*layers, near.leaks(similar)]
 
 
 def _scanned(
@@ -219,17 +247,16 @@ def _reference_key(example: StoredExample, contents: ContentStore) -> str:
     return matching_key(contents.content(example).reference)
 
 
-def _groups(evaluated: Sequence[StoredExample], trained: Sequence[StoredExample]) -> Iterator[Leak]:
-    """Yield pairs of one declared group, of each group as many as a person could look at."""
-    by_group: dict[str, list[StoredExample]] = defaultdict(list)
+def _groups(
+    evaluated: Sequence[StoredExample], trained: Sequence[StoredExample], side: Side
+) -> Iterator[Leak]:
+    """Yield pairs of one declared group, with one evaluation row of each side."""
+    by_group: dict[str, dict[int, StoredExample]] = defaultdict(dict)
     for example in evaluated:
-        by_group[example.group_key].append(example)
-    pairs: Counter[str] = Counter()
+        by_group[example.group_key].setdefault(side(example), example)
     for example in trained:
-        for other in by_group.get(example.group_key, ()):
-            if pairs[example.group_key] < _MOST_GROUP_PAIRS:
-                pairs[example.group_key] += 1
-                yield Leak("leak_group", other, example)
+        for other in by_group.get(example.group_key, {}).values():
+            yield Leak("leak_group", other, example)
 
 
 def _derived(
@@ -334,57 +361,71 @@ class _ShortItems:
     """Evaluation inputs of few words."""
 
     def __init__(
-        self, evaluated: Sequence[StoredExample], texts: Texts, contents: ContentStore
+        self, evaluated: Sequence[StoredExample], texts: Texts, contents: ContentStore, side: Side
     ) -> None:
         self._texts = texts
         self._contents = contents
-        self._by_start: dict[tuple[str, ...], list[tuple[list[str], StoredExample]]] = {}
+        self._by_words: dict[tuple[str, ...], dict[int, StoredExample]] = defaultdict(dict)
         for example in evaluated:
             tokens = word_tokens(" ".join(texts.of_inputs(contents.content(example))))
             if SHORT_MIN_TOKENS <= len(tokens) <= SHORT_MAX_TOKENS:
-                start = tuple(tokens[:SHORT_MIN_TOKENS])
-                self._by_start.setdefault(start, []).append((tokens, example))
+                self._by_words[tuple(tokens)].setdefault(side(example), example)
+        self._lengths = sorted({len(words) for words in self._by_words})
 
     def filter(self) -> RunFilter | None:
         """Return what tells most texts without such an input from others; None if there is none."""
-        if not self._by_start:
+        if not self._by_words:
             return None
-        return RunFilter.of_starts(self._by_start, SHORT_MIN_TOKENS)
+        starts = {words[:SHORT_MIN_TOKENS] for words in self._by_words}
+        return RunFilter.of_starts(starts, SHORT_MIN_TOKENS)
 
     def leaks(self, trained: Iterable[StoredExample]) -> Iterator[Leak]:
-        """Yield pairs of an input and a training text in which it stands as a whole."""
+        """Yield pairs of an input and a training text that contains it as a whole."""
         for example in trained:
             content = self._contents.content(example)
             joined = " ".join(self._texts.of_inputs(content))
             for text in (joined, *self._texts.of_example(content)):
                 tokens = word_tokens(text)
-                for at, gram in enumerate(_grams(tokens, SHORT_MIN_TOKENS)):
-                    for item, other in self._by_start.get(gram, ()):
-                        if tokens[at : at + len(item)] == item:
-                            yield Leak("leak_short_item", other, example, 1.0, len(item))
+                for length in self._lengths:
+                    for words in _grams(tokens, length):
+                        for other in self._by_words.get(words, {}).values():
+                            yield Leak("leak_short_item", other, example, 1.0, length)
 
 
-def _near_items(
-    evaluated: Sequence[StoredExample], texts: Texts, contents: ContentStore
-) -> list[tuple[StoredExample, str]]:
-    """Return the evaluation rows that have inputs, with their texts."""
-    return [
-        (example, text)
-        for example in evaluated
-        if (text := "\n".join(texts.of_inputs(contents.content(example))))
-    ]
+class _NearItems:
+    """Evaluation rows that have inputs; those of one side together, the short ones at the end."""
 
+    def __init__(
+        self,
+        evaluated: Sequence[StoredExample],
+        texts: Texts,
+        contents: ContentStore,
+        side: Side,
+    ) -> None:
+        items = [
+            ((not is_long_enough(text), side(example)), example, text)
+            for example in evaluated
+            if (text := "\n".join(texts.of_inputs(contents.content(example))))
+        ]
+        items.sort(key=lambda item: item[0])
+        self._items = items
+        self.texts = tuple(text for _, _, text in items)
+        ends = [end for end in range(1, len(items) + 1) if self._is_last(end)]
+        self.ranges = tuple(zip([0, *ends], ends, strict=False))
 
-def _near(
-    items: Sequence[tuple[StoredExample, str]],
-    similar: Iterable[tuple[StoredExample, list[tuple[int, float]]]],
-) -> Iterator[Leak]:
-    """Yield pairs whose inputs are similar; inputs under eight words are only reported."""
-    for example, found in similar:
-        for index, jaccard in found:
-            other, other_text = items[index]
-            is_short = len(word_tokens(other_text)) < _NEAR_MIN_TOKENS
-            yield Leak("leak_near_duplicate", other, example, jaccard, is_only_reported=is_short)
+    def _is_last(self, end: int) -> bool:
+        return end == len(self._items) or self._items[end - 1][0] != self._items[end][0]
+
+    def leaks(
+        self, similar: Iterable[tuple[StoredExample, list[tuple[int, float]]]]
+    ) -> Iterator[Leak]:
+        """Yield pairs whose inputs are similar; inputs under eight words are only reported."""
+        for example, found in similar:
+            for index, jaccard in found:
+                (is_short, _), other, _ = self._items[index]
+                yield Leak(
+                    "leak_near_duplicate", other, example, jaccard, is_only_reported=is_short
+                )
 
 
 def _grams(tokens: list[str], size: int) -> Iterator[tuple[str, ...]]:

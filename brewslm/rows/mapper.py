@@ -4,7 +4,7 @@ A row becomes one example or one reject. The value of a field comes from the one
 an empty column is never replaced by another.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct, field
@@ -13,12 +13,15 @@ from pydantic import ValidationError
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
 from brewslm.registry import Registry, closest
+from brewslm.rows.adjustments import Remarks
 from brewslm.rows.record import Flag
 from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.targets import Target
 
 DEFAULT_MAPPER_ID = "default-canonical"
 KEY_FIELD = "id"
+SYSTEM_FIELD = "system"
+HISTORY_FIELD = "history"
 S = TypeVar("S", bound=Spec)
 
 
@@ -30,6 +33,8 @@ class Mapped(NamedTuple):
     flags: frozenset[Flag] = frozenset()
     task_profile: str | None = None
     """Set where the row's fields decide the profile."""
+    remarks: Remarks | None = None
+    """What was accepted in another form, and what nothing reads."""
 
 
 class NoOptions(Spec):
@@ -41,8 +46,6 @@ class DefaultOptions(Spec):
 
     min_confidence: float = 0.80
     """Below it a proposal has to be written into the manifest."""
-    sample_rows: int = 200
-    """Rows whose value shapes are looked at, smallest digests first."""
 
 
 class MapperField(Struct, frozen=True):
@@ -51,6 +54,8 @@ class MapperField(Struct, frozen=True):
     name: str
     is_required: bool = False
     known_names: tuple[str, ...] = ()
+    is_extra: bool = False
+    """Bound only where a row has the column, or the manifest maps it."""
 
 
 class Sample(Struct, frozen=True):
@@ -86,6 +91,8 @@ class Mapper(Struct, frozen=True):
     """Raises MapperOptionError for options that are well-formed and unfit."""
     reads_whole_row: bool = False
     """Whether options name further columns; fields then come on top of the row's columns."""
+    option_columns: Callable[[Any], Iterable[str]] | None = None
+    """The further columns that options name."""
     scoring_mode: str = "auto"
     """The way answers are compared when the contract names none."""
 

@@ -6,8 +6,9 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from brewslm.rows.adjustments import RemarkCounts
 from brewslm.rows.binding import Binding, Grouping
 from brewslm.rows.clean import CleaningTally, PiiHit
 from brewslm.rows.contract import Contract
@@ -33,6 +34,7 @@ class MappedChunk(Struct, array_like=True):
     left_values: int
     rows_read: int = 0
     tally: Tally | None = None
+    remarks: RemarkCounts = field(default_factory=RemarkCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def absorb(binding: Binding, feed: Feed, chunk: MappedChunk) -> None:
     binding.tally.changed.update(chunk.changed)
     binding.tally.pii.update(chunk.pii)
     binding.tally.left_values += chunk.left_values
+    binding.remarks.update(chunk.remarks)
     if chunk.tally is not None:
         feed.rows_read += chunk.rows_read
         feed.tally.blank_lines += chunk.tally.blank_lines
@@ -99,8 +102,7 @@ def _map_chunk(binding: Binding, read_chunk: ReadChunk, chunk: Chunk) -> MappedC
     tally = Tally()
     records = list(read_chunk(chunk, tally))
     for record in records:
-        if record.value is not None and not record.value.keys() <= tally.columns.keys():
-            tally.columns.update(dict.fromkeys(record.value))
+        tally.see(record)
     mapped = _mapped(binding, records)
     mapped.rows_read, mapped.tally = len(records), tally
     return mapped
@@ -108,6 +110,7 @@ def _map_chunk(binding: Binding, read_chunk: ReadChunk, chunk: Chunk) -> MappedC
 
 def _mapped(binding: Binding, records: Iterable[Record]) -> MappedChunk:
     binding.tally, binding.pii_places = CleaningTally(), []
+    binding.remarks = RemarkCounts()
     examples: list[StoredExample] = []
     contents: list[bytes] = []
     rejects: list[Reject] = []
@@ -129,4 +132,5 @@ def _mapped(binding: Binding, records: Iterable[Record]) -> MappedChunk:
         dict(tally.changed),
         dict(tally.pii),
         tally.left_values,
+        remarks=binding.remarks,
     )

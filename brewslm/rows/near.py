@@ -10,9 +10,10 @@ Filtering? (2012).
 """
 
 import math
+from array import array
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.matching import matching_text, shingles, texts_of
@@ -26,6 +27,8 @@ _SAMPLED_TEXTS = 2048
 _LEAST_WEIGHT_BITS, _WEIGHT_BITS = 6, 16
 _PART_NUMBER_BITS = 20
 _WEIGHT_SHIFT = 44
+_SKETCH_MASK = (1 << 9) - 1
+_KEPT_SETS = 1024
 _VALUE_MASK = (1 << _WEIGHT_SHIFT) - (1 << _PART_NUMBER_BITS)
 
 
@@ -55,33 +58,74 @@ class SimilarTexts:
         self._bounds: list[int] = []
         self._classes: dict[int, _SizeClass] = {}
         self._index = DigestIndex(len(texts))
+        self._sizes = array("L")
+        self._sketches: list[int] = []
+        self._shared = bytearray()
         for number, text in enumerate(texts):
             values = self._values(shingles(text))
             size_class = self._class_of(len(values))
             most = len(values) / threshold
             self._index.add(self._first_parts(values, size_class, most), number)
+            self._sizes.append(len(values))
+            self._sketches.append(_sketch(values))
+            self._shared.append(size_class.shared)
         self._index.seal()
+        self._shingles = lru_cache(_KEPT_SETS)(self._shingles_of)
 
     def similar_to(self, text: str) -> list[tuple[int, float]]:
         """Return (index, Jaccard) of every indexed text at or above the threshold."""
+        return list(self._similar(text, 0, len(self._texts)))
+
+    def first_similar(self, text: str, start: int, stop: int) -> tuple[int, float] | None:
+        """Return the first of the texts from `start` to `stop` that is similar; the work is that of
+        looking at the texts up to it.
+        """
+        return next(self._similar(text, start, stop), None)
+
+    def left_similar(self, text: str, gone: bytearray) -> list[int]:
+        """Return the similar texts that are not marked in `gone`, and forget the marked ones."""
         own = shingles(text)
-        least = math.ceil(self._threshold * len(own) - _ROUNDING)
-        most = math.floor(len(own) / self._threshold + _ROUNDING)
-        found: list[tuple[int, float]] = []
         values = self._values(own)
-        for number in range(self._number_of(least), self._number_of(most) + 1):
-            size_class = self._classes.get(number)
-            if size_class is None:
+        counts = self._index.counts_without(self._digests(values), gone)
+        return [index for index, _ in self._verified(own, values, counts)]
+
+    def _similar(self, text: str, start: int, stop: int) -> Iterator[tuple[int, float]]:
+        """Yield (index, Jaccard) of the similar texts from `start` to `stop`, ascending."""
+        own = shingles(text)
+        values = self._values(own)
+        for counts in self._index.counts(self._digests(values), start, stop):
+            yield from self._verified(own, values, counts)
+
+    def _digests(self, values: list[tuple[int, int]]) -> list[int]:
+        """Return digests of the first parts of a set, for every class of sets it may be similar
+        to.
+        """
+        least = math.ceil(self._threshold * len(values) - _ROUNDING)
+        most = math.floor(len(values) / self._threshold + _ROUNDING)
+        return [
+            digest
+            for number in range(self._number_of(least), self._number_of(most) + 1)
+            if (size_class := self._classes.get(number)) is not None
+            for digest in self._first_parts(values, size_class, min(most, size_class.most))
+        ]
+
+    def _verified(
+        self, own: set[str], values: list[tuple[int, int]], counts: Mapping[int, int]
+    ) -> Iterator[tuple[int, float]]:
+        """Yield (index, Jaccard) of the candidates that are similar, ascending."""
+        shared, sizes, sketches = self._shared, self._sizes, self._sketches
+        sketch, size = _sketch(values), len(own)
+        differing_ratio = (1 - self._threshold) / (1 + self._threshold)
+        for index in sorted(index for index, count in counts.items() if count >= shared[index]):
+            most_differing = differing_ratio * (size + sizes[index]) + _ROUNDING
+            if (sketch ^ sketches[index]).bit_count() > most_differing:
                 continue
-            digests = self._first_parts(values, size_class, min(most, size_class.most))
-            shared = Counter(self._index.rows_of(digests))
-            for index, count in shared.items():
-                if count >= size_class.shared:
-                    jaccard = _jaccard(own, shingles(self._texts[index]))
-                    if jaccard >= self._threshold - _ROUNDING:
-                        found.append((index, jaccard))
-        found.sort()
-        return found
+            jaccard = _jaccard(own, self._shingles(index))
+            if jaccard >= self._threshold - _ROUNDING:
+                yield index, jaccard
+
+    def _shingles_of(self, index: int) -> set[str]:
+        return shingles(self._texts[index])
 
     def _number_of(self, size: int) -> int:
         """Return the number of the class of sets of a size; each reaches a fifth further."""
@@ -134,6 +178,16 @@ def _weights(texts: Sequence[str]) -> list[int]:
     return [round(8 * (rarest - math.log2(count))) << _WEIGHT_SHIFT for count in counts]
 
 
+def _sketch(values: list[tuple[int, int]]) -> int:
+    """Return a number that differs in at most as many bits from that of another set as the sets
+    differ in shingles.
+    """
+    bits = 0
+    for digest, _ in values:
+        bits ^= 1 << (digest & _SKETCH_MASK)
+    return bits
+
+
 def _jaccard(first: set[str], second: set[str]) -> float:
     shared = len(first & second)
     return shared / (len(first) + len(second) - shared)
@@ -147,22 +201,31 @@ def hold_near_duplicates(
         (example for example in examples if example.hold is None), key=lambda item: item.row_digest
     )
     texts = [example_text(contents.content(example)) for example in ordered]
-    roots = list(range(len(ordered)))
+    for index, first in enumerate(components(texts, threshold)):
+        if first != index:
+            ordered[index].hold = HoldCode.NEAR_DUPLICATE
 
-    def root(index: int) -> int:
-        while roots[index] != index:
-            roots[index] = roots[roots[index]]
-            index = roots[index]
-        return index
 
+def components(texts: Sequence[str], threshold: float) -> list[int]:
+    """Return for each text the first one that it is connected to by similar texts.
+
+    A text that was reached is looked for no more, so texts that are all similar cost as much as
+    texts of which none is.
+    """
     similar = SimilarTexts(texts, threshold)
-    for index, text in enumerate(texts):
-        for other, _ in similar.similar_to(text):
-            first, second = sorted((root(index), root(other)))
-            roots[second] = first
-    for index, example in enumerate(ordered):
-        if root(index) != index:
-            example.hold = HoldCode.NEAR_DUPLICATE
+    reached = bytearray(len(texts))
+    firsts = list(range(len(texts)))
+    for start in range(len(texts)):
+        if reached[start]:
+            continue
+        reached[start] = True
+        waiting = [start]
+        while waiting:
+            for index in similar.left_similar(texts[waiting.pop()], reached):
+                reached[index] = True
+                firsts[index] = start
+                waiting.append(index)
+    return firsts
 
 
 def example_text(content: Content) -> str:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from brewslm.address import Address
 from brewslm.contracts import Compose, Output, TokenCounter
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
@@ -19,7 +20,7 @@ from brewslm.rows.contract import Contract
 from brewslm.rows.description import describe_rows, describe_settings
 from brewslm.rows.duplicates import drop_duplicates
 from brewslm.rows.introspect import Proposal, propose_feed
-from brewslm.rows.leaks import LeakReport, find_leaks
+from brewslm.rows.leaks import LeakReport
 from brewslm.rows.mapper import (
     DEFAULT_MAPPER_ID,
     MAPPERS,
@@ -30,35 +31,27 @@ from brewslm.rows.mapper import (
 from brewslm.rows.mapping import MappedChunk, RowMapping, absorb, map_records
 from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
+from brewslm.rows.placing import place_rows
 from brewslm.rows.pool import WorkerLostError, each, worker_count
 from brewslm.rows.prepared import ExampleLines, Writer, file_name, index_lines, rejected_lines
-from brewslm.rows.record import Flag, Reject, Split
-from brewslm.rows.rejects import HoldCode
-from brewslm.rows.request import POOL_ROLES, Request, SourceRequest, SplitRequest
+from brewslm.rows.record import Reject, Split
+from brewslm.rows.request import Request, SourceRequest
 from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import (
     SOURCES,
     Feed,
-    LongLineError,
+    NotByChunksError,
     finding_of,
     open_chunks,
     open_source,
     size_of,
 )
-from brewslm.rows.split import Placement, empty_sets, place, set_of
 from brewslm.rows.stored import ContentStore, StoredExample, batches
 from brewslm.rows.work import BindingStats, SourceStats, Work
 
 _POOL_BYTES = 16 << 20
 _POOL_ROWS = 20_000
 _BATCH_ROWS = 4096
-_DECLARED = {
-    "train": Split.TRAIN,
-    "validation": Split.VALIDATION,
-    "test": Split.TEST,
-    "gold_dev": Split.GOLD_DEV,
-    "gold_test": Split.GOLD_TEST,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +113,12 @@ def _prepare(
             raise
         except BrewError as error:
             work.feeds.pop(source.name, None)
-            work.findings.append(finding_of(error, source.locator, f"data_source.{source.name}"))
+            work.findings.append(
+                finding_of(error, source.locator, str(Address("data_source", source.name)))
+            )
     _deduplicate(work)
-    placement = _place(work)
     pool = _pool_size(work, workers)
-    leaks = _check_leaks(work, pool)
+    placement, leaks = place_rows(work, pool)
     mix = _mix(work)
     labels = _labels(work)
     writer, manifest = _write(work, out, compose, count_tokens, labels, leaks, mix, pool)
@@ -169,7 +163,10 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
     check_profile(mapper, profile)
-    feed = open_source(source.locator, root, source.limit)
+    feed = _opened(work, source, root)
+    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
+        work.findings.append(unsupported)
+        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -184,16 +181,26 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         binding, examples, rejects = _mapped(
             work, mapping, feed, _chunks(mapping, feed, root, workers)
         )
-    except LongLineError:
-        feed = open_source(source.locator, root, source.limit)
+    except NotByChunksError:
+        feed = _opened(work, source, root)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
+    profiles = {example.task_profile: example.position for example in reversed(examples)}
+    for found, position in profiles.items():
+        if unsupported := say.unsupported_task(source, found, request, position):
+            work.findings.append(unsupported)
+            return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
     work.rejects += rejects
     work.stats[source.name] = _binding_stats(binding, examples, work.contents)
     work.findings += say.source_findings(source, feed, binding)
+
+
+def _opened(work: Work, source: SourceRequest, root: Path) -> Feed:
+    roots = tuple(map(Path, work.request.link_roots))
+    return open_source(source.locator, root, source.limit, source.delimiter, roots)
 
 
 def _mapped(
@@ -208,6 +215,7 @@ def _mapped(
         work.contents.take(chunk.examples, chunk.contents)
         examples += chunk.examples
         rejects += chunk.rejects
+    binding.bind_extras(feed.tally.columns)
     return binding, examples, rejects
 
 
@@ -230,14 +238,14 @@ def _with_mapper(
     if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
         return source, None
     options: DefaultOptions = load_defaults(source.options)
-    feed = open_source(source.locator, root, source.limit)
-    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    feed = _opened(work, source, root)
+    proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:
         raise say.no_row_readable(source, feed.tally.faults)
     if best is None or best.needs_force:
-        raise say.low_confidence(source, proposals)
+        raise say.low_confidence(source, proposals, feed.tally.unreadable)
     found = replace(
         source,
         mapper_id=best.mapper_id,
@@ -318,73 +326,6 @@ def _deduplicate(work: Work) -> None:
         )
     work.examples = pool + gold
     work.rejects += pool_duplicates + gold_duplicates
-
-
-def _place(work: Work) -> Placement:
-    """Give every example its set; held ones are held."""
-    pool: list[StoredExample] = []
-    for example in work.examples:
-        if example.hold is None:
-            role = work.role(example)
-            if example.source == work.request.mix_back_source:
-                example.split = Split.TRAIN
-            elif role in POOL_ROLES:
-                pool.append(example)
-            else:
-                example.split = _DECLARED[role]
-        else:
-            example.split = Split.HELD
-    return _place_by_group(pool, work.request.split)
-
-
-def _place_by_group(pool: list[StoredExample], settings: SplitRequest) -> Placement:
-    """Give the examples of the pool their sets, those of a group the same one."""
-    if settings.method == "hash":
-        for example in pool:
-            example.split = set_of(example.group_key, settings)
-        if not empty_sets((example.split for example in pool if example.split), settings):
-            return Placement()
-    groups: dict[str, str] = {}
-    for example in pool:
-        groups[example.group_key] = min(
-            groups.get(example.group_key, example.stratum), example.stratum
-        )
-    placement = place(groups, settings)
-    for example in pool:
-        example.split = placement.sets[example.group_key]
-        if example.group_key in placement.forced:
-            example.flags = tuple(sorted({*example.flags, Flag.SPLIT_FORCED}))
-    return placement
-
-
-def _check_leaks(work: Work, workers: int) -> LeakReport:
-    """Compare training rows with evaluation rows; hold those that resemble the split's own test."""
-    evaluated = [item for item in work.examples if item.split and item.split.is_evaluated]
-    trained = [item for item in work.examples if item.split and item.split.is_trained]
-    own_test = {
-        id(item) for item in evaluated if item.split is Split.TEST and work.role(item) in POOL_ROLES
-    }
-    settings = work.request.leak_check
-    declared = bool(work.request.split.group_by)
-    report = find_leaks(
-        evaluated,
-        trained,
-        settings,
-        work.contents,
-        has_declared_groups=declared,
-        workers=workers,
-    )
-    for leak in report.leaks:
-        if id(leak.evaluated) in own_test and not leak.is_only_reported:
-            leak.trained.hold = HoldCode.LEAK_HELD
-            leak.trained.split = Split.HELD
-    report.blocking = [
-        leak
-        for leak in report.leaks
-        if id(leak.evaluated) not in own_test and not leak.is_only_reported
-    ]
-    work.findings += say.leak_findings(report.blocking, settings.action)
-    return report
 
 
 def _mix(work: Work) -> Mix:

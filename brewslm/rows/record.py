@@ -1,5 +1,6 @@
 """Values on a row's way: the record that a source yields and the example made of it."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ class Record(NamedTuple):
     fault: Fault | None
     raw_digest: str = ""
     """Set where `raw` is not the whole record."""
+    cell_faults: Mapping[str, Fault] | None = None
+    """Columns that cannot be read exactly, with null in `value`; only a row that needs one of them
+    is rejected.
+    """
+    lost_rows: int = 1
+    """Rows that a fault cost, estimated where what follows could not be divided."""
 
 
 class Flag(StrEnum):
@@ -127,3 +134,5 @@ class Reject(Struct):
     row: Any = None
     content_at: int | None = None
     """Where the content of a duplicate is stored, None for other rows."""
+    lost_rows: int = 1
+    """Rows that were lost with this one, itself included."""

@@ -93,6 +93,12 @@ class RejectCode(StrEnum):
     """Every declared field is blank."""
     REFERENCE_NOT_JSON = "reference_not_json"
     """The answer should be JSON and is not."""
+    INVALID_TRAIN_FLAG = "invalid_train_flag"
+    """A train, loss or weight of a turn that is neither true nor false, 1 nor 0."""
+    UNSUPPORTED_CONTENT = "unsupported_content"
+    """A turn with a part that is no text."""
+    CONFLICTING_SYSTEM = "conflicting_system"
+    """A system column and a system turn that differ."""
     INVALID_TOOL_CALL = "invalid_tool_call"
     """A tool outside the catalogue, or arguments that do not fit its schema."""
 
@@ -110,6 +116,12 @@ class RejectCode(StrEnum):
     """More characters than cleaning.max_chars."""
     TEMPLATE_ERROR = "template_error"
     """The chat template cannot render the turns."""
+    TEMPLATE_IGNORES_TOOLS = "template_ignores_tools"
+    """The chat template renders the row as if it had no tools, or no tool calls."""
+    SPECIAL_TOKEN_IN_TEXT = "special_token_in_text"  # noqa: S105  a code about tokens is none
+    """A text that holds a special token of the base's tokenizer, such as the end of a turn."""
+    ANSWER_NOT_SEPARABLE = "answer_not_separable"
+    """The tokens of an answer cannot be told from those around them for sure."""
 
     SECRET_IN_ROW = "secret_in_row"  # noqa: S105  a code about secrets is none
     """A credential in the row."""
@@ -175,6 +187,9 @@ REMEDIES: dict[RejectCode, str] = {
     ),
     RejectCode.NO_FIELDS_EXTRACTED: "set skip_empty_fields: false, or drop the row",
     RejectCode.REFERENCE_NOT_JSON: "write the answer as JSON",
+    RejectCode.INVALID_TRAIN_FLAG: "write train: true or train: false, once in the turn",
+    RejectCode.UNSUPPORTED_CONTENT: "leave only text parts, or drop the row",
+    RejectCode.CONFLICTING_SYSTEM: "keep one of the two system texts",
     RejectCode.INVALID_TOOL_CALL: "mend the call or the catalogue",
     RejectCode.LABEL_NOT_ALLOWED: "add the label to the contract, or correct the row",
     RejectCode.MISSING_REQUIRED_FIELD: "fill the field, or drop it from the contract",
@@ -183,6 +198,11 @@ REMEDIES: dict[RejectCode, str] = {
     RejectCode.TEXT_TOO_SHORT: "lower cleaning.min_chars, or drop the row",
     RejectCode.TEXT_TOO_LONG: "raise cleaning.max_chars, or drop the row",
     RejectCode.TEMPLATE_ERROR: "change the roles, or the chat template",
+    RejectCode.TEMPLATE_IGNORES_TOOLS: (
+        "take a base model whose chat template renders tools, or remove them from the rows"
+    ),
+    RejectCode.SPECIAL_TOKEN_IN_TEXT: "remove or respell the token in the row",
+    RejectCode.ANSWER_NOT_SEPARABLE: "change how the answer begins or ends, or drop the row",
     RejectCode.SECRET_IN_ROW: "remove the credential from the row and rotate it",
 }
 

@@ -7,7 +7,8 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
@@ -15,7 +16,7 @@ from msgspec import Struct
 
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
-from brewslm.files import PathError, open_inside
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, PathError, open_inside
 from brewslm.registry import Registry, UnknownNameError
 from brewslm.rows.record import MAX_RECORD_BYTES, Record
 
@@ -46,8 +47,8 @@ class SourceError(BrewError):
         self.line = line
 
 
-class LongLineError(Exception):
-    """A file has lines that only a reader of single lines can skip."""
+class NotByChunksError(Exception):
+    """A file has to be read in order: it holds an array, or lines that only are skipped singly."""
 
 
 @dataclass(slots=True)
@@ -60,6 +61,18 @@ class Tally:
     """Column names in order of first appearance."""
     faults: dict[str, int] = field(default_factory=dict)
     """Records that are no rows, by code; counted where a whole file is read in order."""
+    suspects: list[tuple[int, int]] = field(default_factory=list)
+    """First line and number of lines of quoted cells that may hold rows."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Columns of which some cell could not be read, with the code of the first."""
+
+    def see(self, record: Record) -> None:
+        """Note the columns of a record."""
+        if record.value is not None and not record.value.keys() <= self.columns.keys():
+            self.columns.update(dict.fromkeys(record.value))
+        if record.cell_faults is not None:
+            for name, fault in record.cell_faults.items():
+                self.unreadable.setdefault(name, fault.code)
 
 
 class Chunk(Struct, array_like=True):
@@ -90,6 +103,10 @@ class Source:
     too_large_remedy: str = "split it into several sources"
     read_chunk: ReadChunk | None = None
     """Reads some lines of a file by themselves; None where that cannot be done."""
+    must_read_whole: Callable[[bytes], bool] | None = None
+    """Whether a file that begins like this cannot be read by chunks all the same."""
+    read_delimited: Callable[[bytes], Read] | None = None
+    """Returns what reads cells that another byte separates; None where there are no cells."""
     sample: bytes = b""
     """A small file of two rows, read by the conformance tests."""
 
@@ -118,6 +135,8 @@ class Feed:
     digest: str = ""
     size_bytes: int = 0
     rows_read: int = 0
+    link_roots: tuple[Path, ...] = ()
+    """Folders outside the project that links may lead into."""
 
 
 def parse_locator(text: str) -> Locator:
@@ -142,9 +161,16 @@ def parse_locator(text: str) -> Locator:
     return Locator(_SUFFIXES.get(scheme, scheme), path)
 
 
-def open_source(locator_text: str, root: Path, limit: int | None = None) -> Feed:
+def open_source(
+    locator_text: str,
+    root: Path,
+    limit: int | None = None,
+    delimiter: str | None = None,
+    link_roots: tuple[Path, ...] = (),
+) -> Feed:
     """Return a feed of the records of a source; nothing is read yet.
 
+    delimiter: between the cells of a row, None for the scheme's own.
     Raises: SourceError here or while the records are consumed.
     """
     locator = parse_locator(locator_text)
@@ -161,7 +187,9 @@ def open_source(locator_text: str, root: Path, limit: int | None = None) -> Feed
             code=FindingCode.MISSING_EXTRA,
             remedy='pip install "brewslm[train]"',
         ) from error
-    feed = Feed(locator, iter(()), Tally())
+    if delimiter is not None and source.read_delimited is not None:
+        source = replace(source, read=source.read_delimited(delimiter.encode()))
+    feed = Feed(locator, iter(()), Tally(), link_roots=link_roots)
     feed.records = _records(source, feed, root, limit)
     return feed
 
@@ -184,15 +212,16 @@ def finding_of(error: BrewError, locator: str, address: str) -> Finding:
 def open_chunks(feed: Feed, root: Path) -> Iterator[Chunk]:
     """Yield the lines of a feed's file, some MiB at a time; digest and size are complete then.
 
-    Raises: SourceError, LongLineError.
+    Raises: SourceError, NotByChunksError.
     """
-    return _through(SOURCES.load(feed.locator.scheme), feed, root, _chunks)
+    source = SOURCES.load(feed.locator.scheme)
+    return _through(source, feed, root, partial(_chunks, source))
 
 
 def size_of(feed: Feed, root: Path) -> int:
     """Return the size of a feed's file in bytes, 0 where it cannot be opened."""
     try:
-        with open_inside(root, feed.locator.path) as stream:
+        with open_inside(root, feed.locator.path, link_roots=feed.link_roots) as stream:
             return os.fstat(stream.fileno()).st_size
     except PathError:
         return 0
@@ -228,7 +257,7 @@ def _through(
 ) -> Iterator[T]:
     """Yield what `read` makes of a file's bytes, which are digested and must not change."""
     try:
-        stream = open_inside(root, feed.locator.path)
+        stream = open_inside(root, feed.locator.path, link_roots=feed.link_roots)
     except PathError as error:
         raise SourceError(
             error.message,
@@ -249,6 +278,7 @@ def _through(
             )
         raw = _DigestingRaw(stream)
         digested = io.BufferedReader(raw, _BUFFER_BYTES)
+        _check_fetched(digested.peek(len(LFS_POINTER)), before.st_size, feed.locator.path)
         if source.is_seekable:
             _drain(digested)
             stream.seek(0)
@@ -271,39 +301,58 @@ def _through(
 
 
 def _limited(records: Iterator[Record], feed: Feed, limit: int | None) -> Iterator[Record]:
-    columns = feed.tally.columns
+    see = feed.tally.see
     for record in records:
         feed.rows_read += 1
         if record.fault is not None:
             code = record.fault.code
             feed.tally.faults[code] = feed.tally.faults.get(code, 0) + 1
-        elif record.value is not None and not record.value.keys() <= columns.keys():
-            columns.update(dict.fromkeys(record.value))
+        else:
+            see(record)
         yield record
         if feed.rows_read == limit:
             return
 
 
-def _chunks(stream: BinaryIO) -> Iterator[Chunk]:
+def _chunks(source: Source, stream: BinaryIO) -> Iterator[Chunk]:
     """Yield chunks that end with a line.
 
-    Raises: LongLineError.
+    Raises: NotByChunksError.
     """
+    if source.must_read_whole is not None and source.must_read_whole(head_of(stream)):
+        raise NotByChunksError
     lines = size_bytes = 0
     while data := stream.read(_CHUNK_BYTES):
         if not data.endswith(b"\n"):
             rest = stream.readline(MAX_RECORD_BYTES + 2)
             if len(rest) > MAX_RECORD_BYTES and not rest.endswith(b"\n"):
-                raise LongLineError
+                raise NotByChunksError
             data += rest
         yield Chunk(data, lines, size_bytes)
         lines += data.count(b"\n")
         size_bytes += len(data)
 
 
+def head_of(stream: BinaryIO) -> bytes:
+    """Return what a stream begins with, 1 MiB at most; it is still there to be read."""
+    return stream.peek(1) if isinstance(stream, io.BufferedReader) else b""
+
+
 def _drain(stream: BinaryIO) -> None:
     while stream.read(_BUFFER_BYTES):
         pass
+
+
+def _check_fetched(start: bytes, size_bytes: int, path: str) -> None:
+    """Refuse what Git LFS puts in place of a file. Raises: SourceError."""
+    if start.startswith(LFS_POINTER) and size_bytes <= MAX_LFS_POINTER_BYTES:
+        raise SourceError(
+            f'"{path}" is a pointer of Git LFS, and the rows were not fetched',
+            code=FindingCode.SOURCE_NOT_FETCHED,
+            found="a Git LFS pointer",
+            expected="the file that it stands for",
+            remedy="git lfs pull",
+        )
 
 
 def _check_encoding(start: bytes, path: str) -> None:

@@ -117,7 +117,7 @@ def stored(example: Example, at: int) -> StoredExample:
         declared_group=example.group_key if has_declared_group else None,
         stratum=example.stratum,
         label=example.reference["label"] if is_classified else None,
-        has_target=example.reference.get("text") != "",
+        has_target=example.reference.get("text") != "" or "tool_calls" in example.reference,
         derived_from=example.derived_from,
         flags=tuple(sorted(example.flags)),
         is_gold=example.is_gold,

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import orjson
 from msgspec import Struct
 
 from brewslm.fingerprint import canonical_json
 from brewslm.registry import closest
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.schema import SchemaError, compile_schema
+from brewslm.rows.schema import SchemaError, Validator, compile_schema
 from brewslm.strict_json import MAX_EXACT_INTEGER, StrictJsonError, parse_strict
 
 SEQ2SEQ_PROFILES = ("seq2seq", "summarization", "translation", "paraphrase")
 NO_TOOL = "no_tool"
+_TOOL_KEYS = ("type", "name", "description", "parameters")
 
 
 class Target(Struct, frozen=True):
@@ -63,7 +63,7 @@ def text_reference(target: Target, answer: Any, field: str, missing: RejectCode)
         return structured_reference(target, value, field)
     if profile == "qa":
         return {"answers": answer_list(answer, field, missing)}
-    text = _answer_text(answer, field, missing, accepts_scalars=profile == "classification")
+    text = _answer_text(answer, field, missing, accepts_fractions=profile != "classification")
     if profile == "classification":
         return {"label": allowed_label(target, text, field)}
     return {"text": text}
@@ -147,29 +147,56 @@ def check_exact_integers(value: Any, field: str) -> None:
             check_exact_integers(item, field)
 
 
-def tool_catalogue(value: Any, field: str = "tools") -> list[dict[str, Any]]:
-    """Return a row's tools as a list of `{name, description, parameters}`; JSON text is read.
+def tool_catalogue(value: Any, field: str = "tools") -> list[dict[str, Any]] | None:
+    """Return a row's tools as a list of `{name, description, parameters}`, None without any.
+
+    JSON text is read, and so is `{"type": "function", "function": {...}}`.
 
     Raises: RejectedRow.
     """
+    if value is None or (type(value) is str and not value.strip()):
+        return None
     if type(value) is str:
         try:
             value = parse_strict(value, require_object=False)
         except StrictJsonError as error:
             raise RejectedRow(RejectCode.WRONG_TYPE, field, str(error.code)) from error
-    if type(value) is not list or not all(
-        type(tool) is dict and type(tool.get("name")) is str and tool["name"] for tool in value
-    ):
+    if type(value) is dict:
+        value = [value]
+    if type(value) is not list:
+        raise RejectedRow(RejectCode.WRONG_TYPE, field, "no list of tools")
+    tools = [_unwrapped(tool) for tool in value]
+    if not all(type(tool) is dict and type(tool.get("name")) is str for tool in tools):
         raise RejectedRow(RejectCode.WRONG_TYPE, field, "no list of objects with a name")
+    if not all(tool["name"] for tool in tools):
+        raise RejectedRow(RejectCode.WRONG_TYPE, field, "a tool with an empty name")
     check_exact_integers(value, field)
     return [
         {
             "name": tool["name"],
             "description": tool.get("description") or "",
             "parameters": tool.get("parameters") or {"type": "object"},
+            **{key: item for key, item in sorted(tool.items()) if key not in _TOOL_KEYS},
         }
-        for tool in value
+        for tool in tools
     ]
+
+
+def needed_catalogue(value: Any, field: str = "tools") -> list[dict[str, Any]]:
+    """Return the tools of a row that has to have some.
+
+    Raises: RejectedRow.
+    """
+    catalogue = tool_catalogue(value, field)
+    if catalogue is None:
+        raise RejectedRow(RejectCode.WRONG_TYPE, field, "no list of tools")
+    return catalogue
+
+
+def _unwrapped(tool: Any) -> Any:
+    """Return the function of a tool in the form of OpenAI's interface."""
+    function = tool.get("function") if type(tool) is dict else None
+    return function if type(function) is dict else tool
 
 
 def tool_calls(value: Any, field: str) -> list[dict[str, Any]]:
@@ -206,13 +233,13 @@ def check_calls(calls: list[dict[str, Any]], tools: list[dict[str, Any]], field:
 
 
 @lru_cache(maxsize=256)
-def _parameters(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+def _parameters(schema: bytes) -> Validator:
     return compile_schema(orjson.loads(schema))
 
 
 def _parameters_fit(schema: bytes, arguments: Any) -> bool:
     try:
-        return bool(_parameters(schema).is_valid(arguments))
+        return _parameters(schema).is_valid(arguments)
     except SchemaError as error:
         raise RejectedRow(
             RejectCode.INVALID_TOOL_CALL, "tools", "parameters are no JSON Schema"
@@ -220,12 +247,13 @@ def _parameters_fit(schema: bytes, arguments: Any) -> bool:
 
 
 def _answer_text(
-    answer: Any, field: str, missing: RejectCode, *, accepts_scalars: bool = False
+    answer: Any, field: str, missing: RejectCode, *, accepts_fractions: bool = True
 ) -> str:
+    """Return an answer as trimmed text; a number or a boolean becomes its JSON text."""
     if answer is None:
         raise RejectedRow(missing, field)
-    if accepts_scalars and type(answer) in (bool, int):
-        return str(answer).lower()
+    if type(answer) in (bool, int) or (accepts_fractions and type(answer) is float):
+        return canonical_json(answer).decode() if type(answer) is float else str(answer).lower()
     if type(answer) is not str:
         raise RejectedRow(RejectCode.WRONG_TYPE, field, f"a {type(answer).__name__}")
     if not (text := answer.strip()):

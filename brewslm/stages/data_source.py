@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, Kind, Spec, Work
 
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
@@ -60,6 +60,10 @@ class DataSourceSpec(Spec):
     """Copies of each train row in an epoch; the fractional part keeps a share by row hash."""
     limit: Annotated[int | None, Field(ge=1), Category.DATA] = None
     """Read only the first n rows."""
+    delimiter: Annotated[str | None, Category.DATA] = None
+    """The one ASCII character between cells of a `csv` or `tsv` file, as `";"` or `"\\t"`; null is
+    the format's own, or for `csv` what header and first row clearly show (`;`, tab or `|`).
+    """
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), Category.METADATA] = None
     """Pin of the file's bytes, checked at every plan and when rows are used."""
 
@@ -76,6 +80,11 @@ def locator_of(source: DataSourceSpec) -> str:
     return f"{scheme}:{path}" if scheme else ""
 
 
+def scheme_of(source: DataSourceSpec) -> str:
+    """Return the scheme of a source's locator; empty when it names no rows."""
+    return locator_of(source).partition(":")[0]
+
+
 def source_path(source: DataSourceSpec) -> str:
     """Return the path of a local source relative to the project; empty when it is none."""
     if source.locator is None:
@@ -84,4 +93,5 @@ def source_path(source: DataSourceSpec) -> str:
     return path if scheme in _SCHEMES.values() else ""
 
 
-KIND = Kind("data_source", DataSourceSpec, Category.DATA, 1, Work.OBSERVED)
+_ENDING = Ending("ingestion", "dataset_import_run", ("rows_read", "blank_lines"))
+KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED, ending=_ENDING)

@@ -5,7 +5,9 @@ A field of category metadata changes speed, memory or logging, not the result. T
 because the set is: one line a field, grouped as people think of them.
 """
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -93,6 +95,16 @@ FULL_MATRIX_OPTIMIZERS = ("galore", "apollo", "lomo", "adalomo")
 """Families that work on full weight matrices, of which LoRA has none to train."""
 
 
+class LoadingMark(StrEnum):
+    """Marks a field that says how a base model is loaded, and how its value enters the identity of
+    what the loaded model answers.
+    """
+
+    COUNTS = "counts"
+    COUNTS_UNLESS_DEFAULT = "counts_unless_default"
+    """For a field that was marked later: identities made with its default stay as they were."""
+
+
 class SchedulerOptions(Spec):
     """Options of the learning-rate schedulers; each scheduler takes some of them."""
 
@@ -132,11 +144,11 @@ class TrainingConfig(Spec):
     """auto follows `preferred_runtime_id`."""
     recommended_starting_checkpoint: Annotated[str, Field(max_length=255), Category.METADATA] = ""
     """Name of a warm-start checkpoint."""
-    chat_template: Annotated[Literal["llama3", "chatml", "zephyr", "phi3"], Category.RECIPE] = (
-        "llama3"
-    )
+    chat_template: Annotated[
+        Literal["llama3", "chatml", "zephyr", "phi3"], Category.RECIPE, LoadingMark.COUNTS
+    ] = "llama3"
     """Used when the tokenizer has none, or the next field is false."""
-    use_tokenizer_chat_template: Annotated[bool, Category.RECIPE] = True
+    use_tokenizer_chat_template: Annotated[bool, Category.RECIPE, LoadingMark.COUNTS] = True
     """Prefer the tokenizer's own template."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1), Category.RECIPE] = 42
     """Seed of adapter init, dropout and order."""
@@ -223,16 +235,22 @@ class TrainingConfig(Spec):
     init_lora_weights: Annotated[bool | InitName, Category.RECIPE] = True
     """How adapter weights begin."""
     # the quantised base, as QLoRA has it
-    quantization: Annotated[Literal["none", "nf4", "fp4", "int8"], Category.RECIPE] = "none"
+    quantization: Annotated[
+        Literal["none", "nf4", "fp4", "int8"], Category.RECIPE, LoadingMark.COUNTS
+    ] = "none"
     """How frozen base weights are held while training."""
-    bnb_4bit_use_double_quant: Annotated[bool, Category.RECIPE] = True
+    bnb_4bit_use_double_quant: Annotated[bool, Category.RECIPE, LoadingMark.COUNTS] = True
     """nf4, fp4: quantise the scales too."""
     bnb_4bit_compute_dtype: Annotated[
-        Literal["auto", "bfloat16", "float16", "float32"], Category.RECIPE
+        Literal["auto", "bfloat16", "float16", "float32"],
+        Category.RECIPE,
+        LoadingMark.COUNTS_UNLESS_DEFAULT,
     ] = "auto"
     """auto is the training dtype."""
     # precision, attention, memory
-    dtype: Annotated[Literal["auto", "bfloat16", "float16", "float32"], Category.RECIPE] = "auto"
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"], Category.RECIPE, LoadingMark.COUNTS
+    ] = "auto"
     """auto: bfloat16 if `bf16`, float16 if `fp16`, else float32."""
     bf16: Annotated[bool, Category.RECIPE] = True
     """bfloat16 mixed precision."""
@@ -241,9 +259,11 @@ class TrainingConfig(Spec):
     flash_attention: Annotated[bool, Category.RECIPE] = True
     """Whether flash attention is wanted."""
     attn_implementation: Annotated[
-        Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"], Category.RECIPE
+        Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"],
+        Category.RECIPE,
+        LoadingMark.COUNTS_UNLESS_DEFAULT,
     ] = "auto"
-    """auto: flash_attention_2 if wanted and present, else sdpa."""
+    """auto: sdpa where the architecture supports it, else eager; a written value is kept."""
     gradient_checkpointing: Annotated[bool, Category.METADATA] = True
     """Recompute activations: less memory, about a fifth slower."""
     use_liger_kernel: Annotated[bool, Category.RECIPE] = False
@@ -352,3 +372,41 @@ class TrainingConfig(Spec):
     """Text only here."""
     multimodal_media_loading: Annotated[bool, Category.METADATA] = False
     """Text only here."""
+
+
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "cosine_warmup_with_min_lr")
+"""Schedules that take no warm-up, or whose warm-up begins above 0."""
+
+
+def has_warmup(config: TrainingConfig) -> bool:
+    """Return whether the rate of the first step is 0."""
+    is_asked = bool(config.warmup_steps or config.warmup_ratio)
+    return is_asked and config.lr_scheduler not in _WITHOUT_WARMUP
+
+
+_LOADING: dict[str, LoadingMark] = {
+    name: mark
+    for name, info in TrainingConfig.model_fields.items()
+    for mark in info.metadata
+    if isinstance(mark, LoadingMark)
+}
+
+
+def loading_values(config: TrainingConfig) -> dict[str, Any]:
+    """Return the values that say how the base model is loaded: what a worker is sent."""
+    return config.model_dump(mode="json", include=set(_LOADING))
+
+
+def loading_facts(config: TrainingConfig) -> dict[str, Any]:
+    """Return the loading values that identify what the base model answers."""
+    return {
+        name: value
+        for name, value in loading_values(config).items()
+        if _LOADING[name] is LoadingMark.COUNTS
+        or value != TrainingConfig.model_fields[name].default
+    }
+
+
+def loading_on_host(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a host uses instead of loading values; provenance, part of no identity."""
+    return {name: value for name, value in host.items() if name in _LOADING}

@@ -55,12 +55,17 @@ class BudgetSettings(Spec):
 
 
 class Backend(Spec):
-    """Where state and artifacts live."""
+    """Where state and artifacts live, and rows that are kept elsewhere."""
 
     state: Annotated[str | None, Category.METADATA] = None
     """State store; null is `.brewslm/state.db`."""
     artifacts: Annotated[str | None, Category.METADATA] = None
     """Artifact store; null is `.brewslm/store`."""
+    link_roots: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA] = ()
+    """Folders outside the project that links to rows may lead into, such as a cache of DVC: an
+    absolute path, `~/...`, or one relative to the manifest. Nothing but the rows of data sources is
+    read there, and nothing at all under `plan --untrusted`.
+    """
 
 
 class WorkflowSpec(Spec):

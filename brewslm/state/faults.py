@@ -15,6 +15,7 @@ _DENIED_BY_SQLITE = frozenset(
 _GREW = frozenset(
     {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE}
 )
+_UNSYNCED = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 _OWN_BACKUP = (
     "move the file away, then push a backup or a pulled state: brewslm state push FILE; "
     "without one: brewslm apply"
@@ -30,6 +31,7 @@ _REMEDIES = {
     "disk_full": "free disk space, then: brewslm apply",
     "permission_denied": "correct owner and permissions of .brewslm, then: brewslm apply",
     "state_write_failed": "end the program that has the state open, then: brewslm apply",
+    "store_suspect": "check the disk, then: brewslm apply",
 }
 
 
@@ -146,18 +148,35 @@ def refused_by_system(error: OSError) -> StateError:
         code = "disk_full"
     elif error.errno in _DENIED:
         code = "permission_denied"
+    elif error.errno == errno.EIO:
+        code = "store_suspect"
     else:
         code = "state_write_failed"
     return _unwritable(code, str(error.strerror))
+
+
+def suspect(found: str) -> StateError:
+    """Return the error of using a connection after one of its syncs failed: what it wrote may be
+    lost although the system reports that a later sync succeeded.
+    """
+    return StateError(
+        "a sync of the state failed, so nothing more is read or written before it is opened again",
+        code="store_suspect",
+        found=found,
+        expected="writes that reach the disk",
+        remedy=_REMEDIES["store_suspect"],
+    )
 
 
 def refused_by_sqlite(error: sqlite3.Error) -> StateError:
     """Return the error of a statement that SQLite could not carry out.
 
     Damage is state_corrupt, and so are tables that our fixed statements do not fit; a full disk,
-    a quota or a limit on file sizes is disk_full.
+    a quota or a limit on file sizes is disk_full; a failed sync is store_suspect.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code in _UNSYNCED:
+        return suspect(str(error))
     if code & 0xFF == sqlite3.SQLITE_FULL or (code in _GREW and _has_file_size_limit()):
         return _unwritable("disk_full", str(error))
     if code & 0xFF in _DENIED_BY_SQLITE:

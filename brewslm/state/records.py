@@ -5,10 +5,12 @@ interprets. Times are RFC 3339 text in UTC, given by the caller; order comes fro
 sequence numbers, never from times.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from brewslm.contracts import Output
 
@@ -96,6 +98,16 @@ class OperationRecord(Struct, frozen=True):
     checkpoints: tuple[dict[str, Any], ...] = ()
     predicted: dict[str, Any] = field(default_factory=dict)
     actual: dict[str, Any] = field(default_factory=dict)
+
+    def with_checkpoint(
+        self, checkpoint: dict[str, Any], superseded: Collection[str]
+    ) -> "OperationRecord":
+        """Return the entry with one more checkpoint, without those of the superseded paths and
+        without an earlier one of the same path.
+        """
+        gone = {*superseded, *([checkpoint["path"]] if "path" in checkpoint else [])}
+        kept = (item for item in self.checkpoints if item.get("path") not in gone)
+        return replace(self, checkpoints=(*kept, checkpoint))
 
 
 class LeaseRecord(Struct, frozen=True):

@@ -26,6 +26,7 @@ SEVERITIES = ("info", "warning", "error", "critical")
 
 ANY_STAGE = frozenset(
     [
+        "action_applied",
         "action_reused",
         "action_skipped",
         "input_changed",
@@ -61,9 +62,10 @@ CODES: dict[str, frozenset[str]] = {
         "training": """
             training_dispatch_error training_runtime_error training_oom training_timeout
             training_cancelled training_nonfinite_loss training_stalled training_no_targets
+            training_data_mismatch
             training_checkpoint_saved training_checkpoint_invalid training_resumed
             training_resume_refused base_mismatch base_refused base_revision_moved
-            template_limit_exceeded
+            base_weights_missing template_limit_exceeded
         """,
         "eval": """
             eval_runtime_error eval_dataset_missing eval_judge_unavailable eval_gate_failed

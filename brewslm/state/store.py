@@ -5,10 +5,11 @@ its lease and fails with LeaseLostError when the store has another one. The seri
 each transaction that changes content, never otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -61,6 +62,10 @@ class StateReader(Protocol):
         """Return run events, newest first."""
         ...
 
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return failures that look the same, by stage, reason and signature."""
+        ...
+
     def close(self) -> None:
         """End the look; a session gives its lease back."""
         ...
@@ -105,8 +110,15 @@ class StateSession(StateReader, Protocol):
         """
         ...
 
-    def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
-        """Record a durable checkpoint of an action that is under way.
+    def add_checkpoint(
+        self,
+        operation_id: str,
+        checkpoint: dict[str, object],
+        *,
+        superseded: Collection[str] = (),
+    ) -> None:
+        """Record a durable checkpoint of an action that is under way, and forget those whose paths
+        are superseded by it, or are its own, in the same transaction.
 
         Raises: KeyError for an operation that never began.
         """

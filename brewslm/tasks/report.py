@@ -21,7 +21,7 @@ Change = Literal["improved", "regressed", "unchanged"]
 class ReportValue(BaseModel):
     """Base of all values here."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Models(ReportValue):

@@ -23,10 +23,11 @@ from brewslm.cli.session import Session
 from brewslm.contracts import Job, Result
 from brewslm.engine import score
 from brewslm.events import Event
-from brewslm.fingerprint import digest_value
+from brewslm.fingerprint import digest_bytes, digest_value
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.placed import MODELS, short_name
 from brewslm.state.empty import EmptyState
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import DeploymentRecord, ResourceRecord
@@ -73,7 +74,7 @@ class NoReport:
     def log(self, text: str) -> None:
         """Take it and say nothing."""
 
-    def checkpoint(self, step: int, path: str) -> None:
+    def checkpoint(self, step: int, path: str, superseded: Any = ()) -> None:
         """Take it and say nothing."""
 
     def warn(self, reason_code: str, text: str, facts: Any) -> None:
@@ -284,6 +285,21 @@ def row(number: int) -> dict[str, str]:
     label = sorted(_FAULTS)[number % 3]
     noun = _NOUNS[number // 3 % len(_NOUNS)]
     return {"text": f"the {noun} of order {number} {_FAULTS[label]}", "label": label}
+
+
+def digest_of_model(text: str) -> str:
+    """Return the digest of a model that is one small file."""
+    entry = {"digest": digest_bytes(text.encode()), "size_bytes": len(text)}
+    return digest_value({"content": entry})
+
+
+def model_in(home: Path, text: str) -> str:
+    """Lay out such a model as apply does and return its digest."""
+    digest = digest_of_model(text)
+    folder = home / MODELS / short_name(digest)
+    folder.mkdir(parents=True)
+    (folder / "content").write_text(text)
+    return digest
 
 
 def _row_id(item: dict[str, Any]) -> str:

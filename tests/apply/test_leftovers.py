@@ -87,6 +87,19 @@ def test_folder_that_an_open_entry_goes_on_from_is_kept(bench: Bench) -> None:
     assert not folder.exists()
 
 
+def test_inputs_of_a_run_that_is_resumed_are_materialized_again(bench: Bench) -> None:
+    bench.deaths, bench.leaves_checkpoint = {0: "worker_killed"}, True
+    bench.apply()
+    (rows,) = (bench.home / "runs").glob("*/inputs/prepared/train.jsonl")
+    rows.chmod(0o600)
+    rows.write_text("")
+    bench.deaths = {}
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.jobs[0].options["resume_from"]
+    values = bench.records()["training_plan"].values
+    assert values["seen_tokens"] > 0, "it trained on the recorded rows"
+
+
 def test_folder_of_a_run_that_cannot_be_resumed_goes(bench: Bench) -> None:
     bench.deaths, bench.leaves_checkpoint = {0: "training_nonfinite_loss"}, True
     bench.apply()

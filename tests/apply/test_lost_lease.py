@@ -14,8 +14,8 @@ from brewslm.apply.journal import Journal
 from brewslm.cli.leasing import hold_lease, unheard
 from brewslm.cli.session import Session
 from brewslm.errors import StalePlanError, StateError
-from brewslm.plan.placed import MODELS, short_name
-from tests.apply.bench import Bench
+from brewslm.plan.placed import short_name
+from tests.apply.bench import Bench, model_in
 from tests.state.states import NOW, dead_lease, deployment, ended, operation
 
 FACTS = ApplyFacts(apply_id="r1", actor="ana@desk", git_commit="")
@@ -71,8 +71,7 @@ def test_recorded_failure_is_failed_although_the_lease_is_lost_then(
 def test_link_of_a_holder_that_died_before_it_moved_is_put_right_by_a_stale_apply(
     applied: Bench,
 ) -> None:
-    built, digest = applied.built(), f"sha256:{'a' * 64}"
-    (applied.home / MODELS / short_name(digest)).mkdir()
+    built, digest = applied.built(), model_in(applied.home, "another model")
     with closing(applied.store().acquire(dead_lease(), NOW)) as died:
         begun = operation(fence=died.fence)
         died.begin(begun)

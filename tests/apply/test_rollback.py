@@ -11,7 +11,9 @@ from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.rollback import release, roll_back
 from brewslm.artifacts.local import LocalStore
 from brewslm.errors import ApplyError, BrewError, ExitCode
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.rollback import Rollback, plan_rollback
+from brewslm.plan.rollback_base import Surroundings
 from brewslm.plan.selection import Selection
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import DeploymentRecord, RevisionRecord
@@ -30,7 +32,8 @@ def twice(applied: Bench) -> Bench:
 
 def _planned(bench: Bench, revision: int | None = None) -> Rollback | None:
     with closing(bench.store().read()) as state:
-        return plan_rollback(state, LocalStore(bench.home / "store"), revision)
+        around = Surroundings(bench.root, {}, DigestCache(0))
+        return plan_rollback(state, LocalStore(bench.home / "store"), revision, around)
 
 
 def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:

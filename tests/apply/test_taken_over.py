@@ -13,10 +13,10 @@ import pytest
 from brewslm.apply.promotion import moving_links, point
 from brewslm.contracts import Job, Result
 from brewslm.errors import LeaseLostError, StateError
-from brewslm.plan.placed import MODELS, short_name
+from brewslm.plan.placed import short_name
 from brewslm.state.opening import open_shared_state
 from brewslm.state.store import StateSession
-from tests.apply.bench import Bench
+from tests.apply.bench import Bench, digest_of_model, model_in
 from tests.state.newer import NEWER
 from tests.state.states import (
     LINEAGE,
@@ -29,7 +29,8 @@ from tests.state.states import (
 )
 
 pytestmark = pytest.mark.slow
-FIRST, SECOND, THIRD = (f"sha256:{digit * 64}" for digit in "abc")
+MODEL_TEXTS = ("first", "second", "third")
+FIRST, SECOND, THIRD = map(digest_of_model, MODEL_TEXTS)
 LATE = "2100-01-01T00:00:00Z"
 Takeover = Callable[[], AbstractContextManager[StateSession]]
 
@@ -71,8 +72,8 @@ def test_run_that_a_newer_program_took_over_from_ends_as_lost(
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Return a folder with the models that may be promoted."""
-    for digest in (FIRST, SECOND, THIRD):
-        (tmp_path / MODELS / short_name(digest)).mkdir(parents=True)
+    for text in MODEL_TEXTS:
+        model_in(tmp_path, text)
     return tmp_path
 
 
@@ -100,7 +101,7 @@ def takeover(bucket_url: str) -> Takeover:
 
 def promote(session: StateSession, digest: str) -> None:
     """Record a promotion."""
-    begun = operation(f"promote-{digest[7]}", kind="deployment", fence=session.fence)
+    begun = operation(f"promote-{short_name(digest)}", kind="deployment", fence=session.fence)
     session.begin(begun)
     record = resource("deployment", kind="deployment", values={"alias": "champion"})
     promoted = deployment("champion", digest)

@@ -1,5 +1,6 @@
 """The local store on a real disk: crashes, races, links, full disks."""
 
+import errno
 import os
 import resource as limits
 import signal
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from brewslm import durability
 from brewslm.artifacts.local import LocalStore
 from brewslm.artifacts.store import Produced
 from brewslm.contracts import Output
+from brewslm.durability import Step
 from brewslm.errors import ArtifactError
 from brewslm.files import make_private_folder
 from brewslm.fingerprint import digest_bytes
@@ -125,6 +128,32 @@ def test_concurrent_puts_of_the_same_content_all_succeed(store: LocalStore, tmp_
     assert len(objects(store)) == 1
     assert visible(store._root / "incoming") == []
     store.verify(outputs[0])
+
+
+def test_object_whose_name_was_never_synced_is_synced_when_it_is_kept_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"weights")
+    synced: list[str] = []
+
+    def watch(step: Step, what: str, is_taken: bool) -> None:
+        if step is Step.SYNC_FOLDER and is_taken:
+            synced.append(what)
+        if step is Step.SYNC_FOLDER and not is_taken and Path(what).parent.name == "objects":
+            monkeypatch.setattr(durability, "watcher", note)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), what)
+
+    def note(step: Step, what: str, is_taken: bool) -> None:
+        if step is Step.SYNC_FOLDER and is_taken:
+            synced.append(what)
+
+    for put in (lambda: store.put_bytes(b"other"), lambda: store.put_file(tmp_path / "file")):
+        monkeypatch.setattr(durability, "watcher", watch)
+        with pytest.raises(OSError, match="Input/output error"):
+            put()
+        synced.clear()
+        folder = store._object(put().digest).parent
+        assert {str(folder), str(folder.parent)} <= set(synced)
 
 
 def test_objects_are_private_and_read_only(store: LocalStore, tmp_path: Path) -> None:

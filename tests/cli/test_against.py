@@ -1,6 +1,7 @@
 """`plan --against REF`: what a change does, from another commit's objects alone."""
 
 import json
+import os
 
 import pytest
 
@@ -352,3 +353,86 @@ def test_gold_rows_that_no_commit_holds_are_not_compared(bench: Bench, run: Run)
     base = begin(bench.root)
     bench.write_rows("gold", range(100, 129))
     assert run("plan", "--against", base, "--json").document["against"]["gate_changes"] == []
+
+
+def _with_submodule(bench: Bench, name: str = "shared") -> None:
+    """Move the training rows into a submodule."""
+    inner = bench.root.parent / "inner"
+    inner.mkdir()
+    (bench.root / "data" / "rows.jsonl").rename(inner / "rows.jsonl")
+    git(inner, "init", "-q", "-b", "main")
+    commit(inner)
+    begin(bench.root)
+    git(bench.root, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), name)
+    bench.edit("data/rows.jsonl", f"{name}/rows.jsonl")
+    commit(bench.root)
+
+
+@pytest.mark.parametrize("flag", [(), ("--untrusted",)])
+def test_data_of_a_submodule_is_what_its_commit_holds(
+    flag: tuple[str, ...], bench: Bench, run: Run
+) -> None:
+    _with_submodule(bench)
+    against = ("plan", "--against", "HEAD", "--json", *flag)
+    assert run(*against).document["against"]["changes"] == []
+    with (bench.root / "shared" / "rows.jsonl").open("a") as stream:
+        stream.write('{"text": "one more row of the submodule", "label": "late"}\n')
+    if flag:
+        assert "PATH_OUTSIDE_PROJECT" in run(*against).err
+        return
+    (change,) = run(*against).document["against"]["changes"]
+    assert (change["address"], change["content"]["path"]) == (
+        "data_source.rows", "shared/rows.jsonl",
+    )  # fmt: skip
+
+
+def test_a_submodule_that_moved_is_a_change(bench: Bench, run: Run) -> None:
+    _with_submodule(bench)
+    with (bench.root / "shared" / "rows.jsonl").open("a") as stream:
+        stream.write('{"text": "one more row of the submodule", "label": "late"}\n')
+    commit(bench.root / "shared")
+    commit(bench.root)
+    assert run("plan", "--against", "HEAD", "--json").document["against"]["changes"] == []
+    (change,) = run("plan", "--against", "HEAD~1", "--json").document["against"]["changes"]
+    assert change["content"]["before"].startswith("sha256:")
+
+
+def test_a_partial_clone_names_what_is_missing_and_how_to_get_it(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(bench.root)
+    bench.edit("learning_rate: 2.0e-3", "learning_rate: 1.0e-3")
+    commit(bench.root)
+    git(bench.root, "config", "uploadpack.allowFilter", "true")
+    part = bench.root.parent / "part"
+    git(bench.root, "clone", "-q", "--filter=blob:none", f"file://{bench.root}", str(part))
+    monkeypatch.chdir(part)
+    answer = run("plan", "--against", "HEAD~1")
+    answer.says(1, "error[unknown_revision]", '"brewslm.yaml"', "partial clone")
+    assert "git fetch --refetch --no-filter origin" in answer.err
+    git(part, "fetch", "--refetch", "--no-filter", "-q", "origin")
+    assert "learning_rate 0.001 -> " not in run("plan", "--against", "HEAD~1").out
+    assert "config.learning_rate 0.002 -> 0.001" in run("plan", "--against", "HEAD~1").out
+
+
+@pytest.mark.parametrize("flag", [(), ("--untrusted",)])
+def test_a_head_that_is_no_file_of_git_shows_and_waits_for_nothing(
+    flag: tuple[str, ...], bench: Bench, base: str, run: Run
+) -> None:
+    head = bench.root / ".git" / "HEAD"
+    canary = bench.root.parent / "canary"
+    canary.write_text("canary of another folder\n")
+    head.unlink()
+    head.symlink_to(canary)
+    for answer in (run("plan", *flag), run("plan", "--json", *flag)):
+        assert "canary" not in answer.out + answer.err
+    head.unlink()
+    head.symlink_to("refs/heads/main")
+    assert run("plan", "--json", *flag).document["git_commit"] == base
+    head.unlink()
+    os.mkfifo(head)
+    answer = run("plan", *flag)
+    assert "internal error" not in answer.err
+    (bench.root / ".git" / "refs" / "heads" / "main").unlink()
+    os.mkfifo(bench.root / ".git" / "refs" / "heads" / "main")
+    assert "internal error" not in run("plan", "--against", "main", *flag).err

@@ -2,6 +2,7 @@
 
 import pytest
 
+from brewslm.address import Address
 from tests.apply.bench import Bench
 from tests.cli.conftest import Doubles, Run
 
@@ -32,3 +33,18 @@ def test_odd_name_is_an_address_and_never_a_file(
     assert [path for path in made if any(part in (name, "x", "CON") for part in path.parts)] == []
     assert not (bench.root.parent / "x").exists()
     assert all(len(part) < 100 for path in made for part in path.parts)
+
+
+@pytest.mark.parametrize("name", _NAMES, ids=[ascii(name[:9]) for name in _NAMES])
+def test_findings_about_a_source_carry_its_address_whatever_its_name(
+    name: str, bench: Bench, run: Run
+) -> None:
+    written = name.replace("'", "''")
+    bench.edit("{name: rows,", f"{{name: '{written}', record_count: 7,")
+    with (bench.root / "data" / "rows.jsonl").open("a") as stream:
+        stream.write("{}\n")
+    told = run("plan", "--json")
+    assert told.code == 1
+    own = str(Address("data_source", name))
+    found = {item["code"]: item for item in told.document["findings"] if item["address"] == own}
+    assert found.keys() == {"RECORD_COUNT_MISMATCH", "missing_text"}

@@ -16,9 +16,9 @@ from tests.cli.conftest import Doubles, Run
 _FAULTS: dict[bytes, str] = {
     b'{"text": "a", "text": "b", "label": "late"}': "duplicate_key",
     b'{"text": "a", "te\\u0078t": "b", "label": "late"}': "duplicate_key",
-    b'{"text": "a", "label": "late", "n": NaN}': "number_not_finite",
-    b'{"text": "a", "label": "late", "n": 1e400}': "number_out_of_range",
-    b'{"text": "a", "label": "late", "n": ' + b"9" * 30 + b"}": "number_out_of_range",
+    b'{"text": NaN, "label": "late", "n": 1}': "number_not_finite",
+    b'{"text": "a", "label": 1e400, "n": NaN}': "number_out_of_range",
+    b'{"text": ' + b"9" * 30 + b', "label": "late"}': "number_out_of_range",
     b'{"text": "\\ud800", "label": "late"}': "invalid_unicode",
     b'\xef\xbb\xbf{"text": "a", "label": "late"}': "parse_error",
     b'{"text": "a", "label": "late",}': "parse_error",
@@ -52,6 +52,62 @@ def test_lines_that_parsers_read_differently_are_no_rows(
     assert texts == {json.loads(line)["text"] for line in good}
 
 
+@pytest.mark.case("ROW-02")
+def test_what_no_field_is_bound_to_rejects_no_row(bench: Bench, run: Run) -> None:
+    path = bench.root / "data" / "rows.jsonl"
+    odd = ["NaN", "1e400", "9" * 30, '"\\ud800"', '"\\u0000"', "[" * 60 + "]" * 60, '1, "n": 2']
+    lines = [
+        line.replace("{", f'{{"n": {odd[at % len(odd)]}, ', 1)
+        for at, line in enumerate(path.read_text().splitlines())
+    ]
+    before = run("plan", "--json").document
+    path.write_text("\n".join(lines) + "\n")
+    after = run("plan", "--json").document
+    assert _dataset(after)["splits"] == _dataset(before)["splits"]
+    assert (
+        _dataset(after)["file_hashes"]["train.jsonl"]
+        == (_dataset(before)["file_hashes"]["train.jsonl"])
+    )
+    assert "rejected" not in run("plan").out.replace("rejected 0", "")
+
+
+def _dataset(plan: dict[str, Any]) -> dict[str, Any]:
+    (action,) = (item for item in plan["actions"] if item["address"] == "dataset")
+    return dict(action["after"]["values"]["manifest"])
+
+
+@pytest.mark.case("ROW-04")
+def test_one_unclosed_quote_leaves_the_other_rows(bench: Bench, run: Run) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["text", "label"])
+    for number in range(300):
+        writer.writerow([row(number)["text"], row(number)["label"]])
+    lines = out.getvalue().splitlines()
+    lines[40] = '"' + lines[40]
+    (bench.root / "data" / "rows.csv").write_text("\n".join(lines) + "\n")
+    bench.edit("data/rows.jsonl", "data/rows.csv")
+    shown = run("plan").out
+    assert "data/rows.csv:41: warning[parse_error]" in shown
+    assert "an unclosed quote, which would cover 261 lines" in shown
+    assert "rejected 1" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("[{rows}]\n[{rows}]", 2), ('{{"data": [{rows}]}}\n\n\n[{rows}]', 4)],
+)
+def test_a_second_array_is_an_error_with_its_place(
+    bench: Bench, run: Run, text: str, line: int
+) -> None:
+    rows = ", ".join(json.dumps(row(number)) for number in range(40))
+    (bench.root / "data" / "rows.json").write_text(text.format(rows=rows))
+    bench.edit("data/rows.jsonl", "data/rows.json")
+    answer = run("plan")
+    assert answer.code == 1
+    assert f"data/rows.json:{line}: error[SOURCE_STRUCTURE]" in answer.out
+
+
 def _prepared(bench: Bench, name: str) -> list[dict[str, Any]]:
     """Return the lines of a file of the recorded dataset."""
     artifacts, output = bench.artifacts(), bench.records()["dataset"].outputs["prepared"]
@@ -72,7 +128,7 @@ def test_cells_that_do_not_fit_are_told_by_the_line_that_an_editor_shows(
     writer.writerow(["text", "label"])
     for number in range(60):
         writer.writerow([f"{row(number)['text']}\nand more", row(number)["label"]])
-    faults = ["a,late,more\n", "only text\n", 'a "quote,late\n', "nul \0,late\n"]
+    faults = ["a,late,more\n", "only text\n", '"a" quote,late\n', "nul \0,late\n"]
     codes = ["column_count_mismatch", "column_count_mismatch", "parse_error", "control_character"]
     text = "\ufeff" + out.getvalue().replace("\r\n", "\n") + "".join(faults)
     (bench.root / "data" / "rows.csv").write_text(text)

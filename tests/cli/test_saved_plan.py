@@ -1,6 +1,7 @@
 """A saved plan is carried out once, on the project that it was made for, or not at all."""
 
 import json
+import os
 import random
 import shutil
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 from brewslm.fingerprint import canonical_json, digest_value
 from tests.apply.bench import Bench
 from tests.cli.conftest import Doubles, Run
+from tests.cli.repository import begin, commit, git
 
 _PLACES = 200
 _REFUSALS = {1: "plan_unreadable", 4: "plan_digest_mismatch"}
@@ -138,3 +140,83 @@ def test_a_plan_of_a_newer_major_is_refused(
     saved.write_bytes(_sealed({**json.loads(saved.read_bytes()), "format_version": "2.0"}))
     run("apply", _NAME).says(1, "plan_unreadable", "format 1", "format 2.0")
     assert (_held(applied), doubles.started) == (before, [])
+
+
+LOOSE, STRICT = "{}\n", "deletes: {max: {value: 0}}\n"
+
+
+def _write_policy(bench: Bench, text: str) -> str:
+    """Commit a policy and return the commit."""
+    (bench.root / "brewslm.policy.yaml").write_text(text)
+    return commit(bench.root)
+
+
+@pytest.mark.case("PLN-02")
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("flag", ["--policy-ref", "--against"])
+def test_a_saved_plan_is_checked_by_the_policy_of_the_ref_that_it_names(
+    applied: Bench, run: Run, flag: str
+) -> None:
+    begin(applied.root)
+    _write_policy(applied, STRICT)
+    git(applied.root, "branch", "base")
+    _write_policy(applied, LOOSE)
+    applied.edit("[adapter, safetensors]", "[adapter]")
+    run("plan", "--out", _NAME).says(0)
+    refused = run("plan", flag, "base", "--out", "strict.plan.json")
+    assert (refused.code, "deletes.max" in refused.out) == (6, True)
+    run("apply", "strict.plan.json").says(6, "plan_incomplete", "deletes.max")
+    applied.edit("[adapter]", "[adapter, safetensors]")
+    applied.edit("2.0e-3", "1.0e-3")
+    run("plan", flag, "base", "--out", _NAME).says(0)
+    run("apply", _NAME).says(0)
+
+
+@pytest.mark.case("PLN-02")
+@pytest.mark.parametrize("flag", ["--policy-ref", "--against"])
+def test_a_saved_plan_is_stale_once_the_ref_that_it_names_has_another_policy(
+    applied: Bench, run: Run, flag: str, doubles: Doubles
+) -> None:
+    begin(applied.root)
+    git(applied.root, "branch", "base")
+    applied.edit("2.0e-3", "1.0e-3")
+    run("plan", flag, "base", "--out", _NAME).says(0)
+    loose = commit(applied.root)
+    _write_policy(applied, STRICT)
+    git(applied.root, "branch", "--force", "base")
+    git(applied.root, "reset", "--quiet", "--hard", loose)
+    run("plan", flag, "base", "--out", "other.plan.json").says(0)
+    run("apply", _NAME).says(4, "plan_stale", "the policy changed", "at base", "no policy")
+    assert doubles.started == []
+
+
+@pytest.mark.case("PLN-01", "PLN-04")
+def test_a_saved_plan_is_stale_once_the_ref_that_it_names_has_other_gates(
+    applied: Bench, run: Run
+) -> None:
+    begin(applied.root)
+    git(applied.root, "branch", "base")
+    applied.edit("2.0e-3", "1.0e-3")
+    run("plan", "--against", "base", "--out", _NAME).says(0)
+    here = commit(applied.root)
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    commit(applied.root)
+    git(applied.root, "branch", "--force", "base")
+    git(applied.root, "reset", "--quiet", "--hard", here)
+    run("apply", _NAME).says(4, "plan_stale", "the gates at base changed since this plan")
+    git(applied.root, "branch", "--quiet", "-D", "base")
+    run("apply", _NAME).says(1, "unknown_revision", "base")
+
+
+@pytest.mark.usefixtures("doubles")
+def test_a_saved_plan_that_read_everything_is_checked_as_hard(applied: Bench, run: Run) -> None:
+    output = applied.records()["export.adapter"].outputs["files"]
+    name = next(iter(applied.artifacts().listing(output.digest).values())).digest[7:]
+    path = applied.home / "store" / "objects" / name[:2] / name[2:]
+    found, data = path.stat(), path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert "artifact_corrupt" in run("plan", "--refresh", "full", "--out", _NAME).out
+    run("apply", _NAME).says(0)
+    assert path.read_bytes() == data

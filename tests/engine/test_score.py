@@ -39,7 +39,7 @@ class Silent:
     def log(self, text: str) -> None:
         """Say nothing."""
 
-    def checkpoint(self, step: int, path: str) -> None:
+    def checkpoint(self, step: int, path: str, superseded: Any = ()) -> None:
         """Say nothing."""
 
     def warn(self, reason_code: str, text: str, facts: Any) -> None:

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import pytest
 
 from tests.apply.bench import Bench
+from tests.cli.repository import begin
 from tests.faults.calls import Launcher
 from tests.faults.grounds import Ground, made_ground
 from tests.faults.invariants import final, violations
@@ -162,6 +163,7 @@ def test_plan_is_made_where_nothing_can_be_written(
     launcher = launchers.get()
     launchers.put(launcher)
     bench = Bench.make(folder / "nothing-writable" / "project")
+    begin(bench.root)
     writable = launcher.call(bench.root, "plan")
     shutil.rmtree(bench.home)
     with _read_only(bench.root):

@@ -21,8 +21,10 @@ from brewslm.contracts import Output
 from brewslm.errors import BrewError, ExitCode
 from brewslm.fingerprint import digest_folder
 from brewslm.plan.build import Built
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.placed import short_name
 from brewslm.plan.rollback import Rollback, check_target, plan_rollback
+from brewslm.plan.rollback_base import Surroundings
 from brewslm.plan.selection import Selection
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import DeploymentRecord, RevisionRecord
@@ -65,7 +67,7 @@ class Actor(Bench):
         """Carry out a rollback, planned here and now where none was planned before."""
         if rollback is None:
             with closing(Bench.store(self).read()) as state:
-                rollback = plan_rollback(state, self.artifacts(), None)
+                rollback = plan_rollback(state, self.artifacts(), None, _around(self))
         assert rollback is not None
         clock = SystemClock()
         wanted = wanted_lease("ana@desk", "rollback", clock.now(), clock.after(LIFETIME_S), {})
@@ -111,12 +113,16 @@ def crossroads(folder: Path) -> Crossroads:
     bench.edit(rates[3], rates[2])
     first = bench.built()
     with closing(bench.store().read()) as state:
-        rollback = plan_rollback(state, bench.artifacts(), None)
+        rollback = plan_rollback(state, bench.artifacts(), None, _around(bench))
     assert rollback is not None
     kept = folder / "crossroads" / "kept"
     ignore = shutil.ignore_patterns("store", "cache", "exports", "backups")
     shutil.copytree(bench.home, kept, symlinks=True, ignore=ignore)
     return Crossroads(bench, kept, first, second, rollback)
+
+
+def _around(bench: Bench) -> Surroundings:
+    return Surroundings(bench.root, {}, DigestCache(0))
 
 
 def _promotions(bench: Bench) -> list[DeploymentRecord]:

@@ -102,6 +102,10 @@ OTHER: dict[str, Document] = {
         "spec.data_sources[].adapter": "second",
     },
     "spec.data_sources[].sha256": {"spec.data_sources[].sha256": "0" * 64},
+    "spec.data_sources[].delimiter": {
+        "spec.data_sources[].file_path": "data/rows.csv",
+        "spec.data_sources[].delimiter": "|",
+    },
     "spec.data_sources": {"spec.data_sources": [*_SOURCES, _MORE]},
     "spec.adapters[].name": {
         "spec.adapters[].name": "other",
@@ -261,6 +265,18 @@ def others(leaf: Leaf) -> Iterator[Document]:
         return
     for value in _others(leaf.info, value_in(WHOLE, leaf)):
         yield with_values(WHOLE, {leaf.path: value})
+
+
+def other_values(leaf: Leaf) -> list[Any]:
+    """Return values that a field may have instead, those that go with other fields left out."""
+    return list(_others(leaf.info, value_in(WHOLE, leaf)))
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """Return every member of every closed list that a field's type names."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(item for inner in get_args(annotation) for item in choices(inner))
 
 
 def _steps(path: str) -> list[str | int]:

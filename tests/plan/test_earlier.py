@@ -1,9 +1,19 @@
 """A plan finds work that was done before: outputs, checkpoints, the nearest earlier run."""
 
+import shutil
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from brewslm.apply.clock import SystemClock
+from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.errors import ExitCode
+from brewslm.events import ActionLogEvent
+from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Action
+from brewslm.plan.plan import Plan
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import OperationRecord
 from tests.apply.bench import Bench
@@ -11,6 +21,14 @@ from tests.apply.bench import Bench
 
 def _action(bench: Bench, address: str) -> Action:
     return next(item for item in bench.built().plan.actions if item.address == address)
+
+
+def _folder(bench: Bench, step: int) -> Path:
+    return bench.home / "runs" / "o1" / f"checkpoint-{step}"
+
+
+def _invalid(plan: Plan) -> list[Finding]:
+    return [item for item in plan.finding_values if item.code == FindingCode.CHECKPOINT_INVALID]
 
 
 def _interrupt_training(bench: Bench, fingerprint: str, steps: tuple[int, ...]) -> None:
@@ -35,10 +53,13 @@ def _interrupt_training(bench: Bench, fingerprint: str, steps: tuple[int, ...]) 
         )
     )
     for step in steps:
+        folder = _folder(bench, step)
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text(f'{{"step": {step}}}')
         checkpoint: dict[str, Any] = {
             "step": step,
             "path": f"checkpoint-{step}",
-            "digest": f"sha256:{step}",
+            "digest": digest_folder(folder),
             "size_bytes": 1,
         }
         session.add_checkpoint("o1", checkpoint)
@@ -52,8 +73,66 @@ def test_the_newest_checkpoint_of_the_same_training_is_gone_on_from(bench: Bench
     action = _action(bench, "training_plan")
     assert action.reason == "resume"
     assert action.resume is not None
-    assert (action.resume.step, action.resume.checkpoint) == (12, "sha256:12")
+    assert (action.resume.step, action.resume.checkpoint) == (12, digest_folder(_folder(bench, 12)))
     assert action.resume.operation_id == "o1"
+    assert _invalid(bench.built().plan) == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "step", "told"),
+    [
+        ((12,), 8, "step 12 is missing or damaged; training continues from step 8"),
+        ((12, 8), 4, "steps 12, 8 are missing or damaged; training continues from step 4"),
+        ((8,), 12, ""),
+        ((4, 8, 12), None, "training continues from the beginning"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["edited", "removed", "more"])
+def test_a_damaged_checkpoint_is_neither_promised_nor_used(
+    bench: Bench, damaged: tuple[int, ...], step: int | None, told: str, damage: str
+) -> None:
+    fingerprint = _action(bench, "training_plan").fingerprint
+    assert fingerprint is not None
+    _interrupt_training(bench, fingerprint, (4, 12, 8))
+    for number in damaged:
+        match damage:
+            case "edited":
+                (_folder(bench, number) / "state.json").write_text("{}")
+            case "removed":
+                shutil.rmtree(_folder(bench, number))
+            case _:
+                (_folder(bench, number) / "left.bin").write_bytes(b"")
+    plan = bench.built().plan
+    action = next(item for item in plan.actions if item.address == "training_plan")
+    assert (action.resume.step if action.resume else None) == step
+    found = _invalid(plan)
+    assert [(item.severity, item.address) for item in found] == [
+        (Severity.WARNING, "training_plan") for _ in range(bool(told))
+    ]
+    assert all(told in item.message for item in found)
+
+    assert bench.apply(bench.built()).exit_code is ExitCode.DONE
+    resumed = bench.jobs[0].options["resume_from"]
+    assert resumed.endswith(f"checkpoint-{step}") if step else resumed == ""
+    warnings = [item.text for item in bench.events if isinstance(item, ActionLogEvent)]
+    assert len(warnings) == bool(told)
+    assert all(told in text for text in warnings)
+    with closing(bench.store().read()) as reader:
+        events = reader.run_events(reason_code="training_checkpoint_invalid")
+    assert [(item.severity, item.stage) for item in events] == [
+        ("warning", "training") for _ in range(bool(told))
+    ]
+
+
+def test_a_plan_that_looks_at_nothing_trusts_the_journal(bench: Bench) -> None:
+    fingerprint = _action(bench, "training_plan").fingerprint
+    assert fingerprint is not None
+    _interrupt_training(bench, fingerprint, (4,))
+    shutil.rmtree(_folder(bench, 4))
+    plan = bench.built(refresh="none").plan
+    action = next(item for item in plan.actions if item.address == "training_plan")
+    assert action.resume is not None
+    assert (action.resume.step, _invalid(plan)) == (4, [])
 
 
 def test_another_training_is_not_gone_on_with(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from brewslm.fingerprint import digest_value
 from brewslm.manifest.load import FindingsError
 from brewslm.plan.action import Action
 from brewslm.plan.plan import Plan
-from tests.apply.bench import Bench
+from tests.apply.bench import Bench, row
 from tests.conftest import copied
 from tests.plan.every_field import (
     LEAVES,
@@ -57,6 +57,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench = Bench.make(tmp_path_factory.mktemp("whole") / "project")
     bench.write_rows("more", range(200, 230))
     (bench.root / "own.yaml").write_text(PACK)
+    cells = [[row(number)["text"], row(number)["label"]] for number in range(40)]
+    text = "\n".join("|".join(line) for line in [["text", "label"], *cells])
+    (bench.root / "data" / "rows.csv").write_text(text)
     write_document(bench.root, WHOLE)
     assert bench.apply().exit_code is ExitCode.DONE
     return bench

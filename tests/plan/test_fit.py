@@ -36,7 +36,7 @@ def wide(bench: Bench) -> Bench:
 @pytest.fixture
 def large() -> BaseModel:
     """Return a base of seven billion parameters."""
-    nano = read_base_model(NANO, "nano", DigestCache(0))
+    nano = read_base_model(NANO, "nano", DigestCache(0), NANO)
     return replace(nano, parameters=7 * 10**9, hidden_size=4096, layers=32, intermediate_size=11008)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 
 from brewslm.diagnostics import exit_code_of
+from brewslm.rows.templates import TEMPLATES
 from brewslm.errors import ExitCode, PlanError
 from brewslm.plan.base_model import BUILTIN, read_base_model
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.safetensors import INDEX, read_header
+from brewslm.stages.chat_templates import TEMPLATE_TOKENS
 from tests.apply.bench import Bench
 
 Header = dict[str, Any]
@@ -116,18 +119,29 @@ def test_pickled_weights_are_refused_unopened(own_base: Bench, tmp_path: Path, n
     assert not canary.exists()
 
 
+_FIRST, _SECOND = "model.norm.weight", "model.layers.0.input_layernorm.weight"
+_MOVED = {_FIRST, _SECOND}
+
+
 @pytest.fixture
 def shards(own_base: Bench) -> Bench:
     """Return a project whose base model has its weights in two files, with an index."""
     base = own_base.root / "base"
     weights = (base / "model.safetensors").read_bytes()
-    (base / "model.safetensors").rename(base / "model-1.safetensors")
-    (base / "model-2.safetensors").write_bytes(_packed(_TEXT, _DATA))
-    header = json.loads(weights[8 : 8 + int.from_bytes(weights[:8], "little")])
-    names = [name for name in header if name != "__metadata__"]
-    places = dict.fromkeys(names, "model-1.safetensors") | dict.fromkeys(
-        "ab", "model-2.safetensors"
-    )
+    (base / "model.safetensors").unlink()
+    length = 8 + int.from_bytes(weights[:8], "little")
+    header, data = json.loads(weights[8:length]), weights[length:]
+    header.pop("__metadata__", None)
+    places: dict[str, str] = {}
+    for name, chosen in (("model-1", set(header) - _MOVED), ("model-2", _MOVED)):
+        entries, kept = {}, b""
+        for tensor in sorted(chosen):
+            start, stop = header[tensor]["data_offsets"]
+            place = [len(kept), len(kept) + stop - start]
+            entries[tensor] = header[tensor] | {"data_offsets": place}
+            kept += data[start:stop]
+        (base / f"{name}.safetensors").write_bytes(_packed(json.dumps(entries).encode(), kept))
+        places |= dict.fromkeys(chosen, f"{name}.safetensors")
     _write_index(base, places)
     assert _errors(own_base.built().plan) == []
     return own_base
@@ -141,12 +155,12 @@ def _write_index(base: Path, places: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"a": "../x.safetensors"},
-        {"a": "/x.safetensors"},
-        {"a": "model-3.safetensors"},
-        {"a": "model-1.safetensors"},
+        {_FIRST: "../x.safetensors"},
+        {_FIRST: "/x.safetensors"},
+        {_FIRST: "model-3.safetensors"},
+        {_FIRST: "model-1.safetensors"},
         {"c": "model-2.safetensors"},
-        {"a": 7},
+        {_FIRST: 7},
     ],
 )
 def test_index_that_says_something_else_than_the_files_is_refused(
@@ -172,7 +186,7 @@ def test_shards_that_no_index_names_and_odd_indexes_are_refused(shards: Bench) -
         _packed(_TEXT.replace(b'"a"', b'"x"').replace(b'"b"', b'"y"'), _DATA)
     )
     assert _errors(shards.built().plan) == ["BASE_REFUSED"]
-    (base / "more.safetensors").write_bytes(_packed(_TEXT, _DATA))
+    shutil.copy(base / "model-2.safetensors", base / "more.safetensors")
     assert _errors(shards.built().plan) == ["MODEL_NOT_SAFETENSORS"], "a tensor in two files"
 
 
@@ -216,7 +230,8 @@ def test_config_of_a_base_is_refused_by_its_key(
 def test_what_libraries_write_into_configs_is_let_pass(own_base: Bench) -> None:
     base = own_base.root / "base"
     for name, more in (
-        ("config.json", {"_name_or_path": "org/name", "quantization_config": {"_load_in_4bit": 1}}),
+        ("config.json", {"_name_or_path": "org/name", "_model_name_or_path": "org/name"}),
+        ("config.json", {"_model_name_or_path": "Name of a Mix 1"}),
         ("config.json", {"_attn_implementation_autoset": True, "_remove_final_layer_norm": False}),
         ("config.json", {"_pre_quantization_dtype": "bfloat16", "_unheard_of": 0.5}),
         ("config.json", {"time_step_limit": [0.0, {"__float__": "Infinity"}]}),
@@ -262,11 +277,11 @@ def test_ordinary_folder_of_a_model_is_read_and_the_rest_of_it_told(
     own_base: Bench, model: str
 ) -> None:
     base = own_base.root / "base"
-    digest = read_base_model(base, "base", DigestCache(0)).digest
+    digest = read_base_model(base, "base", DigestCache(0), own_base.root).digest
     for name in (*_ORDINARY[model], "README.md", "LICENSE", ".gitattributes"):
         (base / name).parent.mkdir(parents=True, exist_ok=True)
         (base / name).write_text("no model")
-    found = read_base_model(base, "base", DigestCache(0))
+    found = read_base_model(base, "base", DigestCache(0), own_base.root)
     assert found.digest == digest
     assert set(found.unread) == {name.partition("/")[0] for name in _ORDINARY[model]}
     plan = own_base.built().plan
@@ -384,3 +399,279 @@ def test_tokenizer_in_order_counts_tokens(own_base: Bench) -> None:
     dataset = next(item for item in plan.actions if item.address == "dataset")
     assert dataset.after is not None
     assert dataset.after["values"]["manifest"]["lengths"]["provenance"] == "measured"
+
+
+# What a config asks for, against the tensors, the tokenizer and the links that are there
+
+
+def _edit_header(base: Path, edit: Callable[[Header], None]) -> None:
+    """Write the weights again with another header over the same data."""
+    path = base / "model.safetensors"
+    weights = path.read_bytes()
+    length = 8 + int.from_bytes(weights[:8], "little")
+    header = json.loads(weights[8:length])
+    edit(header)
+    path.write_bytes(_packed(json.dumps(header).encode(), weights[length:]))
+
+
+_Q, _UP = "model.layers.1.self_attn.q_proj.weight", "model.layers.3.mlp.up_proj.weight"
+_EMBEDDED = "model.embed_tokens.weight"
+
+
+def _rename(header: Header, before: str, after: str) -> None:
+    header[after] = header.pop(before)
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        (lambda h: _rename(h, _Q, _Q.replace("self_attn", "attention")), f"missing: {_Q}"),
+        (lambda h: _rename(h, _UP, _UP.replace(".3.", ".4.")), "unexpected: model.layers.4"),
+        (lambda h: _rename(h, "model.norm.weight", "model.final.weight"), "missing: model.norm"),
+        (lambda h: _rename(h, _EMBEDDED, "lm_head.weight"), f"missing: {_EMBEDDED}"),
+        (lambda h: h[_UP].update(shape=h[_UP]["shape"][::-1]), f"of another shape: {_UP}"),
+    ],
+    ids=["renamed", "of another layer", "norm", "head alone", "transposed"],
+)
+def test_base_whose_tensors_are_not_those_of_its_config_is_refused(
+    own_base: Bench, edit: Callable[[Header], None], found: str
+) -> None:
+    _edit_header(own_base.root / "base", edit)
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.address) == ("BASE_WEIGHTS_MISSING", "model")
+    assert found in error.found
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"num_hidden_layers": 5}, "missing: model.layers.4"),
+        ({"num_hidden_layers": 3}, "unexpected: model.layers.3"),
+        ({"num_key_value_heads": 4}, "of another shape: model.layers.0.self_attn.k_proj.weight"),
+        ({"tie_word_embeddings": False}, "missing: lm_head.weight"),
+        ({"attention_bias": True}, "missing: model.layers.0.self_attn.k_proj.bias"),
+        ({"vocab_size": 2056}, "of another shape: model.embed_tokens.weight"),
+    ],
+)
+def test_config_of_another_model_than_the_weights_is_refused(
+    own_base: Bench, settings: dict[str, Any], found: str
+) -> None:
+    _add_settings(own_base, "config.json", settings)
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert error.code == "BASE_WEIGHTS_MISSING"
+    assert found in error.found
+
+
+def test_model_without_its_head_and_what_older_versions_saved_are_let_pass(own_base: Bench) -> None:
+    def inner(header: Header) -> None:
+        for name in [name for name in header if name.startswith("model.")]:
+            _rename(header, name, name.removeprefix("model."))
+
+    base = own_base.root / "base"
+    _edit_header(base, inner)
+    old = json.dumps({"layers.0.self_attn.rotary_emb.inv_freq": _tensor([2], [0, 8])}).encode()
+    (base / "old.safetensors").write_bytes(_packed(old, bytes(8)))
+    assert _errors(own_base.built().plan) == []
+    _add_settings(own_base, "config.json", {"model_type": "unheard_of"})
+    _edit_header(base, lambda header: _rename(header, "norm.weight", "final.weight"))
+    assert _errors(own_base.built().plan) == [], "what is not known here is found by the worker"
+
+
+def _add_settings(bench: Bench, name: str, settings: dict[str, Any]) -> None:
+    path = bench.root / "base" / name
+    document = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(document | settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"quant_method": name} for name in ("gptq", "awq", "fp8", "mxfp4", "unheard_of", "", 7)),
+        {"bits": 4, "group_size": 64},
+        {"quant_method": "bitsandbytes"},
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": True},
+        {"quant_method": "gptq", "load_in_4bit": True},
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "unheard_of"},
+        ["gptq"],
+        "gptq",
+    ],
+    ids=str,
+)
+def test_base_that_is_quantised_in_an_unknown_way_is_refused(
+    own_base: Bench, settings: Any
+) -> None:
+    for key in ("quantization_config", "quantization", "compression_config"):
+        _add_settings(own_base, "config.json", {key: settings})
+        (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+        assert error.code == "MODEL_QUANTIZED"
+        assert "quantization: nf4" in error.actionable_fix
+        _add_settings(own_base, "config.json", {key: None})
+    assert _errors(own_base.built().plan) == []
+
+
+def test_base_of_bitsandbytes_is_trained_on_as_it_is(own_base: Bench) -> None:
+    settings = {"quant_method": "bitsandbytes", "_load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    _add_settings(own_base, "config.json", {"quantization_config": settings})
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.field.rpartition(".")[2]) == ("MODEL_QUANTIZED", "quantization")
+    assert "write quantization: nf4" in error.actionable_fix
+    own_base.edit("      dtype: float32", "      dtype: float32\n      quantization: nf4")
+    assert _errors(own_base.built().plan) == []
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_link_of_a_base_that_leads_out_of_the_project_is_refused(
+    own_base: Bench, tmp_path: Path, name: str
+) -> None:
+    base, outside = own_base.root / "base", tmp_path / "outside"
+    outside.mkdir()
+    inside = own_base.root / "weights"
+    inside.mkdir()
+    shutil.move(base / name, inside / name)
+    (base / name).symlink_to(f"../weights/{name}")
+    assert _errors(own_base.built().plan) == []
+    shutil.move(inside / name, outside / name)
+    (inside / name).symlink_to(outside / name)
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(outside / name))
+    assert "cp --remove-destination" in error.actionable_fix
+
+
+def test_snapshot_of_the_hub_links_to_its_own_blobs_and_nowhere_else(
+    own_base: Bench, tmp_path: Path
+) -> None:
+    repository = tmp_path / "hub" / "models--org--name"
+    snapshot, blobs = repository / "snapshots" / ("c" * 40), repository / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c" * 40)
+    for path in (BUILTIN / "nano").iterdir():
+        shutil.copy(path, blobs / path.name)
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
+    own_base.edit("./base", "org/name")
+    environment = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    assert _errors(own_base.built(environment=environment).plan) == []
+    shutil.move(blobs / "config.json", tmp_path / "config.json")
+    (blobs / "config.json").symlink_to(tmp_path / "config.json")
+    assert _errors(own_base.built(environment=environment).plan) == ["PATH_OUTSIDE_PROJECT"]
+
+
+# Tokenizers
+
+
+def _add_token(bench: Bench, content: str, *, special: bool = True) -> None:
+    path = bench.root / "base" / "tokenizer.json"
+    document = json.loads(path.read_bytes())
+    known = [*document["model"]["vocab"].values(), *(t["id"] for t in document["added_tokens"])]
+    token = document["added_tokens"][0] | {"content": content, "id": max(known) + 1}
+    document["added_tokens"].append(token | {"special": special})
+    path.write_text(json.dumps(document))
+
+
+def _pad(bench: Bench) -> None:
+    _add_settings(bench, "tokenizer_config.json", {"pad_token": "<|padding|>"})
+
+
+def _declare(bench: Bench) -> None:
+    decoder = {"2048": {"content": "<|padding|>", "special": True}}
+    _add_settings(bench, "tokenizer_config.json", {"added_tokens_decoder": decoder})
+
+
+@pytest.mark.parametrize("add", [lambda bench: _add_token(bench, "<|extra|>"), _pad, _declare])
+def test_tokenizer_larger_than_the_embedding_is_refused(
+    own_base: Bench, add: Callable[[Bench], None]
+) -> None:
+    assert _errors(own_base.built().plan) == []
+    add(own_base)
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.found) == ("BASE_REFUSED", "2049 tokens")
+    assert "resize_token_embeddings(2049)" in error.actionable_fix
+
+
+def _without_template(bench: Bench) -> None:
+    (bench.root / "base" / "chat_template.jinja").unlink()
+
+
+def _template_of(plan: Plan) -> Any:
+    (action,) = [item for item in plan.actions if item.address == "training_plan"]
+    assert action.after is not None
+    return action.after["spec"]["config"]["chat_template"]
+
+
+def _replace_tokens(bench: Bench, names: dict[str, str]) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = bench.root / "base" / name
+        text = path.read_text()
+        for before, after in names.items():
+            text = text.replace(before, after)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(("end", "chosen"), [("<|end|>", "phi3"), ("<|fin|>", "zephyr")])
+def test_base_without_a_template_gets_one_whose_tokens_it_has(
+    own_base: Bench, end: str, chosen: str
+) -> None:
+    _without_template(own_base)
+    _replace_tokens(own_base, {"<|end|>": end})
+    plan = own_base.built().plan
+    assert _errors(plan) == []
+    (told,) = [item for item in plan.finding_values if item.code == "CHAT_TEMPLATE_CHOSEN"]
+    assert "<|eot_id|>" in told.message
+    assert _template_of(plan) == chosen, "zephyr needs nothing but an end token"
+
+
+@pytest.mark.parametrize("name", ["llama3", "chatml"])
+def test_written_template_whose_tokens_are_missing_is_refused(own_base: Bench, name: str) -> None:
+    own_base.edit("      dtype: float32", f"      dtype: float32\n      chat_template: {name}")
+    assert _errors(own_base.built().plan) == [], "the base has its own"
+    _without_template(own_base)
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert error.code == "TEMPLATE_TOKENS_MISSING"
+    assert error.actionable_fix == "write chat_template: phi3"
+    own_base.edit(f"chat_template: {name}", "chat_template: phi3")
+    plan = own_base.built().plan
+    assert (_errors(plan), _template_of(plan)) == ([], "phi3")
+
+
+def test_named_template_in_place_of_the_base_s_own_needs_its_tokens_too(own_base: Bench) -> None:
+    own_base.edit(
+        "      dtype: float32",
+        "      dtype: float32\n      use_tokenizer_chat_template: false\n"
+        "      chat_template: chatml",
+    )
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert error.code == "TEMPLATE_TOKENS_MISSING"
+    assert "use_tokenizer_chat_template: true" in error.actionable_fix
+
+
+def test_tokens_that_are_not_special_end_no_answer(own_base: Bench) -> None:
+    _without_template(own_base)
+    _replace_tokens(own_base, {"<|end|>": "<|fin|>"})
+    _add_settings(own_base, "config.json", {"vocab_size": 2050, "model_type": "unheard_of"})
+    for token in ("<|im_start|>", "<|im_end|>"):
+        _add_token(own_base, token, special=False)
+    assert _template_of(own_base.built().plan) == "zephyr"
+    path = own_base.root / "base" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"special": false', '"special": true'))
+    assert _template_of(own_base.built().plan) == "chatml"
+
+
+def test_tokens_of_a_template_are_those_that_it_writes() -> None:
+    for name, tokens in TEMPLATE_TOKENS.items():
+        text = TEMPLATES[name].replace("<|' + message['role'] + '|>", "<|user|><|assistant|>")
+        written = set(re.findall(r"<\|\w+\|>", text))
+        assert set(tokens) == (written if tokens else set())
+        assert tokens or "eos_token" in text
+    assert TEMPLATE_TOKENS.keys() == TEMPLATES.keys()
+
+
+def test_recorded_tokenizer_is_not_read_again(own_base: Bench) -> None:
+    _without_template(own_base)
+    assert own_base.apply().exit_code == 0
+    recorded = own_base.records()["model"].values["tokenizer"]
+    markers = ["<|assistant|>", "<|end|>", "<|user|>"]
+    facts = {"tokens": 2048, "markers": markers, "has_end": True, "has_template": False}
+    assert recorded == facts
+    assert not own_base.built(refresh="none").plan.has_changes

@@ -91,6 +91,7 @@ def test_full_finds_damaged_bytes_that_auto_takes_for_whole(
     ]
     assert applied.apply(built).exit_code is ExitCode.DONE
     assert applied.doors() == doors
+    assert len(list((applied.home / "store" / "aside").iterdir())) == 1, "whole objects stay"
     assert not applied.built(refresh="full").plan.has_changes
 
 

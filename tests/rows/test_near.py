@@ -1,13 +1,14 @@
 """Similar texts: every pair at the threshold is found, and no other."""
 
 import random
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.rows.matching import shingles
-from brewslm.rows.near import SimilarTexts
+from brewslm.rows.near import SimilarTexts, components
 
 
 def jaccard(first: str, second: str) -> float:
@@ -29,6 +30,51 @@ def test_index_finds_what_comparing_all_pairs_finds(texts: list[str], threshold:
             if jaccard(text, other) >= threshold - 1e-9
         ]
         assert similar.similar_to(text) == expected
+
+
+TEMPLATED = st.lists(
+    st.builds(
+        "{} order {} from {} please".format,
+        st.sampled_from(["what became of", "cancel", "show me the invoice of"]),
+        st.integers(0, 99),
+        st.sampled_from(["the north desk in the old harbour", "Oslo", "a shop"]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+TEXTS = st.lists(st.text("abc ", min_size=1, max_size=60), min_size=1, max_size=12) | TEMPLATED
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, TEXTS, st.sampled_from([0.5, 0.7, 0.85, 1.0]), st.integers(0, 12))
+def test_first_similar_text_of_a_range_is_the_first_that_comparing_finds(
+    texts: list[str], asked: list[str], threshold: float, start: int
+) -> None:
+    similar = SimilarTexts(texts, threshold)
+    for text in asked:
+        for stop in (len(texts), len(texts) // 2):
+            expected = next(
+                (
+                    (index, jaccard(text, texts[index]))
+                    for index in range(start, stop)
+                    if jaccard(text, texts[index]) >= threshold - 1e-9
+                ),
+                None,
+            )
+            assert similar.first_similar(text, start, stop) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, st.sampled_from([0.5, 0.7, 0.85, 1.0]))
+def test_components_are_those_of_the_graph_of_all_similar_pairs(
+    texts: list[str], threshold: float
+) -> None:
+    firsts = list(range(len(texts)))
+    for _ in texts:
+        for one, other in product(range(len(texts)), repeat=2):
+            if jaccard(texts[one], texts[other]) >= threshold - 1e-9:
+                firsts[one] = min(firsts[one], firsts[other])
+    assert components(texts, threshold) == firsts
 
 
 @pytest.mark.parametrize("threshold", [0.7, 0.85])

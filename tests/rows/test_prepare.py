@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_equal_input_with_another_answer_and_equal_groups_leak(tmp_path: Path) -
     assert result.manifest["leaks"]["counts"]["leak_input"] == 1
     grouped = SplitRequest(1.0, 0.0, 0.0, group_by=("site",))
     result = prepared(tmp_path, *sources, split=grouped, out="grouped")
-    assert result.manifest["leaks"]["counts"]["leak_group"] == 30 * 40 / 5
+    assert result.manifest["leaks"]["counts"]["leak_group"] == 40
 
 
 def test_short_evaluation_items_inside_training_texts_leak(tmp_path: Path) -> None:
@@ -213,6 +214,63 @@ def test_training_rows_like_the_own_test_set_are_held(tmp_path: Path) -> None:
     test_texts = {line["inputs"]["text"][:40] for line in lines_of(tmp_path / "out", "test.jsonl")}
     train = lines_of(tmp_path / "out", "train.jsonl")
     assert not test_texts & {line["inputs"]["text"][:40] for line in train}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=25),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=25),
+)
+def test_leaks_of_templated_rows_are_those_that_comparing_all_pairs_finds(
+    train: list[tuple[int, int]], gold: list[tuple[int, int]]
+) -> None:
+    frames = (
+        "please send order {} to the desk in the harbour street today",
+        "please send order {} to the desk in the harbour street tomorrow morning",
+        "who can repair the pump number {} in the western hall",
+        "order {}",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        rows = [[frames[frame].format(slot) for frame, slot in side] for side in (train, gold)]
+        varied = [{"text": text, "label": "a"} for text in rows[0]]
+        write_rows(root / "tickets.jsonl", [*varied, *rows_of(8)])
+        write_rows(root / "gold.jsonl", [{"text": text, "label": "a"} for text in rows[1]])
+        everything = SplitRequest(1.0, 0.0, 0.0)
+        check = LeakRequest(exact=False, ngram=0, action="warn")
+        prepared(root, source(), source("gold", "gold_test"), split=everything, leak_check=check)
+        found = {
+            item["train_row_id"]
+            for item in lines_of(root / "out", "leak_report.jsonl")
+            if not item["is_only_reported"]
+        }
+        texts = {
+            line["row_id"]: line["inputs"]["text"] for line in lines_of(root / "out", "train.jsonl")
+        }
+    expected = {
+        row_id
+        for row_id, text in texts.items()
+        for other in rows[1]
+        if len(other.split()) >= 8 and jaccard(text, other) >= 0.7
+    }
+    assert found == expected
+
+
+def jaccard(first: str, second: str) -> float:
+    one, two = ({text[at : at + 5] for at in range(len(text) - 4)} for text in (first, second))
+    return len(one & two) / len(one | two)
+
+
+def test_rows_of_one_template_are_reported_once_each(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"please send the order number {row} to the desk in the harbour", "label": "a"}
+        for row in range(300)
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows[:200])
+    write_rows(tmp_path / "gold.jsonl", rows[200:])
+    result = prepared(tmp_path, source(), source("gold", "gold_test"), split=SplitRequest(1, 0, 0))
+    assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 200
+    assert "LEAK_FOUND" in codes_of(result)
 
 
 def test_weights_repeat_and_hold_train_rows_only(tmp_path: Path) -> None:
@@ -433,3 +491,42 @@ def test_introspection_prepares_what_it_is_sure_of(tmp_path: Path) -> None:
     assert (stats.mapper_id, stats.confidence) == ("label_to_classification", 0.95)
     write_rows(tmp_path / "tickets.jsonl", [{"x": 1, "y": 2}, {"x": 2, "y": 3}])
     assert "MAPPING_LOW_CONFIDENCE" in codes_of(prepared(tmp_path, source(mapper_id=None)))
+
+
+_KV = {"mapper_id": "kv_to_structured", "options": {"fields": ["site", "label"]}}
+
+
+@pytest.mark.parametrize(
+    ("column", "settings", "request_settings", "is_needed"),
+    [
+        ("n", {}, {}, False),
+        ("text", {}, {}, True),
+        ("site", {"field_mapping": {"id": "site"}}, {}, True),
+        ("site", {}, {"split": SplitRequest(group_by=("site",))}, True),
+        ("site", {}, {"split": SplitRequest(method="random", stratify_by="site")}, True),
+        ("site", {}, {"tag_columns": ("site",)}, True),
+        ("n", _KV, {}, False),
+        ("site", _KV, {}, True),
+        ("review_status", {}, {}, False),
+        ("review_status", {"role": "synthetic"}, {}, True),
+    ],
+)
+def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
+    tmp_path: Path,
+    column: str,
+    settings: dict[str, Any],
+    request_settings: dict[str, Any],
+    is_needed: bool,
+) -> None:
+    rows = rows_of(40)
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    lines = (tmp_path / "tickets.jsonl").read_text().splitlines()
+    lines[7] = json.dumps({**rows[7], column: 0}).replace(f'"{column}": 0', f'"{column}": NaN')
+    (tmp_path / "tickets.jsonl").write_text("\n".join(lines) + "\n")
+    done = prepared(tmp_path, source(**settings), **request_settings)
+    rejected = done.manifest["accounting"]["total"]["rejected"]
+    assert rejected == ({"number_not_finite": 1} if is_needed else {})
+    (found,) = [item for item in done.findings if item.code == "number_not_finite"] or [None]
+    assert (found is not None) == is_needed
+    if found is not None:
+        assert (found.place.line, column in found.found) == (8, True)

@@ -60,12 +60,17 @@ def _base_fails(gate: dict[str, Any]) -> bool:
 
 
 def _written(project: Path) -> dict[str, int]:
-    """Return every file but the state's own with its time of change."""
+    """Return every file but the state's own and the cache's with its time of change.
+
+    The next plan hashes files younger than two seconds again, and notes that in the cache.
+    """
     home = project / ".brewslm"
     return {
         str(path.relative_to(home)): path.lstat().st_mtime_ns
         for path in sorted(home.rglob("*"))
-        if not path.name.startswith("state.db") and path.is_file()
+        if not path.name.startswith("state.db")
+        and not path.is_relative_to(home / "cache")
+        and path.is_file()
     }
 
 

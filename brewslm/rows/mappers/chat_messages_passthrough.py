@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from brewslm.contracts import Spec
-from brewslm.rows.chat import chat_example, turns_of
-from brewslm.rows.mapper import Mapped, Mapper, MapperField, Sample
+from brewslm.rows.adjustments import Remarks
+from brewslm.rows.chat import chat_example, turns_of, with_system
+from brewslm.rows.mapper import (
+    SYSTEM_FIELD,
+    Mapped,
+    Mapper,
+    MapperField,
+    Sample,
+    optional_text,
+)
 from brewslm.rows.rejects import RejectCode
 from brewslm.rows.targets import Target
 
@@ -14,18 +22,27 @@ class Options(Spec):
     """Options of chat_messages_passthrough."""
 
     require_assistant_reply: bool = True
-    """Reject turns that do not end with the assistant; false is for evaluation prompts."""
+    """Reject turns without a reply of the assistant; false is for evaluation prompts."""
+    role_map: dict[str, str] = {}
+    """Names of roles to system, user, assistant or tool, before those that are known."""
 
 
 def _map(values: Mapping[str, Any], options: Options, target: Target) -> Mapped:
+    remarks = Remarks()
     turns = turns_of(
-        values.get("messages"), "messages", RejectCode.MISSING_MESSAGES, ("role", "content"), {}
+        values.get("messages"),
+        "messages",
+        RejectCode.MISSING_MESSAGES,
+        ("role", "content"),
+        options.role_map,
+        remarks,
     )
     return chat_example(
-        turns,
+        with_system(turns, optional_text(values, SYSTEM_FIELD)),
         values.get("tools"),
         target,
         "messages",
+        remarks,
         requires_reply=options.require_assistant_reply,
     )
 
@@ -38,7 +55,11 @@ MAPPER = Mapper(
     id="chat_messages_passthrough",
     task_profile="chat_sft",
     other_profiles=("tool_calling", "structured_extraction", "classification"),
-    fields=(MapperField("messages", is_required=True), MapperField("tools")),
+    fields=(
+        MapperField("messages", is_required=True),
+        MapperField("tools"),
+        MapperField(SYSTEM_FIELD, is_extra=True),
+    ),
     options=Options,
     map=_map,
     samples=(
@@ -49,7 +70,8 @@ MAPPER = Mapper(
         Sample({"messages": [{"role": "bot", "content": "x"}]}, RejectCode.UNKNOWN_ROLE),
         Sample({"messages": [_ASK, {**_REPLY, "content": " "}]}, RejectCode.EMPTY_TURN),
         Sample({"messages": [_ASK, _SYSTEM, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
-        Sample({"messages": [_ASK, _ASK, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"messages": [_ASK, _REPLY, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"messages": [_ASK, _ASK, _REPLY]}),
         Sample({"messages": [_SYSTEM]}, RejectCode.NO_VALID_TURNS),
         Sample({"messages": [_ASK]}, RejectCode.MISSING_ASSISTANT_REPLY),
         Sample({"messages": [_ASK]}, options={"require_assistant_reply": False}),

@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brewslm.rows.context import CONTEXT_FIELDS, context_inputs
 from brewslm.rows.mapper import Mapped, Mapper, MapperField, NoOptions, Sample, optional_text
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.targets import Target, check_calls, text_inputs, text_reference, tool_catalogue
+from brewslm.rows.targets import (
+    Target,
+    check_calls,
+    needed_catalogue,
+    text_inputs,
+    text_reference,
+)
 
 
 def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapped:
@@ -13,11 +20,11 @@ def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapp
     extra = optional_text(values, "input", is_trimmed=False)
     if not instruction and not extra:
         raise RejectedRow(RejectCode.MISSING_INSTRUCTION, "instruction")
-    inputs = text_inputs(target, instruction, extra)
+    inputs = {**text_inputs(target, instruction, extra), **context_inputs(values, target)}
     output = values.get("output")
     reference = text_reference(target, output, "output", RejectCode.MISSING_OUTPUT)
     if target.task_profile == "tool_calling":
-        inputs["tools"] = tool_catalogue(values.get("tools"))
+        inputs["tools"] = needed_catalogue(values.get("tools"))
         check_calls(reference["calls"], inputs["tools"], "output")
     return Mapped(inputs, reference)
 
@@ -49,12 +56,22 @@ MAPPER = Mapper(
         MapperField("input"),
         MapperField("output", is_required=True, known_names=("response", "expected")),
         MapperField("tools"),
+        *CONTEXT_FIELDS,
     ),
     one_of=("instruction", "input"),
     map=_map,
     samples=(
         Sample({"instruction": "Name the pump", "input": "Pump 3 stops", "output": "Pump 3"}),
         Sample({"input": "Pump 3 stops", "output": "Pump 3"}),
+        Sample(
+            {
+                "instruction": "And pump 4?",
+                "output": "In hall B",
+                "system": "Be brief.",
+                "history": [["Where is pump 3?", "In hall A"]],
+                "tools": _TOOLS,
+            }
+        ),
         Sample(
             {
                 "instruction": "Stop pump 3",

@@ -54,6 +54,11 @@ def _map(values: Mapping[str, Any], options: Options, _target: Target) -> Mapped
     return Mapped({"text": text}, {"object": extracted})
 
 
+def _columns(options: Options) -> list[str]:
+    fields = options.fields
+    return list(fields.values()) if isinstance(fields, dict) else fields
+
+
 def _present(value: Any) -> Any:
     return None if type(value) is str and not value.strip() else value
 
@@ -67,6 +72,7 @@ MAPPER = Mapper(
     options=Options,
     check_options=_check,
     reads_whole_row=True,
+    option_columns=_columns,
     scoring_mode="field_match",
     map=_map,
     samples=(

@@ -3,10 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brewslm.rows.chat import chat_example, turns_of
-from brewslm.rows.mapper import Mapped, Mapper, MapperField, NoOptions, Sample, text_field
+from brewslm.rows.adjustments import Remarks
+from brewslm.rows.chat import chat_example, turns_of, with_system
+from brewslm.rows.context import CONTEXT_FIELDS, context_inputs
+from brewslm.rows.mapper import (
+    HISTORY_FIELD,
+    SYSTEM_FIELD,
+    Mapped,
+    Mapper,
+    MapperField,
+    NoOptions,
+    Sample,
+    optional_text,
+    text_field,
+)
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.targets import Target, check_calls, text_inputs, text_reference, tool_catalogue
+from brewslm.rows.targets import (
+    Target,
+    check_calls,
+    needed_catalogue,
+    text_inputs,
+    text_reference,
+)
 
 _KEYS = ("role", "content")
 
@@ -18,18 +36,34 @@ def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapp
     if type(prompt) is list or type(completion) is list:
         if prompt and completion and type(prompt) is not type(completion):
             raise RejectedRow(RejectCode.INVALID_MESSAGES_SHAPE, "completion")
-        turns = turns_of(prompt, "prompt", RejectCode.MISSING_PROMPT, _KEYS, {})
-        turns += turns_of(completion, "completion", RejectCode.MISSING_COMPLETION, _KEYS, {})
-        chat = Target("chat_sft") if target.task_profile == "instruction_sft" else target
-        mapped = chat_example(turns, values.get("tools"), chat, "completion", requires_reply=True)
-        return mapped._replace(task_profile=chat.task_profile)
+        return _conversation(values, target)
     text = text_field(values, "prompt", RejectCode.MISSING_PROMPT)
-    inputs = text_inputs(target, text)
+    inputs = {**text_inputs(target, text), **context_inputs(values, target)}
     reference = text_reference(target, completion, "completion", RejectCode.MISSING_COMPLETION)
     if target.task_profile == "tool_calling":
-        inputs["tools"] = tool_catalogue(values.get("tools"))
+        inputs["tools"] = needed_catalogue(values.get("tools"))
         check_calls(reference["calls"], inputs["tools"], "completion")
     return Mapped(inputs, reference)
+
+
+def _conversation(values: Mapping[str, Any], target: Target) -> Mapped:
+    """Return turns of which those of the completion are trained."""
+    if values.get(HISTORY_FIELD):
+        raise RejectedRow(RejectCode.INVALID_MESSAGES_SHAPE, HISTORY_FIELD)
+    remarks = Remarks()
+    asked = turns_of(values.get("prompt"), "prompt", RejectCode.MISSING_PROMPT, _KEYS, {}, remarks)
+    answered = turns_of(
+        values.get("completion"), "completion", RejectCode.MISSING_COMPLETION, _KEYS, {}, remarks
+    )
+    turns = [
+        {**turn, "train": False} if turn["role"] == "assistant" else turn
+        for turn in with_system(asked, optional_text(values, SYSTEM_FIELD))
+    ]
+    chat = Target("chat_sft") if target.task_profile == "instruction_sft" else target
+    mapped = chat_example(
+        turns + answered, values.get("tools"), chat, "completion", remarks, requires_reply=True
+    )
+    return mapped._replace(task_profile=chat.task_profile)
 
 
 def _judged(values: Mapping[str, Any]) -> Mapped:
@@ -64,6 +98,7 @@ MAPPER = Mapper(
         MapperField("completion", is_required=True),
         MapperField("label"),
         MapperField("tools"),
+        *CONTEXT_FIELDS,
     ),
     map=_map,
     samples=(

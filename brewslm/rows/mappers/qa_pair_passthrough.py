@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from brewslm.rows.context import CONTEXT_FIELDS, context_inputs
 from brewslm.rows.mapper import Mapped, Mapper, MapperField, NoOptions, Sample, text_field
 from brewslm.rows.rejects import RejectCode
 from brewslm.rows.targets import Target, text_inputs, text_reference
@@ -12,7 +13,7 @@ def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapp
     question = text_field(values, "question", RejectCode.MISSING_QUESTION)
     answer = values.get("answer")
     reference = text_reference(target, answer, "answer", RejectCode.MISSING_ANSWER)
-    return Mapped(text_inputs(target, question), reference)
+    return Mapped({**text_inputs(target, question), **context_inputs(values, target)}, reference)
 
 
 MAPPER = Mapper(
@@ -43,6 +44,7 @@ MAPPER = Mapper(
                 "summary",
             ),
         ),
+        *CONTEXT_FIELDS,
     ),
     map=_map,
     samples=(
@@ -52,7 +54,8 @@ MAPPER = Mapper(
         Sample({"question": "Pump 3", "answer": '{"n": 3}'}, profile="structured_extraction"),
         Sample({"answer": "In hall B"}, RejectCode.MISSING_QUESTION),
         Sample({"question": "Where is pump 3?", "answer": " "}, RejectCode.MISSING_ANSWER),
-        Sample({"question": "Where is pump 3?", "answer": 3}, RejectCode.WRONG_TYPE),
+        Sample({"question": "How many pumps stop?", "answer": 3}),
+        Sample({"question": "Where is pump 3?", "answer": {"hall": "B"}}, RejectCode.WRONG_TYPE),
         Sample(
             {"question": "Pump 3", "answer": "{n: 3}"},
             RejectCode.REFERENCE_NOT_JSON,

@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from brewslm.contracts import Spec
-from brewslm.rows.chat import chat_example, turns_of
-from brewslm.rows.mapper import Mapped, Mapper, MapperField, Sample
+from brewslm.rows.adjustments import Remarks
+from brewslm.rows.chat import chat_example, turns_of, with_system
+from brewslm.rows.mapper import (
+    SYSTEM_FIELD,
+    Mapped,
+    Mapper,
+    MapperField,
+    Sample,
+    optional_text,
+)
 from brewslm.rows.rejects import RejectCode
 from brewslm.rows.targets import Target
 
@@ -18,14 +26,19 @@ class Options(Spec):
 
 
 def _map(values: Mapping[str, Any], options: Options, target: Target) -> Mapped:
+    remarks = Remarks()
     turns = turns_of(
         values.get("conversations"),
         "conversations",
         RejectCode.MISSING_CONVERSATIONS,
         ("from", "value"),
         options.role_map,
+        remarks,
     )
-    return chat_example(turns, values.get("tools"), target, "conversations", requires_reply=True)
+    turns = with_system(turns, optional_text(values, SYSTEM_FIELD))
+    return chat_example(
+        turns, values.get("tools"), target, "conversations", remarks, requires_reply=True
+    )
 
 
 _ASK = {"from": "human", "value": "Where is pump 3?"}
@@ -35,7 +48,11 @@ MAPPER = Mapper(
     id="sharegpt_to_chat",
     task_profile="chat_sft",
     other_profiles=("tool_calling", "structured_extraction", "classification"),
-    fields=(MapperField("conversations", is_required=True), MapperField("tools")),
+    fields=(
+        MapperField("conversations", is_required=True),
+        MapperField("tools"),
+        MapperField(SYSTEM_FIELD, is_extra=True),
+    ),
     options=Options,
     map=_map,
     samples=(
@@ -44,7 +61,7 @@ MAPPER = Mapper(
         Sample({"conversations": [{"from": "human"}]}, RejectCode.INVALID_MESSAGES_SHAPE),
         Sample({"conversations": [{"from": "bot", "value": "x"}]}, RejectCode.UNKNOWN_ROLE),
         Sample({"conversations": [{"from": "human", "value": ""}]}, RejectCode.EMPTY_TURN),
-        Sample({"conversations": [_REPLY]}, RejectCode.INVALID_ROLE_ORDER),
+        Sample({"conversations": [_REPLY, _REPLY]}, RejectCode.INVALID_ROLE_ORDER),
         Sample({"conversations": [{"from": "system", "value": "x"}]}, RejectCode.NO_VALID_TURNS),
         Sample({"conversations": [_ASK]}, RejectCode.MISSING_ASSISTANT_REPLY),
         Sample({"conversations": [_ASK, _REPLY], "tools": 3}, RejectCode.WRONG_TYPE),

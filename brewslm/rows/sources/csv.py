@@ -1,6 +1,8 @@
-"""Comma-separated values with a header line; every value is text, an empty cell is `""`."""
+"""Comma-separated values with a header line; every value is text, an empty cell is `""`.
 
-from brewslm.rows._delimited import delimited_reader
-from brewslm.rows.source import Source
+Where the header and the first row clearly divide by semicolons, tabs or bars, these are used.
+"""
 
-SOURCE = Source("csv", delimited_reader(b","), sample=b"text,label\none,a\ntwo,b\n")
+from brewslm.rows._delimited import delimited_source
+
+SOURCE = delimited_source("csv", b",", sample=b"text,label\none,a\ntwo,b\n")

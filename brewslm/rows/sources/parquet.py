@@ -1,7 +1,11 @@
-"""Parquet columns as fields; types are kept, timestamps and decimals become exact text."""
+"""Parquet columns as fields; types are kept, timestamps and decimals become exact text.
+
+A value that has no exact JSON form is a fault of its column, so that only a row that needs it is
+rejected. Columns of a type that never has one, such as images, are not even decoded.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO
@@ -19,27 +23,28 @@ from brewslm.strict_json import MAX_DEPTH
 _BATCH_ROWS = 1024
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _MAX_EXACT_INTEGER = 2**53 - 1
+_CONVERSION_ERRORS = (ValueError, OverflowError, KeyError, pyarrow.ArrowException)
+"""What pyarrow raises for times beyond year 9999, unknown time zones and broken UTF-8."""
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
     try:
         file = parquet.ParquetFile(stream)
         names = file.schema_arrow.names
-        unsupported = {field.name for field in file.schema_arrow if not _is_supported(field.type)}
-        batches = file.iter_batches(_BATCH_ROWS)
         _check_names(names)
+        opaque = {
+            field.name: Fault(RejectCode.UNSUPPORTED_VALUE_TYPE, str(field.type)[:80])
+            for field in file.schema_arrow
+            if not _is_supported(field.type)
+        }
+        readable = [name for name in names if name not in opaque]
         tally.columns.update(dict.fromkeys(names))
         ordinal = 0
-        for batch in batches:
-            columns = {name: batch.column(name) for name in names}
-            values = {
-                name: column.is_valid().to_pylist() if name in unsupported else column.to_pylist()
-                for name, column in columns.items()
-            }
+        for batch in file.iter_batches(_BATCH_ROWS, columns=readable or None):
+            values = {name: _listed(batch.column(name)) for name in readable}
             for index in range(batch.num_rows):
                 ordinal += 1
-                row = {name: values[name][index] for name in names}
-                yield _record(ordinal, row, unsupported)
+                yield _record(ordinal, {name: values[name][index] for name in readable}, opaque)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SourceError(
             "the file is no readable parquet file",
@@ -78,25 +83,63 @@ def _is_supported(kind: Any) -> bool:
             types.is_decimal,
             types.is_string,
             types.is_large_string,
+            types.is_string_view,
             types.is_temporal,
             types.is_null,
         )
     )
 
 
-def _record(ordinal: int, row: dict[str, Any], unsupported: set[str]) -> Record:
+def _listed(column: Any) -> list[Any]:
+    """Return the values of a column; one that Python cannot hold is a fault."""
     try:
-        for name in sorted(unsupported):
-            if row.pop(name):
-                raise RejectedRow(RejectCode.UNSUPPORTED_VALUE_TYPE, name, f"column {name}")
-        value = {name: _plain(item, 2) for name, item in row.items()}
-        raw = canonical_json(_quoted(value))
-    except RejectedRow as error:
-        raw = canonical_json(sorted(row))
-        return Record(ordinal, None, raw, None, Fault(error.code, error.detail))
+        return list(column.to_pylist())
+    except _CONVERSION_ERRORS:
+        return [_scalar(item) for item in column]
+
+
+def _scalar(item: Any) -> Any:
+    try:
+        return item.as_py()
+    except UnicodeDecodeError:
+        return Fault(RejectCode.INVALID_UNICODE)
+    except _CONVERSION_ERRORS:
+        return Fault(RejectCode.NUMBER_OUT_OF_RANGE, f"beyond what {item.type} is read as")
+
+
+def _record(ordinal: int, row: dict[str, Any], opaque: Mapping[str, Fault]) -> Record:
+    """opaque: columns whose values have no exact JSON form; they are not decoded."""
+    value: dict[str, Any] = {}
+    faults: dict[str, Fault] = {}
+    for name, item in row.items():
+        if type(item) is Fault:
+            faults[name] = item
+            continue
+        try:
+            value[name] = _plain(item, 2)
+        except RejectedRow as error:
+            faults[name] = Fault(error.code, error.detail)
+    raw = canonical_json(_quoted(value))
     if len(raw) > MAX_RECORD_BYTES:
-        return Record(ordinal, None, raw, None, Fault(RejectCode.ROW_TOO_LARGE))
-    return Record(ordinal, None, raw, value, None)
+        raw = _without_largest(value, faults)
+    if faults:
+        raw = canonical_json([_quoted(value), {name: fault.code for name, fault in faults.items()}])
+    if not faults and not opaque:
+        return Record(ordinal, None, raw, value, None)
+    faults |= opaque
+    return Record(ordinal, None, raw, value | dict.fromkeys(faults), None, cell_faults=faults)
+
+
+def _without_largest(value: dict[str, Any], faults: dict[str, Fault]) -> bytes:
+    """Take the largest values out of a row until the rest is small enough; return it as JSON."""
+    sizes = {name: len(canonical_json(_quoted(item))) for name, item in value.items()}
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        faults[name] = Fault(RejectCode.ROW_TOO_LARGE, f"{sizes[name]} bytes in one column")
+        del value[name]
+        raw = canonical_json(_quoted(value))
+        if len(raw) <= MAX_RECORD_BYTES:
+            break
+    return raw
 
 
 def _plain(value: Any, depth: int) -> Any:

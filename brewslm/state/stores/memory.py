@@ -4,7 +4,7 @@ Records are kept as JSON text, as a file would keep them, so nothing is shared w
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
+from brewslm.state.failure_clusters import FailureCluster, clusters_of
 from brewslm.state.lease import locked_error, lost_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
@@ -127,6 +128,10 @@ class MemoryReader:
             and (since is None or item.at >= since)
         )
         return list(islice(found, limit))
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return failures that look the same, by stage, reason and signature."""
+        return clusters_of(self.run_events())
 
     def close(self) -> None:
         """End the look."""
@@ -282,11 +287,17 @@ class MemorySession(MemoryReader):
                 raise ValueError(f"begun twice: {operation.operation_id}")
             content.operations[operation.operation_id] = to_text(operation)
 
-    def add_checkpoint(self, operation_id: str, checkpoint: dict[str, object]) -> None:
-        """Record a durable checkpoint of an action that is under way."""
+    def add_checkpoint(
+        self,
+        operation_id: str,
+        checkpoint: dict[str, object],
+        *,
+        superseded: Collection[str] = (),
+    ) -> None:
+        """Record a durable checkpoint of an action that is under way; forget superseded ones."""
         with self._writing() as content:
             record = from_text(OperationRecord, content.operations[operation_id])
-            grown = replace(record, checkpoints=(*record.checkpoints, checkpoint))
+            grown = record.with_checkpoint(checkpoint, superseded)
             content.operations[operation_id] = to_text(grown)
 
     def end(

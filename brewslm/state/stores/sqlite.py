@@ -31,18 +31,19 @@ _NEEDS_A_COPY = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 class SqliteDatabase:
-    """A connection to a state file."""
+    """A connection to a state file; after one failed sync it refuses everything."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """connection: without transactions of its own."""
         self._connection = connection
+        self._suspect: StateError | None = None
 
     def execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Carry out one statement.
 
         Raises: StateError.
         """
-        with _refusals():
+        with self._refusals():
             return self._connection.execute(query, values)
 
     @contextmanager
@@ -51,7 +52,7 @@ class SqliteDatabase:
 
         Raises: StateError.
         """
-        with _refusals():
+        with self._refusals():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -68,7 +69,7 @@ class SqliteDatabase:
         Raises: StateError.
         """
         copy = memory_database()
-        with _refusals():
+        with self._refusals():
             self._connection.backup(copy)
         return SqliteDatabase(copy)
 
@@ -83,6 +84,19 @@ class SqliteDatabase:
     def close(self) -> None:
         """End the connection."""
         self._connection.close()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn what SQLite refuses into our errors, and remember a failed sync."""
+        if self._suspect is not None:
+            raise faults.suspect(self._suspect.found)
+        try:
+            yield
+        except sqlite3.Error as error:
+            refused = faults.refused_by_sqlite(error)
+            if refused.code == "store_suspect":
+                self._suspect = refused
+            raise refused from error
 
 
 class SqliteStore:
@@ -140,6 +154,8 @@ class SqliteStore:
         """
         with self._writable() as connection:
             self._check_integrity(connection)
+            _checkpoint(connection)
+            sync_folder(self._path.parent)
             database = SqliteDatabase(connection)
             lease, before = take_lease(database, wanted, now, may_take_over)
             session = SqlSession(database, lease, before)
@@ -328,13 +344,20 @@ def migrated_copy(copy: SqliteDatabase, version: int, schema: Schema) -> SqlRead
     return SqlReader(copy, version)
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what SQLite refuses into our errors."""
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    """Write what an earlier run left in the log into the file and sync it: a run that died, or met
+    a failed sync, may have left pages that only seem to be on the disk.
+
+    Raises: sqlite3.Error, but not where another connection uses the log.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
     try:
-        yield
-    except sqlite3.Error as error:
-        raise faults.refused_by_sqlite(error) from error
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,7 +1,7 @@
 """The built-in base model and prepared rows for tests that load torch and what builds on it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Listener:
     def __init__(self, stop_after: int | None = None) -> None:
         self.steps: list[int] = []
         self.checkpoints: list[tuple[int, str]] = []
+        self.superseded: list[str] = []
         self.warnings: list[tuple[str, str, dict[str, Any]]] = []
         self._stop_after = stop_after
 
@@ -66,8 +67,9 @@ class Listener:
     def log(self, text: str) -> None:
         pass
 
-    def checkpoint(self, step: int, path: str) -> None:
+    def checkpoint(self, step: int, path: str, superseded: Sequence[str] = ()) -> None:
         self.checkpoints.append((step, path))
+        self.superseded += superseded
 
     def warn(self, reason_code: str, text: str, facts: Mapping[str, Any]) -> None:
         self.warnings.append((reason_code, text, dict(facts)))

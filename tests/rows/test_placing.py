@@ -1,0 +1,127 @@
+"""Rows that resemble each other: what they may cost, and what the plan says about them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brewslm.diagnostics import Finding, Severity
+from brewslm.rows.prepare import Preparation
+from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
+from tests.rows.test_prepare import jaccard
+
+
+def templated(count: int, templates: int = 1) -> list[dict[str, Any]]:
+    """Rows of a few sentences, in each of which a number changes."""
+    return [
+        {
+            "text": f"what became of order {row} that left the harbour {kind * 'very '}late,"
+            f" case {' '.join(f'k{kind}x{word}' for word in range(12 if templates > 1 else 0))}",
+            "label": "ab"[row % 2],
+        }
+        for row in range(count)
+        for kind in [row % templates]
+    ]
+
+
+def finding(result: Preparation, code: str) -> Finding:
+    return next(item for item in result.findings if item.code == code)
+
+
+@pytest.mark.parametrize("count", [50, 60, 120, 200])
+def test_a_first_project_of_one_template_trains(tmp_path: Path, count: int) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(count))
+    result = prepared(tmp_path, source())
+    splits = result.manifest["splits"]
+    assert splits["held"] == 0
+    assert splits["train"] >= 0.6 * count
+    assert min(splits["validation"], splits["test"]) > 0
+    kept = finding(result, "SIMILAR_ROWS_KEPT")
+    assert kept.severity is Severity.WARNING
+    trained = splits["train"] + splits["validation"]
+    assert f"{trained} of {trained} training rows" in kept.message
+    assert kept.found.count("tickets.jsonl:") == 6
+    assert "harbour" not in repr(kept)
+    assert [item.code for item in result.findings if item.severity is Severity.ERROR] == []
+    leaks = lines_of(tmp_path / "out", "leak_report.jsonl")
+    assert len(leaks) == trained
+    assert all(item["is_only_reported"] for item in leaks)
+
+
+def test_accepting_it_removes_the_finding_and_moves_no_row(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(60))
+    before = prepared(tmp_path, source())
+    accepted = LeakRequest(near=None, ngram=0)
+    after = prepared(tmp_path, source(), leak_check=accepted, out="accepted")
+    assert "near: null, ngram: 0" in finding(before, "SIMILAR_ROWS_KEPT").actionable_fix
+    assert not [code for code in codes_of(after) if code.startswith("SIMILAR")]
+    for name in ("train.jsonl", "val.jsonl", "test.jsonl"):
+        assert before.files[name] == after.files[name]
+
+
+def test_rows_of_many_templates_are_placed_template_by_template(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(200, 20))
+    result = prepared(tmp_path, source())
+    assert finding(result, "SIMILAR_ROWS_GROUPED").severity is Severity.INFO
+    splits = result.manifest["splits"]
+    assert splits["held"] == 0
+    assert splits["train"] >= 100
+    texts = {
+        name: [line["inputs"]["text"] for line in lines_of(tmp_path / "out", name)]
+        for name in ("train.jsonl", "test.jsonl")
+    }
+    assert all(
+        jaccard(one, other) < 0.7 for one in texts["train.jsonl"] for other in texts["test.jsonl"]
+    )
+
+
+def test_provided_rows_stay_protected_where_templates_are_let_through(tmp_path: Path) -> None:
+    rows = templated(90)
+    write_rows(tmp_path / "tickets.jsonl", rows[:60])
+    write_rows(tmp_path / "gold.jsonl", rows[60:])
+    result = prepared(tmp_path, source(), source("gold", "gold_test"))
+    assert finding(result, "LEAK_FOUND").severity is Severity.ERROR
+    assert result.manifest["leaks"]["blocking"] > 40
+    kept = finding(result, "SIMILAR_ROWS_KEPT")
+    assert "ngram: 0" not in kept.actionable_fix, "that would lift the protection of the gold rows"
+
+
+def test_few_similar_rows_are_held_as_before_and_said_so(tmp_path: Path) -> None:
+    base = [" ".join(f"w{row}x{number}" for number in range(30)) for row in range(60)]
+    rows = [{"text": text + end, "label": "a"} for text in base for end in ("", " so", " now")]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source())
+    held = result.manifest["accounting"]["total"]["holds"]["leak_held"]
+    said = finding(result, "SIMILAR_ROWS_HELD")
+    assert said.message.startswith(f"{held} of ")
+    write_rows(tmp_path / "tickets.jsonl", rows_of(60))
+    assert not [code for code in codes_of(prepared(tmp_path, source())) if "SIMILAR" in code]
+
+
+def test_rows_that_repeat_a_test_row_are_held_even_where_templates_pass(tmp_path: Path) -> None:
+    rows = [{**row, "site": f"s{at}"} for at, row in enumerate(templated(60))]
+    shouted = [{**row, "text": row["text"].upper(), "site": row["site"] * 2} for row in rows]
+    write_rows(tmp_path / "tickets.jsonl", rows + shouted)
+    result = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)))
+    matching = {
+        name: {line["inputs"]["text"].lower() for line in lines_of(tmp_path / "out", name)}
+        for name in ("train.jsonl", "test.jsonl")
+    }
+    assert result.manifest["splits"]["held"] > 0
+    assert matching["train.jsonl"]
+    assert not matching["train.jsonl"] & matching["test.jsonl"]
+
+
+def test_nothing_to_train_on_says_where_the_rows_are(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(60))
+    near = CleaningRequest(dedupe="near", near_threshold=0.6)
+    results = (
+        prepared(tmp_path, source(), split=SplitRequest(seed=seed), cleaning=near, out=f"out{seed}")
+        for seed in range(99)
+    )
+    result = next(item for item in results if item.manifest["splits"]["train"] == 0)
+    said = finding(result, "NO_TRAIN_ROWS")
+    assert "held 59 (near_duplicate 59)" in said.found
+    assert "rejected 0" in said.found
+    assert "dedupe: exact" in said.actionable_fix
