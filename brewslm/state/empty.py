@@ -3,6 +3,7 @@
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
+    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -55,6 +56,10 @@ class EmptyState:
         since: str | None = None,  # noqa: ARG002
     ) -> list[RunEvent]:
         """Return no event."""
+        return []
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return no failure."""
         return []
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from brewslm.state.records import (
     DeploymentRecord,
+    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -59,6 +60,10 @@ class StateReader(Protocol):
         since: str | None = None,
     ) -> list[RunEvent]:
         """Return run events, newest first."""
+        ...
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return the failures in the history, sorted by stage, code and signature."""
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.empty import EmptyState
 from brewslm.state.opening import open_shared_state
-from brewslm.state.records import OperationStatus, ResourceRecord
+from brewslm.state.records import FailureCluster, OperationStatus, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
 from brewslm.state.stores.memory import MemoryStore
 from brewslm.state.stores.sqlite import SqliteStore
@@ -299,6 +299,47 @@ def test_run_events_are_chained_and_can_be_filtered(store: StateStore) -> None:
         assert session.run_events(severity="error") == [second]
         assert session.run_events(reason_code="training_oom") == [second]
         assert session.run_events(since=SOON) == [third, second]
+
+
+def test_failures_are_counted_whenever_one_is_recorded(store: StateStore) -> None:
+    told = [
+        run_event(event_id="e0", summary="fine"),
+        *(
+            run_event(
+                event_id=f"e{number}",
+                run_id=f"r{number}",
+                severity="error",
+                reason_code="training_oom",
+                at=NOW if number < 4 else SOON,
+                summary=f"step {number} of  90 at 2026-03-0{number}T10:00:00Z in /tmp/r{number}/x: "
+                f"needs {number}.5 GiB, run deadbeef0{number}",
+            )
+            for number in range(1, 8)
+        ),
+        run_event(event_id="e8", severity="critical", reason_code="artifact_corrupt", at=SOON),
+        run_event(event_id="e9", severity="error", reason_code="training_oom", summary="other"),
+    ]
+    with closing(store.acquire(lease(), NOW)) as session:
+        assert session.failure_clusters() == []
+        for event in told:
+            session.add_run_event(event)
+        found = {
+            (item.reason_code, item.failure_count): item for item in session.failure_clusters()
+        }
+        assert found.keys() == {("training_oom", 7), ("training_oom", 1), ("artifact_corrupt", 1)}
+        often = found["training_oom", 7]
+    assert list(often.exemplar_event_ids) == ["e7", "e6", "e5", "e4", "e3"]
+    assert list(often.exemplar_run_ids) == ["r7", "r6", "r5", "r4", "r3"]
+    assert often.exemplar_summaries[0] == told[7].summary
+    assert (often.first_seen_at, often.last_seen_at, often.last_computed_at) == (NOW, SOON, SOON)
+    with closing(store.read()) as reader:
+        assert [item.signature for item in reader.failure_clusters()] == [
+            item.signature for item in sorted(found.values(), key=_cluster_key)
+        ]
+
+
+def _cluster_key(cluster: FailureCluster) -> tuple[str, str, str]:
+    return cluster.stage, cluster.reason_code, cluster.signature
 
 
 def test_unknown_run_events_are_refused(store: StateStore) -> None:
