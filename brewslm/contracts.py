@@ -170,6 +170,15 @@ class Work(StrEnum):
     """Apply itself: a pointer moves."""
 
 
+class Ending(Struct, frozen=True):
+    """The run event that an action of a kind leaves when it ends well."""
+
+    stage: str = "system"
+    reason_code: str = "action_applied"
+    counts: tuple[str, ...] = ()
+    """Dotted names of the values that the event carries."""
+
+
 class Kind(Struct, frozen=True):
     """What a resource kind is: all that plan and apply need to know about it."""
 
@@ -185,6 +194,7 @@ class Kind(Struct, frozen=True):
     )
     """What a resource consumes, given the specs of all resources of the project."""
     door: str | None = None
+    ending: Ending = Ending()
 
 
 class Composition(NamedTuple):

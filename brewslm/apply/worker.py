@@ -46,18 +46,23 @@ _TALK: dict[str, dict[str, type]] = {
 _TYPE_CHARS = 40
 
 _PASSED_ON = (
+    "BREWSLM_DEVICE",
     "CUDA_DEVICE_ORDER",
     "CUDA_HOME",
     "CUDA_VISIBLE_DEVICES",
     "HF_HOME",
     "HF_HUB_CACHE",
+    "HIP_VISIBLE_DEVICES",
     "HOME",
+    "HSA_OVERRIDE_GFX_VERSION",
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS",
     "PATH",
     "PYTHONPATH",
+    "PYTORCH_ENABLE_MPS_FALLBACK",
+    "ROCR_VISIBLE_DEVICES",
     "TMPDIR",
     "TZ",
     "VIRTUAL_ENV",
@@ -112,7 +117,8 @@ class ProcessWorker:
     def __init__(
         self, log_path: Path, environment: Mapping[str, str], stall_s: float = STALL_S
     ) -> None:
-        """log_path: where what libraries print is kept; environment: the parent's.
+        """log_path: where what libraries print is kept; environment: the parent's, with the one
+        device shown that the worker computes on.
 
         stall_s: seconds without a message after which a job is given up.
         """

@@ -17,6 +17,7 @@ from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.worker import ProcessWorker
+from brewslm.cli.devices import check_device
 from brewslm.cli.leasing import hold_lease
 from brewslm.cli.planning import (
     Planned,
@@ -91,6 +92,7 @@ def apply_planned(
         return code
     _check_review(session, planned, flags)
     check_extras(planned)
+    check_device(planned.wanted_device, planned.host, plan)
     check_room(session, planned)
     check_place(session)
     with ExitStack() as stack:
@@ -165,7 +167,8 @@ def _apply(
     session.make_home()
     log_path = session.home / "runs" / "worker.log"
     redactor = session.redact
-    worker = DiscreetWorker(ProcessWorker(log_path, session.environment), redactor)
+    environment = planned.host.device.shown_alone(session.environment)
+    worker = DiscreetWorker(ProcessWorker(log_path, environment), redactor)
     with (
         stopping_on_signals(stop, worker.kill),
         hold_lease(session, facts, tell, stop, wait_s, _operation(planned.plan)) as state,

@@ -62,6 +62,7 @@ def _wishes(flags: PlanFlags) -> PlanWishes:
         Review(flags.against, flags.policy_ref),
         is_untrusted=flags.is_untrusted,
         snapshot=flags.snapshot,
+        device=flags.device,
     )
     if wishes.is_refresh_only and wishes.is_elsewhere:
         raise UsageError(

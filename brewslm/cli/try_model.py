@@ -53,7 +53,8 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
         log_path = session.make_home() / "runs" / "worker.log"
-        worker = DiscreetWorker(ProcessWorker(log_path, session.environment), session.redact)
+        environment = planned.host.device.shown_alone(session.environment)
+        worker = DiscreetWorker(ProcessWorker(log_path, environment), session.redact)
         stack.callback(worker.close)
         inputs = _inputs(session, planned, role, records, folder)
         options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}

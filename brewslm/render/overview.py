@@ -7,6 +7,7 @@ from typing import Any
 from brewslm.render import words
 from brewslm.render.gates import gate_table
 from brewslm.render.text import flat
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord, RunEvent
 
 _VALUE_WIDTH = 100
@@ -101,6 +102,16 @@ def render_events(events: Iterable[RunEvent]) -> str:
         for item in events
     ]
     return "\n".join(lines) + "\n" if lines else "No event yet.\n"
+
+
+def render_clusters(clusters: Iterable[FailureCluster]) -> str:
+    """Return one line a cluster of failures, in their order."""
+    lines = [
+        f"{item.failure_count:>5}  {item.first_seen_at} to {item.last_seen_at}  {item.stage:<10}  "
+        f"{item.reason_code}  {words.visible(item.exemplar_summaries[0])}"
+        for item in clusters
+    ]
+    return "\n".join(lines) + "\n" if lines else "No failure yet.\n"
 
 
 def render_rejects(rows: Iterable[Mapping[str, Any]]) -> str:

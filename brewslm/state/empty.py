@@ -1,9 +1,9 @@
 """The state of a project that was never applied."""
 
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
-    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -59,7 +59,7 @@ class EmptyState:
         return []
 
     def failure_clusters(self) -> list[FailureCluster]:
-        """Return no failure."""
+        """Return no cluster."""
         return []
 
     def close(self) -> None:

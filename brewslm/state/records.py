@@ -179,20 +179,3 @@ class RunEvent(Struct, frozen=True):
     payload: dict[str, Any]
     at: str
     previous_digest: str = ""
-
-
-class FailureCluster(Struct, frozen=True):
-    """Run events that report one failure; of the newest five of them what tells them apart."""
-
-    stage: str
-    reason_code: str
-    signature: str
-    """16 hex digits over stage, code and the summary without times, numbers and paths."""
-    failure_count: int = 0
-    first_seen_at: str = ""
-    last_seen_at: str = ""
-    exemplar_event_ids: tuple[str, ...] = ()
-    """Newest first."""
-    exemplar_summaries: tuple[str, ...] = ()
-    exemplar_run_ids: tuple[str, ...] = ()
-    last_computed_at: str = ""

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import (
     DeploymentRecord,
-    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -63,7 +63,7 @@ class StateReader(Protocol):
         ...
 
     def failure_clusters(self) -> list[FailureCluster]:
-        """Return the failures in the history, sorted by stage, code and signature."""
+        """Return failures that look the same, by stage, reason and signature."""
         ...
 
     def close(self) -> None:

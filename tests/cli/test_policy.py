@@ -84,6 +84,21 @@ def test_weakening_is_refused_whatever_the_manifest_allows(bench: Bench, run: Ru
     assert "the policy's gates.weakening does not allow this" in answer.out
 
 
+def test_other_gold_rows_are_refused_whatever_was_recorded(applied: Bench, run: Run) -> None:
+    """The state is that of a project without a leave: plan and apply refuse by themselves."""
+    applied.write_rows("gold", range(100, 120))
+    answer = run("plan")
+    assert answer.code == 6
+    assert "rows.gold_test: eval_rows_changed" in answer.out
+    assert "10 removed (" in answer.out
+    assert run("apply", "--auto-approve").code == 6
+    write(applied, "gates: {weakening: {value: refuse}}\n")
+    begin(applied.root)
+    again = run("plan")
+    assert again.code == 6
+    assert "the policy's gates.weakening does not allow this" in again.out
+
+
 def test_a_looser_copy_decides_nothing_and_is_told(bench: Bench, run: Run) -> None:
     write(bench, "licenses: {allow: {value: [mit]}}\n")
     base = begin(bench.root)

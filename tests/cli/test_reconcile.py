@@ -53,6 +53,15 @@ def test_commit_is_applied_and_then_nothing_has_to_be_done(hub: Hub) -> None:
     assert hub.trainings() == 2
 
 
+def test_gold_rows_that_went_are_never_applied(hub: Hub) -> None:
+    hub.push(("gold.jsonl}", "gold.jsonl, limit: 9}"))
+    answer = hub.reconcile("--json")
+    assert answer.code == 6
+    assert "GATE_WEAKENED" in answer.out
+    assert hub.trainings() == 1
+    assert hub.reconcile().code == 6
+
+
 @pytest.mark.slow
 def test_line_for_people_names_time_commit_sync_and_health(hub: Hub) -> None:
     pushed = hub.push(("2.0e-3", "1.0e-3"))

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.empty import EmptyState
+from brewslm.state.failure_clusters import clusters_of
 from brewslm.state.opening import open_shared_state
-from brewslm.state.records import FailureCluster, OperationStatus, ResourceRecord
+from brewslm.state.records import OperationStatus, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
 from brewslm.state.stores.memory import MemoryStore
 from brewslm.state.stores.sqlite import SqliteStore
@@ -301,45 +302,51 @@ def test_run_events_are_chained_and_can_be_filtered(store: StateStore) -> None:
         assert session.run_events(since=SOON) == [third, second]
 
 
-def test_failures_are_counted_whenever_one_is_recorded(store: StateStore) -> None:
-    told = [
-        run_event(event_id="e0", summary="fine"),
-        *(
-            run_event(
-                event_id=f"e{number}",
-                run_id=f"r{number}",
-                severity="error",
-                reason_code="training_oom",
-                at=NOW if number < 4 else SOON,
-                summary=f"step {number} of  90 at 2026-03-0{number}T10:00:00Z in /tmp/r{number}/x: "
-                f"needs {number}.5 GiB, run deadbeef0{number}",
-            )
-            for number in range(1, 8)
-        ),
-        run_event(event_id="e8", severity="critical", reason_code="artifact_corrupt", at=SOON),
-        run_event(event_id="e9", severity="error", reason_code="training_oom", summary="other"),
-    ]
+@pytest.mark.parametrize(
+    ("first", "second", "is_alike"),
+    [
+        ("no room for 3 rows", "no room for 12.5 rows", True),
+        ("runs/0f9a/a.bin is torn", "runs/77/b.bin  is torn", True),
+        ("at 2031-01-02T03:04:05Z", "at 2032-11-12T13:14:15Z", True),
+        ("object 0123456789abcdef", "object fedcba9876543210", True),
+        ("no room", "no memory", False),
+    ],
+)
+def test_failures_of_one_wording_are_counted_together(
+    first: str, second: str, is_alike: bool, store: StateStore
+) -> None:
     with closing(store.acquire(lease(), NOW)) as session:
-        assert session.failure_clusters() == []
-        for event in told:
-            session.add_run_event(event)
-        found = {
-            (item.reason_code, item.failure_count): item for item in session.failure_clusters()
-        }
-        assert found.keys() == {("training_oom", 7), ("training_oom", 1), ("artifact_corrupt", 1)}
-        often = found["training_oom", 7]
-    assert list(often.exemplar_event_ids) == ["e7", "e6", "e5", "e4", "e3"]
-    assert list(often.exemplar_run_ids) == ["r7", "r6", "r5", "r4", "r3"]
-    assert often.exemplar_summaries[0] == told[7].summary
-    assert (often.first_seen_at, often.last_seen_at, often.last_computed_at) == (NOW, SOON, SOON)
+        for number, (summary, at) in enumerate(((first, NOW), (second, SOON), (first, SOON))):
+            session.add_run_event(
+                run_event(
+                    event_id=f"event-{number}",
+                    severity="error",
+                    reason_code="training_oom",
+                    summary=summary,
+                    at=at,
+                )
+            )
+        session.add_run_event(run_event(severity="warning", summary=first))
+        found = session.failure_clusters()
+        assert found == clusters_of(session.run_events())
+        assert sorted(item.failure_count for item in found) == ([3] if is_alike else [1, 2])
+        largest = max(found, key=lambda item: item.failure_count)
+        assert (largest.first_seen_at, largest.last_seen_at) == (NOW, SOON)
+        assert largest.exemplar_event_ids[0] == "event-2"
     with closing(store.read()) as reader:
-        assert [item.signature for item in reader.failure_clusters()] == [
-            item.signature for item in sorted(found.values(), key=_cluster_key)
-        ]
+        assert reader.failure_clusters() == found
 
 
-def _cluster_key(cluster: FailureCluster) -> tuple[str, str, str]:
-    return cluster.stage, cluster.reason_code, cluster.signature
+def test_a_cluster_shows_its_five_newest_failures(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        for number in range(7):
+            failure = run_event(
+                event_id=f"event-{number}", severity="critical", reason_code="disk_full"
+            )
+            session.add_run_event(failure)
+        (found,) = session.failure_clusters()
+    assert found.failure_count == 7
+    assert found.exemplar_event_ids == [f"event-{number}" for number in (6, 5, 4, 3, 2)]
 
 
 def test_unknown_run_events_are_refused(store: StateStore) -> None:

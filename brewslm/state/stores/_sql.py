@@ -14,11 +14,10 @@ from msgspec.structs import replace
 from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.failures import clusters_of, is_failure, signature_of, with_event
+from brewslm.state.failure_clusters import FailureCluster, cluster_of, is_failure, signature
 from brewslm.state.lease import TakeoverRule, locked_error, lost_error, renewed
 from brewslm.state.records import (
     DeploymentRecord,
-    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -164,9 +163,10 @@ class SqlReader:
         return self._newest(RunEvent, "run_events", clauses, values, limit)
 
     def failure_clusters(self) -> list[FailureCluster]:
-        """Return the failures in the history, sorted by stage, code and signature."""
-        order = "ORDER BY stage, reason_code, signature"
-        rows = self._rows(f"SELECT document FROM failure_clusters {order}")  # noqa: S608  own words
+        """Return failures that look the same, by stage, reason and signature."""
+        rows = self._database.execute(
+            "SELECT document FROM failure_clusters ORDER BY stage, reason_code, signature"
+        ).fetchall()
         return [from_text(FailureCluster, row[0]) for row in rows]
 
     def close(self) -> None:
@@ -254,21 +254,15 @@ def append_event(database: Database, event: RunEvent) -> RunEvent:
 
 
 def _count_failure(database: Database, event: RunEvent) -> None:
-    """Bring the clusters up to date; those of a state that an earlier program wrote are made."""
-    reader = SqlReader(database)
-    known = {_key_of(item): item for item in reader.failure_clusters()}
-    key = (event.stage, event.reason_code, signature_of(event))
-    events = reader.run_events() if not known else []
-    for item in clusters_of(reversed(events)) or [with_event(known.get(key), event)]:
-        database.execute(
-            "INSERT INTO failure_clusters VALUES (?, ?, ?, ?) ON CONFLICT "
-            "(stage, reason_code, signature) DO UPDATE SET document = excluded.document",
-            (*_key_of(item), to_text(item)),
-        )
-
-
-def _key_of(cluster: FailureCluster) -> tuple[str, str, str]:
-    return cluster.stage, cluster.reason_code, cluster.signature
+    """Put the cluster that a failure belongs to in its table, over all events."""
+    alike = SqlReader(database).run_events(stage=event.stage, reason_code=event.reason_code)
+    own = signature(event)
+    cluster = cluster_of([item for item in alike if is_failure(item) and signature(item) == own])
+    database.execute(
+        "INSERT INTO failure_clusters VALUES (?, ?, ?, ?) ON CONFLICT (stage, reason_code,"
+        " signature) DO UPDATE SET document = excluded.document",
+        (cluster.stage, cluster.reason_code, cluster.signature, to_text(cluster)),
+    )
 
 
 class SqlSession(SqlReader):

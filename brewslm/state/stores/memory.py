@@ -15,12 +15,11 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
-from brewslm.state.failures import clusters_of
+from brewslm.state.failure_clusters import FailureCluster, clusters_of
 from brewslm.state.lease import locked_error, lost_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
-    FailureCluster,
     LeaseRecord,
     Meta,
     OperationRecord,
@@ -131,8 +130,8 @@ class MemoryReader:
         return list(islice(found, limit))
 
     def failure_clusters(self) -> list[FailureCluster]:
-        """Return the failures in the history, sorted by stage, code and signature."""
-        return clusters_of(reversed(self.run_events()))
+        """Return failures that look the same, by stage, reason and signature."""
+        return clusters_of(self.run_events())
 
     def close(self) -> None:
         """End the look."""
