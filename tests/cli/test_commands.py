@@ -41,6 +41,7 @@ _SHARED = {
     "sync_memory",
     "sync_reasons",
     "snapshot",
+    "stored_files",
     "tracked",
     "usage",
     "watching",
