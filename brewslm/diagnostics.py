@@ -462,6 +462,8 @@ class FindingCode(StrEnum):
     """Two labels that look equal."""
     DUPLICATE_COLUMN = "DUPLICATE_COLUMN"
     """A header name twice or empty."""
+    SOURCE_NOT_FETCHED = "SOURCE_NOT_FETCHED"
+    """A pointer of Git LFS in place of rows, or of a file of the base model."""
     SOURCE_STRUCTURE = "SOURCE_STRUCTURE"
     """A file that does not hold one list of rows, or goes on after its end."""
     ENCODING_UNSUPPORTED = "ENCODING_UNSUPPORTED"

@@ -96,7 +96,7 @@ class _Walk:
         self._facts = facts
         self._outcome = Outcome()
         self._records = session.resources()
-        self._history = History(session, facts.apply_id, facts.actor, desk.clock)
+        self._history = History(session, facts.apply_id, facts.actor, desk.clock, desk.redact)
         self._journal = Journal(
             session,
             desk,

@@ -1,6 +1,7 @@
 """What an apply writes into the append-only history of runs."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from brewslm.apply.clock import Clock
@@ -32,12 +33,20 @@ def _stage(kind: str) -> str:
 class History:
     """Adds run events of one apply."""
 
-    def __init__(self, session: StateSession, run_id: str, actor: str, clock: Clock) -> None:
-        """run_id: the apply's id; actor: user@host."""
+    def __init__(
+        self,
+        session: StateSession,
+        run_id: str,
+        actor: str,
+        clock: Clock,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        """run_id: the apply's id; actor: user@host; redact: takes the values of secrets out."""
         self._session = session
         self._run_id = run_id
         self._actor = actor
         self._clock = clock
+        self._redact = redact
 
     def add(
         self, kind: str, severity: str, reason_code: str, summary: str, payload: dict[str, Any]
@@ -52,7 +61,7 @@ class History:
         stage, code = _stage(kind), error.code
         if code not in ANY_STAGE | CODES[stage]:
             stage, code = _FALLBACKS.get(stage, ("system", "system_db_error"))
-        payload = {"reason_code": error.code, "remedy": error.remedy}
+        payload = {"reason_code": error.code, "remedy": self._redact(error.remedy)}
         self._add(stage, "error", code, error.message, payload)
 
     def _add(
@@ -67,7 +76,7 @@ class History:
                 severity=severity,
                 reason_code=reason_code,
                 actor=self._actor,
-                summary=summary,
+                summary=self._redact(summary),
                 payload=payload,
                 at=self._clock.now(),
             )

@@ -1,5 +1,7 @@
 """Carry out training_plan and export actions: one job of the worker each."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
@@ -9,8 +11,14 @@ from brewslm.apply.evaluation import loading_of
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
+from brewslm.plan.counts import planned_run
+from brewslm.plan.model_card import stated_licence
+from brewslm.plan.placed import EXPORTS
+from brewslm.stages.model import ModelSpec
 
 _DATASET = Address("dataset")
+_EVAL_PACK = Address("eval_pack")
+_MODEL = Address("model")
 _TRAINING = Address("training_plan")
 
 
@@ -30,7 +38,9 @@ def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from:
             "host": action.host,
             "origins": action.origins,
             "predicted": action.estimate.model_dump(mode="json"),
+            "planned": planned_run(action.data),
             "resume_from": resume_from,
+            "base": base_facts(desk),
         },
         folder=str(running.folder),
     )
@@ -62,6 +72,8 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
             "host": action.host,
             "loading": loading_of(desk),
             "card": card_facts(desk),
+            "base_path": _base_path(desk),
+            "folder": _seen_from_project(desk.home / EXPORTS / action.name, desk),
         },
         folder=str(make_private_folder(running.folder)),
     )
@@ -79,7 +91,36 @@ def card_facts(desk: Desk) -> dict[str, Any]:
             facts[kind] = spec_values(spec)
     for kind in ("dataset", "training_plan"):
         facts[f"{kind}_values"] = desk.values.get(Address(kind), {})
+    evaluation = desk.values.get(_EVAL_PACK, {})
+    facts["evaluation"] = {
+        "gates": evaluation.get("gates", []),
+        "dataset": evaluation.get("dataset"),
+        "verdict": evaluation.get("verdict"),
+    }
+    licence = stated_licence(desk.base_folder) if desk.base_folder else None
+    facts["base"] = base_facts(desk) | ({"license": licence} if licence else {})
     return facts
+
+
+def base_facts(desk: Desk) -> dict[str, str | None]:
+    """Return the base model as the manifest names it, with the commit of one of the Hub."""
+    spec = desk.specs.get(_MODEL)
+    if not isinstance(spec, ModelSpec):
+        raise TypeError("model has another spec")
+    commit = desk.values.get(_MODEL, {}).get("commit")
+    return {"name": spec.base_model, "revision": None if commit is None else str(commit)}
+
+
+def _base_path(desk: Desk) -> str:
+    """Return what a library loads the base model by when it is called in the project folder."""
+    name = str(base_facts(desk)["name"])
+    if desk.base_folder is None or not name.startswith("builtin:"):
+        return name
+    return _seen_from_project(desk.base_folder, desk)
+
+
+def _seen_from_project(path: Path, desk: Desk) -> str:
+    return Path(os.path.relpath(path, desk.root)).as_posix()
 
 
 def _inputs(desk: Desk, running: Running) -> dict[str, str]:

@@ -21,7 +21,6 @@ from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
 from brewslm.manifest.describe import described
 from brewslm.manifest.load import check_manifest, read_manifest
-from brewslm.plan.hub_cache import commit_of
 from brewslm.plan.lora_adapter import check_lora_adapter, recipe_of
 from brewslm.render import words
 from brewslm.render.errors import render_findings
@@ -129,6 +128,7 @@ def _import(
         or action.fingerprint is None
         or not isinstance(spec, TrainingPlanSpec)
         or not isinstance(model, ModelSpec)
+        or planned.base_folder is None
     ):
         raise PlanError(
             "the manifest trains nothing that could be replaced",
@@ -137,7 +137,7 @@ def _import(
             expected=f"a {_TRAINING} whose data and base model are known",
             remedy="brewslm plan",
         )
-    check_lora_adapter(folder, spec, model, commit_of(planned.base_folder))
+    check_lora_adapter(folder, spec, model, planned.base_folder)
     check_digest(folder, digest)
     facts, artifacts = standing(session), session.artifacts()
     with hold_lease(session, facts, unheard, Stop(), wait_s, "state import") as held:

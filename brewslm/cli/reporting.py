@@ -50,7 +50,7 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
     if wanted.csv is not None:
         made.append((wanted.csv, render_csv(items), True))
     for path, data, holds_rows in made:
-        write_output(path, data)
+        write_output(path, session.redacted(data.decode()).encode())
         name = words.visible(str(as_named(session, path)))
         if holds_rows:
             session.warn(

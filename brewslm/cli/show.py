@@ -160,7 +160,7 @@ def command(
         with open_state(session) as state:
             text = _from_state(session, state, what, is_json, explain)
     if out is not None:
-        write_output(out, text.encode())
+        write_output(out, session.redacted(text).encode())
     elif is_json or log is not None:
         session.put_data(text)
     else:

@@ -180,7 +180,8 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
                 FindingCode.BASE_MODEL_FORM,
                 path,
                 f'"{name}" names no base model',
-                "write org/name, ./folder or builtin:nano",
+                f"write ./{name} for a folder of the project, org/name for a Hub model, or"
+                " builtin:nano",
                 name,
             )
     elif name.startswith("builtin:") and name != "builtin:nano":

@@ -42,7 +42,6 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
     yield from _losses(file, mode, written, say)
     yield from _stopping(file, written, say)
     yield from _idle(file, mode, written, say)
-    yield from _unavailable(file, say)
     tasks = _TASKS_OF_MODE[mode]
     profile = file.spec.dataset.task_profile
     if profile is not None:
@@ -298,33 +297,3 @@ def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterato
             "delete it, or change the mode",
             severity=Severity.WARNING,
         )
-
-
-def _unavailable(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    config = file.spec.training_plan.config
-    rules = [
-        ("use_lora", not config.use_lora, "train an adapter and export safetensors"),
-        (
-            "recommended_starting_checkpoint",
-            bool(config.recommended_starting_checkpoint),
-            "name that model in base_model",
-        ),
-        *(
-            (name, getattr(config, name), "delete the line; rows are text only")
-            for name in (
-                "multimodal_require_media",
-                "multimodal_native_beta",
-                "multimodal_media_loading",
-            )
-        ),
-    ]
-    for name, is_asked, fix in rules:
-        if is_asked:
-            yield say(
-                FindingCode.VALUE_UNAVAILABLE,
-                (*_CONFIG, name),
-                "this is understood, but nothing stands behind it here",
-                fix,
-                str(getattr(config, name)).lower(),
-                severity=Severity.WARNING,
-            )

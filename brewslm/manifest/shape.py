@@ -52,7 +52,9 @@ class Shaped(Struct):
 
 
 def shape(source: YamlFile) -> Shaped:
-    """Return the typed manifest, or None in its place when there are error findings."""
+    """Return the typed manifest, or None in its place when there are error findings other than
+    values that are not supported, which count as not written.
+    """
     return _Shaper(source).run()
 
 
@@ -163,10 +165,9 @@ class _Shaper:
             self._report(
                 FindingCode.VALUE_UNAVAILABLE,
                 path,
-                f'"{value}" is understood, but nothing stands behind it here',
+                f'"{value}" is recognised but not supported',
                 unavailable[by_folded[known.casefold()]],
                 value,
-                severity=Severity.WARNING,
             )
             return _ABSENT
         if pattern == "spec.export.quantization" and known.upper() != known:
@@ -318,7 +319,7 @@ class _Shaper:
                 FindingCode.WRONG_TYPE, (), f"a value cannot be read: {error}", "correct it"
             )
             return
-        if not any(item.severity is Severity.ERROR for item in self._result.findings):
+        if all(is_no_bar(item) for item in self._result.findings):
             self._result.file = typed
 
     def _keep_the_best(self) -> None:
@@ -399,6 +400,13 @@ class _Shaper:
         ]
         if not same:
             self._result.findings.append(finding)
+
+
+def is_no_bar(finding: Finding) -> bool:
+    """Return whether a manifest with this finding can be read to its end all the same: it is no
+    error, or about a value that is not supported, which counts as not written.
+    """
+    return finding.severity is not Severity.ERROR or finding.code == FindingCode.VALUE_UNAVAILABLE
 
 
 def _with_scheme(locator: str) -> str:

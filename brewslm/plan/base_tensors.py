@@ -7,16 +7,20 @@ worker when it loads the model.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from brewslm.errors import PlanError
-from brewslm.plan.safetensors import Tensors
+from brewslm.plan.model_files import weight_files
+from brewslm.plan.safetensors import Tensors, read_weights
 
 Shapes = dict[str, list[int]]
 _MOST_NAMES = 4
 _INNER, _HEAD, _EMBEDDING = "model.", "lm_head.weight", "model.embed_tokens.weight"
+_PACKED = {"U8", "I8"}
+"""Types that quantised weights are saved in."""
 _RECOMPUTED = "rotary_emb.inv_freq"
 """What older versions of the library saved and newer ones compute."""
 
@@ -93,6 +97,21 @@ def check_tensors(config: Mapping[str, Any], found: Tensors) -> None:
             remedy="fetch the model again, or save it with the library that made it: "
             "model.save_pretrained(FOLDER)",
         )
+
+
+def base_shapes(folder: Path) -> dict[str, list[int] | None]:
+    """Return the shapes of a base model's tensors by their full names, None where the numbers of a
+    weight are packed; a head that is tied to the embedding has its shape.
+
+    Raises: PlanError with code MODEL_NOT_SAFETENSORS or BASE_REFUSED.
+    """
+    found = read_weights(folder, weight_files(folder))
+    types = {dtype for dtype, _ in found.values()}
+    shapes: dict[str, list[int] | None] = dict(full_names(found))
+    shapes.setdefault(_HEAD, shapes.get(_EMBEDDING))
+    if types & _PACKED:
+        return dict.fromkeys(shapes)
+    return shapes
 
 
 def full_names(found: Tensors) -> Shapes:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.errors import BrewError, PlanError, RefusedError
-from brewslm.plan.hub_cache import COMMIT
+from brewslm.plan.base_tensors import base_shapes
+from brewslm.plan.file_forms import is_of_its_form
+from brewslm.plan.hub_cache import COMMIT, commit_of
 from brewslm.plan.lora_weights import check_lora_weights
 from brewslm.plan.model_files import MAX_CONFIG_BYTES, is_model_file, refused_key
 from brewslm.plan.safetensors import read_header
@@ -100,18 +102,19 @@ everywhere, and nothing else where there is no type.
 
 
 def check_lora_adapter(
-    folder: Path, spec: TrainingPlanSpec, model: ModelSpec, commit: str | None
+    folder: Path, spec: TrainingPlanSpec, model: ModelSpec, base_folder: Path
 ) -> None:
     """Refuse a folder that is no LoRA adapter of the form that the manifest trains, on its base.
 
-    commit: that of the base model where it has one. Raises: RefusedError with format_refused,
+    Raises: RefusedError with format_refused,
     config_key_refused or base_mismatch; PlanError with MODEL_NOT_SAFETENSORS or usage_error;
-    ArtifactError with artifact_corrupt for weights that the configuration does not describe.
+    ArtifactError with artifact_corrupt for weights that the configuration does not describe, or
+    that do not fit the base model.
     """
     config = _adapter_config(folder)
     _check_form(config, spec)
-    _check_base(config, model, commit)
-    check_lora_weights(folder / _WEIGHTS, config)
+    _check_base(config, model, commit_of(base_folder))
+    check_lora_weights(folder / _WEIGHTS, config, base_shapes(base_folder))
 
 
 def recipe_of(folder: Path) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def recipe_of(folder: Path) -> dict[str, Any]:
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of an adapter whose files hold nothing that could be run."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir())
+    files = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
     odd = [path.relative_to(folder).as_posix() for path in files if not _is_expected(path, folder)]
     if odd:
         raise RefusedError(
@@ -161,6 +164,15 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
             remedy=f"copy {_CONFIG} and {_WEIGHTS} into a folder of their own (cp -L)"
             if (folder / _WEIGHTS).is_file()
             else "save the adapter as safetensors, and import that",
+        )
+    other = [path.name for path in files if path.name not in (_CONFIG, _WEIGHTS)]
+    if unfit := [name for name in other if not is_of_its_form(folder / name)]:
+        raise RefusedError(
+            "a file of the adapter is not what its name says",
+            code="format_refused",
+            found=", ".join(unfit[:8]),
+            expected="JSON, text, pictures and SentencePiece models under such names",
+            remedy=f"copy {_CONFIG} and {_WEIGHTS} into a folder of their own",
         )
     if not (folder / _CONFIG).is_file() or not (folder / _WEIGHTS).is_file():
         raise PlanError(

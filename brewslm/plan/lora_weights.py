@@ -9,38 +9,61 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.errors import ArtifactError
-from brewslm.plan.safetensors import FLOATS, first_not_finite, read_header
+from brewslm.plan.safetensors import first_not_finite, read_header
 
-_FACTOR = re.compile(r"(?P<module>.+)\.lora_(embedding_)?(?P<side>[AB])(\.weight)?")
+_FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<kind>embedding_)?(?P<side>[AB])(\.weight)?")
 _PREFIX = "base_model.model."
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out")
 """Modules that PEFT saves whole where the vocabulary grew."""
 _TOKENS = re.compile(r".+\.(token_adapter\.)?trainable_tokens_delta")
-_MAGNITUDE = re.compile(r".+\.lora_magnitude_vector(\.weight)?")
+_MAGNITUDE = re.compile(r"(?P<module>.+)\.lora_magnitude_vector(\.weight)?")
+_BIAS = re.compile(r"(?P<module>.+)\.lora_B\.bias")
+_LAYER = re.compile(r"\.(\d+)\.")
+_EXPERTS = ".experts"
+"""Part of the names of modules that have other names in files than in memory."""
+_TYPES = ("F32", "F16", "BF16")
+"""Types that adapters are trained and saved in."""
+_MOST_NAMES = 3
+
+BaseShapes = Mapping[str, list[int] | None]
+"""Full name of every tensor of a base model to its shape, None where its numbers are packed."""
+_Pairs = Mapping[str, Mapping[str, list[int]]]
 
 
-def check_lora_weights(path: Path, config: Mapping[str, Any]) -> None:
+def check_lora_weights(path: Path, config: Mapping[str, Any], base: BaseShapes) -> None:
     """Refuse weights that are not pairs of factors of the configured rank on the configured
-    modules, or that hold a number that is not finite.
+    modules of this base model, all of them, or that hold a number that is not finite.
 
     Raises: ArtifactError with artifact_corrupt, PlanError with MODEL_NOT_SAFETENSORS.
     """
     tensors = read_header(path)
     pairs: dict[str, dict[str, list[int]]] = {}
+    kinds: dict[str, str] = {}
+    beside: dict[str, list[int]] = {}
     for name, (dtype, shape) in tensors.items():
-        if dtype not in FLOATS:
-            raise _corrupt(f"{name} of type {dtype}", "numbers of type " + ", ".join(FLOATS))
+        if dtype not in _TYPES:
+            raise _corrupt(f"{name} of type {dtype}", "numbers of type " + ", ".join(_TYPES))
         match = _FACTOR.fullmatch(name)
         if match is not None:
             pairs.setdefault(match["module"], {})[match["side"]] = shape
-        elif not _is_beside(name, config):
+            kinds[match["module"]] = match["kind"] or ""
+        elif _is_beside(name, config):
+            beside[name] = shape
+        else:
             raise _corrupt(name, "tensors that the configuration describes")
     _check_pairs(pairs, config)
+    if not config.get("target_parameters"):
+        for module, shapes in pairs.items():
+            is_turned = bool(kinds[module] or config.get("fan_in_fan_out"))
+            _check_module(module, shapes, base, is_turned=is_turned)
+    for name, shape in beside.items():
+        _check_beside(name, shape, base)
+    _check_complete(pairs, config, base)
     if odd := first_not_finite(path):
         raise _corrupt(f"{odd} holds a number that is not finite", "finite numbers")
 
 
-def _check_pairs(pairs: Mapping[str, Mapping[str, list[int]]], config: Mapping[str, Any]) -> None:
+def _check_pairs(pairs: _Pairs, config: Mapping[str, Any]) -> None:
     if not pairs:
         raise _corrupt("no lora_A and lora_B", "at least one pair of them")
     ranks = {config["r"], *(config.get("rank_pattern") or {}).values()}
@@ -58,6 +81,82 @@ def _check_pairs(pairs: Mapping[str, Mapping[str, list[int]]], config: Mapping[s
             )
         if isinstance(targets, list) and not _is_named(module, targets, config):
             raise _corrupt(module, "modules of target_modules: " + ", ".join(map(str, targets)))
+
+
+def _check_module(
+    module: str, shapes: Mapping[str, list[int]], base: BaseShapes, *, is_turned: bool
+) -> None:
+    """Refuse factors on a module that the base model lacks, or of another width than it has.
+
+    is_turned: whether the base keeps the weight as [inputs, outputs].
+    """
+    name = module.removeprefix(_PREFIX) + ".weight"
+    sizes = [shapes["A"][1], shapes["B"][0]]
+    _check_shape(f"factors of {module}", name, sizes if is_turned else sizes[::-1], base)
+
+
+def _check_beside(name: str, shape: list[int], base: BaseShapes) -> None:
+    """Refuse what comes with the factors where the base model has nothing of its shape."""
+    if _TOKENS.fullmatch(name):
+        return
+    match = _MAGNITUDE.fullmatch(name) or _BIAS.fullmatch(name)
+    inner = (match["module"] if match else name).removeprefix(_PREFIX).replace(".base_layer.", ".")
+    if match is None:
+        _check_shape(name, inner, shape, base)
+        return
+    held = base.get(f"{inner}.weight", [])
+    if held is not None and (len(shape) != 1 or shape[0] not in held):
+        raise _unfit(f"{name} {shape}", f"{held[:1]}")
+
+
+def _check_shape(what: str, name: str, shape: list[int], base: BaseShapes) -> None:
+    if _EXPERTS in name:
+        return
+    if name not in base:
+        raise _unfit(f"{what}, and the base model has no {name}", "modules of the base model")
+    held = base[name]
+    if held is not None and len(held) == len(shape) and held != shape:
+        raise _unfit(f"{what} for a weight of {shape}", f"factors for a weight of {held}")
+
+
+def _check_complete(pairs: _Pairs, config: Mapping[str, Any], base: BaseShapes) -> None:
+    """Refuse an adapter that has no factors for some of the modules that it says it targets."""
+    targets, excluded = config.get("target_modules"), config.get("exclude_modules") or []
+    if not isinstance(targets, list) or not isinstance(excluded, list):
+        return
+    if config.get("target_parameters") or config.get("layers_pattern"):
+        return
+    layers = config.get("layers_to_transform")
+    chosen = {layers} if isinstance(layers, int) else set(layers or ())
+    wanted = {
+        _PREFIX + name.removesuffix(".weight")
+        for name, shape in base.items()
+        if name.endswith(".weight") and (shape is None or len(shape) == 2) and _EXPERTS not in name
+    }
+    absent = sorted(
+        module
+        for module in wanted - pairs.keys()
+        if _is_named(module, targets, config)
+        and not _is_named(module, excluded, config)
+        and (not chosen or _layer_of(module) in chosen)
+        and not _is_whole(module, config)
+    )
+    if absent:
+        more = f" and {len(absent) - _MOST_NAMES} more" if len(absent) > _MOST_NAMES else ""
+        raise _corrupt(
+            f"no factors for {', '.join(absent[:_MOST_NAMES])}{more}",
+            "lora_A and lora_B for every module of the base that target_modules names",
+        )
+
+
+def _layer_of(module: str) -> int | None:
+    match = _LAYER.search(module)
+    return int(match[1]) if match else None
+
+
+def _is_whole(module: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a module is trained whole instead."""
+    return _is_named(module, config.get("modules_to_save") or [], config)
 
 
 def _is_of_rank(rank: int, ranks: Collection[Any], config: Mapping[str, Any]) -> bool:
@@ -95,4 +194,14 @@ def _corrupt(found: str, expected: str) -> ArtifactError:
         found=found,
         expected=expected,
         remedy="save the adapter with PEFT again, or take another checkpoint of its training",
+    )
+
+
+def _unfit(found: str, expected: str) -> ArtifactError:
+    return ArtifactError(
+        "the weights of the adapter do not fit the base model",
+        code="artifact_corrupt",
+        found=found,
+        expected=expected,
+        remedy="import an adapter of this base model, or name its base in the manifest",
     )

@@ -31,5 +31,7 @@ class PlanOptions(Struct, frozen=True):
     selection: Selection = Selection()
     memory_bytes: int | None = None
     """Capacity of the device that trains, None when unknown."""
+    wanted_device: str = "auto"
+    """Device that was asked for, recorded where it is not auto; never part of an identity."""
     device: Device = field(default_factory=Device)
     """How fast it computes."""

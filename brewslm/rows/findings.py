@@ -82,6 +82,34 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
     )
 
 
+def unsupported_task(
+    source: SourceRequest, profile: str, request: Request, position: Position | None = None
+) -> Finding | None:
+    """Return the finding about rows of a task that nothing trains or evaluates, if they are.
+
+    position: of the first such row, where single rows decide their task.
+    """
+    supported = request.supported_profiles
+    if supported is None or profile in supported:
+        return None
+    address = Address("data_source", source.name)
+    if request.task_profile == profile:
+        address = Address("dataset")
+    elif source.adapter:
+        address = Address("adapter", source.adapter)
+    return Finding(
+        FindingCode.VALUE_UNAVAILABLE,
+        Severity.ERROR,
+        f'the rows of "{source.name}" are {profile} rows, which are recognised but not supported '
+        "yet",
+        f"bind an adapter that maps them to one of {', '.join(supported)}",
+        address=str(address),
+        place=_place(position) if position else Place(source.locator.partition(":")[2], 1),
+        found=profile,
+        expected=", ".join(supported),
+    )
+
+
 def schema_finding(error: SchemaError) -> Finding:
     """Return the finding that the dataset's JSON Schema cannot be used."""
     return Finding(
@@ -130,24 +158,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
             )
         )
     if feed.tally.suspects:
-        line, lines = feed.tally.suspects[0]
-        found.append(
-            Finding(
-                FindingCode.SOURCE_STRUCTURE,
-                Severity.WARNING,
-                "a quoted cell covers lines that look like rows",
-                "close the quote on that line, unless the cell is meant to hold a table",
-                address=address,
-                place=Place(feed.locator.path, line),
-                found=f"{lines} lines in one cell"
-                + (
-                    f", and {len(feed.tally.suspects) - 1} more such cells"
-                    if feed.tally.suspects[1:]
-                    else ""
-                ),
-                expected="one row per line",
-            )
-        )
+        found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
     return [*found, *_remark_findings(feed, binding, address)]
@@ -185,6 +196,21 @@ def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding
             )
         )
     return found
+
+
+def _covering_cell(feed: Feed, address: str) -> Finding:
+    line, lines = feed.tally.suspects[0]
+    more = len(feed.tally.suspects) - 1
+    return Finding(
+        FindingCode.SOURCE_STRUCTURE,
+        Severity.WARNING,
+        "one quoted cell covers lines that each look like a row",
+        "close the quote on that line, unless the cell is meant to hold a table",
+        address=address,
+        place=Place(feed.locator.path, line),
+        found=f"{lines} lines in one cell" + (f", and {more} more such cells" if more else ""),
+        expected="a quote that is closed on its line, or text over several lines",
+    )
 
 
 def _missing_columns(feed: Feed, binding: Binding, place: Place) -> list[Finding]:

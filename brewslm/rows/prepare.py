@@ -163,7 +163,10 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
     check_profile(mapper, profile)
-    feed = open_source(source.locator, root, source.limit, source.delimiter)
+    feed = _opened(work, source, root)
+    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
+        work.findings.append(unsupported)
+        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -179,15 +182,25 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
             work, mapping, feed, _chunks(mapping, feed, root, workers)
         )
     except NotByChunksError:
-        feed = open_source(source.locator, root, source.limit, source.delimiter)
+        feed = _opened(work, source, root)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
+    profiles = {example.task_profile: example.position for example in reversed(examples)}
+    for found, position in profiles.items():
+        if unsupported := say.unsupported_task(source, found, request, position):
+            work.findings.append(unsupported)
+            return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
     work.rejects += rejects
     work.stats[source.name] = _binding_stats(binding, examples, work.contents)
     work.findings += say.source_findings(source, feed, binding)
+
+
+def _opened(work: Work, source: SourceRequest, root: Path) -> Feed:
+    roots = tuple(map(Path, work.request.link_roots))
+    return open_source(source.locator, root, source.limit, source.delimiter, roots)
 
 
 def _mapped(
@@ -225,7 +238,7 @@ def _with_mapper(
     if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
         return source, None
     options: DefaultOptions = load_defaults(source.options)
-    feed = open_source(source.locator, root, source.limit, source.delimiter)
+    feed = _opened(work, source, root)
     proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None

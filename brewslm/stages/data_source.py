@@ -60,9 +60,9 @@ class DataSourceSpec(Spec):
     """Copies of each train row in an epoch; the fractional part keeps a share by row hash."""
     limit: Annotated[int | None, Field(ge=1), Category.DATA] = None
     """Read only the first n rows."""
-    delimiter: Annotated[str | None, Field(pattern=r"^[!#-~\t ]$"), Category.DATA] = None
-    """Character between the cells of a `csv` or `tsv` file, such as `";"` or `"\\t"`; null is the
-    format's own, or for `csv` what the header and the first row clearly show (`;`, tab or `|`).
+    delimiter: Annotated[str | None, Category.DATA] = None
+    """The one ASCII character between cells of a `csv` or `tsv` file, as `";"` or `"\\t"`; null is
+    the format's own, or for `csv` what header and first row clearly show (`;`, tab or `|`).
     """
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), Category.METADATA] = None
     """Pin of the file's bytes, checked at every plan and when rows are used."""

@@ -79,6 +79,9 @@ class EvalPackContentSpec(EvalPackSpec):
     """What the file at `path` says, without what it leaves unwritten."""
     on_inconclusive: Annotated[Inconclusive, Category.GATES, Tier.VERDICTS] = "block"
     """The workflow's policy for gates that do not say."""
+    scoring: Annotated[dict[str, Any], Category.GATES, Tier.METRICS] = {}
+    """Versions of task, metrics, statistics and shipped pack, so that another version of the
+    program scores stored predictions again."""
 
 
 def sets_of(spec: EvalPackSpec, specs: Mapping[Address, Spec]) -> tuple[str, ...]:

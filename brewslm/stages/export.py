@@ -71,7 +71,7 @@ KIND = Kind(
     "export",
     ExportFormatSpec,
     Category.EXPORT,
-    1,
+    2,
     Work.DOOR,
     _inputs,
     door="brewslm.engine.formats.adapter:run",

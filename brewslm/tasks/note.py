@@ -110,14 +110,12 @@ def note_text(note: Mapping[str, Any]) -> str:
         f"Verdict {note['verdict']} on {note['dataset']} ({note['rows']} rows),"
         f" task {note['task']}.",
         "",
-        f"Next: {_inert(note['next_action'])}",
+        f"Next: {inert(note['next_action'])}",
         "",
         *_listed("Remarks", note["remarks"]),
         "## Gates",
         "",
-        "| verdict | gate | value | bar | n | reason | chance wrong |",
-        "|---|---|---|---|---|---|---|",
-        *(_gate_row(gate) for gate in note["gates"]),
+        *gate_table(note["gates"]),
         "",
         *_value_table(note["roles"]),
         *_listed("Flips", _flip_lines(note["flips"])),
@@ -232,6 +230,15 @@ def _gap_words(gate: Mapping[str, Any]) -> str:
     return f"is missed by {max(1, round(_gap(gate) * gate['n']))} items"
 
 
+def gate_table(gates: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a Markdown table of decided gates."""
+    return [
+        "| verdict | gate | value | bar | n | reason | chance wrong |",
+        "|---|---|---|---|---|---|---|",
+        *map(_gate_row, gates),
+    ]
+
+
 def _gate_row(gate: Mapping[str, Any]) -> str:
     chance = "" if gate["chance_wrong"] is None else f"{gate['chance_wrong']:.0%}"
     bar = "" if gate["threshold"] is None else f"{gate['operator']} {gate['threshold']:g}"
@@ -239,7 +246,7 @@ def _gate_row(gate: Mapping[str, Any]) -> str:
     verdict = gate["verdict"] or "not enforced"
     cells = (
         verdict,
-        _inert(gate["gate_id"]),
+        inert(gate["gate_id"]),
         _number(gate["actual"]),
         bar,
         n,
@@ -258,7 +265,7 @@ def _value_table(roles: Mapping[str, Any]) -> list[str]:
         f"| metric | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
         *(
-            f"| {_inert(key)} | "
+            f"| {inert(key)} | "
             + " | ".join(_number(roles[name]["values"].get(key)) for name in names)
             + " |"
             for key in keys
@@ -286,7 +293,7 @@ def _listed(title: str, items: Iterable[str]) -> list[str]:
     return [f"## {title}", "", *lines, ""] if lines else []
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Return names of gates and labels so that a Markdown reader takes them for plain text."""
     return "".join(
         f"&#{ord(char)};" if char in _MARKUP or not char.isprintable() else char for char in text

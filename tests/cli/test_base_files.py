@@ -313,3 +313,76 @@ def test_changed_template_is_told_by_its_digest_and_never_shown(
     assert (told["found"], told["expected"]) == (digest_file(template), recorded)
     assert run("apply", "--refresh-only", "--auto-approve").code == 0
     assert "TEMPLATE_CHANGED" not in run("plan").out
+
+
+# try
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch, doubles: Doubles) -> Doubles:
+    """Let `try` start a scripted worker that answers with a word."""
+    monkeypatch.setattr("brewslm.cli.try_model.ProcessWorker", doubles.start)
+    doubles.answer = lambda _job, _folder: Result(values={"text": "delivery"})
+    return doubles
+
+
+def _exchange_weights(root: Path) -> None:
+    _flip_a_bit(root / "base" / "model.safetensors")
+
+
+def _add_code(root: Path) -> None:
+    (root / "base" / "modeling.py").write_text("")
+
+
+def _rename_tensor(root: Path) -> None:
+    weights = root / "base" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes().replace(b"model.norm.weight", b"model.norm.wxight"))
+
+
+@pytest.mark.case("ART-06", "ART-14")
+@pytest.mark.parametrize("role", ["--base", "--candidate", "--promoted"])
+@pytest.mark.parametrize(
+    ("exchange", "code", "word"),
+    [
+        (_exchange_weights, 6, "BASE_MISMATCH"),
+        (_add_code, 6, "BASE_REFUSED"),
+        (_rename_tensor, 1, "BASE_WEIGHTS_MISSING"),
+    ],
+    ids=["weights", "code", "tensor"],
+)
+def test_try_answers_with_the_base_that_was_applied_or_not_at_all(
+    based: Bench,
+    run: Run,
+    tried: Doubles,
+    exchange: Callable[[Path], None],
+    code: int,
+    word: str,
+    role: str,
+) -> None:
+    answer = run("try", "the lamp came late", role)
+    assert (answer.code, answer.out) == (0, "delivery\n")
+    tried.started.clear()
+    exchange(based.root)
+    answer = run("try", "the lamp came late", role)
+    assert answer.code == code
+    assert word in (answer.out + answer.err).upper()
+    assert tried.doors == []
+
+
+def test_try_does_not_put_an_adapter_on_a_base_that_is_only_written_yet(
+    based: Bench, run: Run, tried: Doubles
+) -> None:
+    settings = based.root / "base" / "generation_config.json"
+    shutil.copytree(based.root / "base", based.root / "other")
+    (based.root / "other" / settings.name).write_text("{}")
+    based.edit("base_model: ./base", "base_model: ./other")
+    answer = run("try", "the lamp came late")
+    answer.says(6, "base_mismatch", settings.name)
+    assert tried.doors == []
+    based.edit("base_model: ./other", "base_model: ./base")
+    based.edit("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")
+    assert run("try", "the lamp came late").code == 0
+    tried.started.clear()
+    _exchange_weights(based.root)
+    run("try", "the lamp came late").says(6, "base_mismatch", "model.safetensors")
+    assert tried.doors == []

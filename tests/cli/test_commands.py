@@ -19,6 +19,8 @@ _SHARED = {
     "applying",
     "approval",
     "backend",
+    "device_flag",
+    "devices",
     "git_clone",
     "elsewhere",
     "following",

@@ -33,6 +33,13 @@ _CONFIG = {
 }
 _MODULE = "base_model.model.model.layers.0.self_attn.k_proj"
 _A, _B = f"{_MODULE}.lora_A.weight", f"{_MODULE}.lora_B.weight"
+_SIZES = {
+    "self_attn.q_proj": (256, 256),
+    "self_attn.k_proj": (128, 256),
+    "self_attn.v_proj": (128, 256),
+    "mlp.up_proj": (512, 256),
+}
+"""Outputs and inputs of modules of the built-in base."""
 _ORG = "models--org--name"
 _COMMIT = "c0ffee" + "0" * 34
 
@@ -43,8 +50,21 @@ def _write(folder: Path, **changes: Any) -> Path:
     rank = config["r"] if type(config["r"]) is int else 1
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    _write_weights(folder, {_A: [rank, 2], _B: [2, rank]})
+    _write_weights(folder, _complete(rank, config.get("target_modules") or ["k_proj"]))
     return folder
+
+
+def _complete(rank: int, modules: Any) -> dict[str, list[int]]:
+    """Return the shapes of factors for modules of all layers of the built-in base."""
+    names = [name for name in _SIZES if isinstance(modules, list) and name.endswith(tuple(modules))]
+    shapes: dict[str, list[int]] = {}
+    for layer in range(4):
+        for name in names or ["self_attn.k_proj"]:
+            module = f"base_model.model.model.layers.{layer}.{name}"
+            outputs, inputs = _SIZES[name]
+            shapes |= {f"{module}.lora_A.weight": [rank, inputs]}
+            shapes |= {f"{module}.lora_B.weight": [outputs, rank]}
+    return shapes
 
 
 def _write_weights(
@@ -264,7 +284,7 @@ def test_folder_of_a_trainer_is_told_to_be_copied_without_the_rest(
 
 
 _LAYER = "base_model.model.model.layers.0"
-_PAIR = {_A: [16, 2], _B: [2, 16]}
+_PAIR = {_A: [16, 256], _B: [128, 16]}
 _OTHER_WEIGHTS: dict[str, dict[str, list[int]]] = {
     "no tensor": {},
     "no pair": {f"{_LAYER}.norm.bias": [2]},
@@ -295,22 +315,26 @@ def test_weights_that_the_configuration_does_not_describe_are_refused(
 @pytest.mark.parametrize(
     ("changes", "shapes"),
     [
-        ({"modules_to_save": ["score"]}, {"base_model.model.score.weight": [2, 2]}),
-        ({}, {"base_model.model.lm_head.weight": [2, 2]}),
-        ({"bias": "all"}, {f"{_LAYER}.norm.bias": [2]}),
-        ({"lora_bias": True}, {f"{_MODULE}.lora_B.bias": [2]}),
+        ({"modules_to_save": ["lm_head"]}, {"base_model.model.lm_head.weight": [2048, 256]}),
+        ({}, {"base_model.model.lm_head.weight": [2048, 256]}),
+        ({"lora_bias": True}, {f"{_MODULE}.lora_B.bias": [128]}),
+        ({"use_dora": False}, {}),
         (
-            {"rank_pattern": {"up_proj": 4}, "target_modules": ["k_proj", "mlp.up_proj"]},
             {
-                f"{_LAYER}.mlp.up_proj.lora_A.weight": [4, 2],
-                f"{_LAYER}.mlp.up_proj.lora_B.weight": [2, 4],
+                "rank_pattern": {"up_proj": 4},
+                "target_modules": ["k_proj", "mlp.up_proj"],
+                "layers_to_transform": [0],
+            },
+            {
+                f"{_LAYER}.mlp.up_proj.lora_A.weight": [4, 256],
+                f"{_LAYER}.mlp.up_proj.lora_B.weight": [512, 4],
             },
         ),
         (
             {},
             {
-                "base_model.model.model.embed_tokens.lora_embedding_A": [16, 9],
-                "base_model.model.model.embed_tokens.lora_embedding_B": [2, 16],
+                "base_model.model.model.embed_tokens.lora_embedding_A": [16, 2048],
+                "base_model.model.model.embed_tokens.lora_embedding_B": [256, 16],
             },
         ),
     ],
@@ -324,8 +348,82 @@ def test_what_a_configuration_adds_to_the_factors_is_let_pass(
     assert _import(run, folder).code == 0
 
 
-_BITS = {"F16": "<H", "BF16": "<H", "F32": "<I", "F64": "<Q"}
-_LARGEST = {"F16": 0x7BFF, "BF16": 0x7F7F, "F32": 0x7F7FFFFF, "F64": 0x7FEFFFFFFFFFFFFF}
+_LM_HEAD = "base_model.model.lm_head.weight"
+_OTHER_BASE: dict[str, tuple[dict[str, Any], dict[str, list[int]]]] = {
+    "layer that it lacks": ({}, {name.replace(".0.", ".4."): x for name, x in _PAIR.items()}),
+    "module that it lacks": (
+        {},
+        {name.replace("k_proj", "g_proj"): x for name, x in _PAIR.items()},
+    ),
+    "wider inputs": ({}, {_A: [16, 576], _B: [128, 16]}),
+    "narrower outputs": ({}, {_A: [16, 256], _B: [64, 16]}),
+    "turned": ({}, {_A: [16, 128], _B: [256, 16]}),
+    "some layers only": ({"target_modules": ["k_proj"]}, _PAIR),
+    "one of two modules": ({"target_modules": ["k_proj", "q_proj"]}, _complete(16, ["k_proj"])),
+    "layer that was to be left out": (
+        {"target_modules": ["k_proj"], "layers_to_transform": [1]},
+        _PAIR,
+    ),
+    "larger vocabulary": ({}, _PAIR | {_LM_HEAD: [2056, 256]}),
+    "magnitude of another width": (
+        {"use_dora": True},
+        _PAIR | {f"{_MODULE}.lora_magnitude_vector": [7]},
+    ),
+    "bias of another width": ({"lora_bias": True}, _PAIR | {f"{_MODULE}.lora_B.bias": [7]}),
+    "module that is saved and not there": (
+        {"modules_to_save": ["score"]},
+        _PAIR | {"base_model.model.score.weight": [2, 2]},
+    ),
+    "bias that is not there": ({"bias": "all"}, _PAIR | {f"{_LAYER}.norm.bias": [2]}),
+}
+
+
+@pytest.mark.case("ART-04")
+@pytest.mark.parametrize("name", _OTHER_BASE)
+def test_weights_that_do_not_fit_the_base_are_refused(
+    bench: Bench, run: Run, tmp_path: Path, name: str
+) -> None:
+    changes, shapes = _OTHER_BASE[name]
+    if "use_dora" in changes:
+        bench.edit("      optimizer:", "      use_dora: true\n      optimizer:")
+    folder = _write(tmp_path / "other", **changes)
+    _write_weights(folder, shapes)
+    _import(run, folder).says(1, "artifact_corrupt", "the weights of the adapter")
+    assert not (bench.home / "store").exists()
+
+
+_PICKLE = b"\x80\x04\x95\x14\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93."
+
+
+@pytest.mark.case("ART-01")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tokenizer.json", "tokenizer_config.json", "run.json", "tokenizer.model", "merges.txt"),
+        *("chat_template.jinja", "README.md", "LICENSE", ".gitattributes", "loss.png", "paper.pdf"),
+    ],
+)
+def test_pickle_under_the_name_of_another_file_is_refused(
+    bench: Bench, run: Run, adapter: Path, name: str
+) -> None:
+    (adapter / name).write_bytes(_PICKLE)
+    _import(run, adapter).says(6, "format_refused", name)
+    assert not (bench.home / "store").exists()
+
+
+@pytest.mark.usefixtures("bench")
+def test_files_that_are_what_their_names_say_are_let_pass(run: Run, adapter: Path) -> None:
+    for path in (BUILTIN / "nano").iterdir():
+        if path.name not in ("model.safetensors", "config.json"):
+            shutil.copy(path, adapter)
+    (adapter / "loss.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert _import(run, adapter).code == 0
+    (adapter / "tokenizer.model").write_bytes((BUILTIN / "nano/tokenizer.model").read_bytes()[:-1])
+    _import(run, adapter).says(6, "format_refused", "tokenizer.model")
+
+
+_BITS = {"F16": "<H", "BF16": "<H", "F32": "<I"}
+_LARGEST = {"F16": 0x7BFF, "BF16": 0x7F7F, "F32": 0x7F7FFFFF}
 """The bits of the largest finite number; one more are those of infinity."""
 
 
@@ -334,9 +432,10 @@ _LARGEST = {"F16": 0x7BFF, "BF16": 0x7F7F, "F32": 0x7F7FFFFF, "F64": 0x7FEFFFFFF
 def test_weights_that_are_not_finite_are_refused(
     bench: Bench, run: Run, tmp_path: Path, dtype: str
 ) -> None:
-    folder = _write(tmp_path / "other", r=16)
-    count = (1 << 16) // DTYPE_BYTES[dtype] * 2
-    shapes = {_A: [16, count], _B: [count, 16]}
+    rank = (1 << 16) // DTYPE_BYTES[dtype] * 2 // 256
+    bench.edit("      optimizer:", f"      lora_r: {rank}\n      optimizer:")
+    folder = _write(tmp_path / "other", r=rank)
+    shapes = {_A: [rank, 256], _B: [128, rank]}
     sign = 1 << (8 * DTYPE_BYTES[dtype] - 1)
     leading = bytes((1 << 16) + 6 * DTYPE_BYTES[dtype])
     for bits in (1, 2, sign + 1):
@@ -348,7 +447,7 @@ def test_weights_that_are_not_finite_are_refused(
     assert _import(run, folder).code == 0
 
 
-@pytest.mark.parametrize("dtype", ["I8", "F8_E4M3"])
+@pytest.mark.parametrize("dtype", ["I8", "F8_E4M3", "F64"])
 @pytest.mark.usefixtures("bench")
 def test_weights_of_a_type_that_no_adapter_has_are_refused(
     run: Run, adapter: Path, dtype: str

@@ -132,7 +132,7 @@ def shards(own_base: Bench) -> Bench:
     length = 8 + int.from_bytes(weights[:8], "little")
     header, data = json.loads(weights[8:length]), weights[length:]
     header.pop("__metadata__", None)
-    places = {}
+    places: dict[str, str] = {}
     for name, chosen in (("model-1", set(header) - _MOVED), ("model-2", _MOVED)):
         entries, kept = {}, b""
         for tensor in sorted(chosen):

@@ -491,3 +491,42 @@ def test_introspection_prepares_what_it_is_sure_of(tmp_path: Path) -> None:
     assert (stats.mapper_id, stats.confidence) == ("label_to_classification", 0.95)
     write_rows(tmp_path / "tickets.jsonl", [{"x": 1, "y": 2}, {"x": 2, "y": 3}])
     assert "MAPPING_LOW_CONFIDENCE" in codes_of(prepared(tmp_path, source(mapper_id=None)))
+
+
+_KV = {"mapper_id": "kv_to_structured", "options": {"fields": ["site", "label"]}}
+
+
+@pytest.mark.parametrize(
+    ("column", "settings", "request_settings", "is_needed"),
+    [
+        ("n", {}, {}, False),
+        ("text", {}, {}, True),
+        ("site", {"field_mapping": {"id": "site"}}, {}, True),
+        ("site", {}, {"split": SplitRequest(group_by=("site",))}, True),
+        ("site", {}, {"split": SplitRequest(method="random", stratify_by="site")}, True),
+        ("site", {}, {"tag_columns": ("site",)}, True),
+        ("n", _KV, {}, False),
+        ("site", _KV, {}, True),
+        ("review_status", {}, {}, False),
+        ("review_status", {"role": "synthetic"}, {}, True),
+    ],
+)
+def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
+    tmp_path: Path,
+    column: str,
+    settings: dict[str, Any],
+    request_settings: dict[str, Any],
+    is_needed: bool,
+) -> None:
+    rows = rows_of(40)
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    lines = (tmp_path / "tickets.jsonl").read_text().splitlines()
+    lines[7] = json.dumps({**rows[7], column: 0}).replace(f'"{column}": 0', f'"{column}": NaN')
+    (tmp_path / "tickets.jsonl").write_text("\n".join(lines) + "\n")
+    done = prepared(tmp_path, source(**settings), **request_settings)
+    rejected = done.manifest["accounting"]["total"]["rejected"]
+    assert rejected == ({"number_not_finite": 1} if is_needed else {})
+    (found,) = [item for item in done.findings if item.code == "number_not_finite"] or [None]
+    assert (found is not None) == is_needed
+    if found is not None:
+        assert (found.place.line, column in found.found) == (8, True)

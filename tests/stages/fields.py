@@ -31,6 +31,7 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
         "on_inconclusive": ("gates verdicts", "block"),
         "allow_weakening": ("gates verdicts", False),
         "require_baseline": ("gates verdicts", False),
+        "promote_ungated": ("gates verdicts", False),
     },
     "spec.workflow.budget_settings": {
         "max_gpu_hours": ("metadata", None),

@@ -226,6 +226,17 @@ input()
         assert session.operations(only_open=True) == [operation()]
 
 
+@pytest.mark.case("CON-03")
+def test_holder_that_ended_and_was_not_waited_for_is_taken_over(path: Path) -> None:
+    child = start(HEAD + "\nsession = store.acquire(lease(), NOW)\nimport os\nos._exit(1)\n", path)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    state = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state == "Z"
+    with closing(SqliteStore(path).acquire(lease(), SOON)) as session:
+        assert session.fence == 2
+    child.communicate()
+
+
 @pytest.mark.parametrize("reader", ["before", "after"])
 def test_kill_inside_a_transaction_leaves_the_state_before(path: Path, reader: str) -> None:
     fill(path)

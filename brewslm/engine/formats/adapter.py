@@ -1,6 +1,8 @@
 """Export format `adapter`: the LoRA adapter as a PEFT folder, with tokenizer, card, checksums."""
 
+import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,17 @@ from typing import Any
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.card import write_papers
+from brewslm.engine.loading_snippet import adapter_snippet
 from brewslm.engine.models import answering_model, base_model
 from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
 from brewslm.engine.tokens import Renderer
+from brewslm.files import write_atomic
 from brewslm.stages.export import ExportFormatSpec
 
 _BITS = 32
-_LOAD = """from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("PATH")"""
+_CONFIG = "adapter_config.json"
+_FILES = (_CONFIG, "adapter_model.safetensors", "brewslm.json")
+"""What is taken of a LoRA adapter; one that was imported may bring a tokenizer of its own."""
 
 
 def run(job: Job, report: Reporter) -> Result:
@@ -27,7 +32,11 @@ def run(job: Job, report: Reporter) -> Result:
     folder = Path(job.folder) / "files"
     shutil.rmtree(folder, ignore_errors=True)
     source = Path(job.inputs["lora_adapter"])
-    shutil.copytree(source, folder)
+    folder.mkdir(parents=True)
+    for name in _FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    _name_base(folder / _CONFIG, job.options)
     loading = Loading.of(job.options["loading"], job.options.get("host", {}))
     base_folder = Path(job.inputs["model"])
     tokenizer = load_tokenizer(base_folder, loading)
@@ -48,5 +57,18 @@ def run(job: Job, report: Reporter) -> Result:
         if spec.verify.tokenizer_parity:
             saved = load_tokenizer(folder, replace(loading, use_tokenizer_chat_template=True))
             check_tokenizer(tokenizer, saved, prepared, spec.verify.rows)
-    write_papers(folder, job.options.get("card", {}), parity, how_to_load=_LOAD)
+    card = dict(job.options.get("card", {}))
+    how_to_load = adapter_snippet(card.get("base", {}), str(job.options.get("folder", ".")))
+    write_papers(folder, card, parity, how_to_load=how_to_load)
     return Result(outputs={"files": "files"}, values=parity)
+
+
+def _name_base(path: Path, options: Mapping[str, Any]) -> None:
+    """Make an adapter's configuration name its base as libraries load it in the project folder."""
+    if "base_path" not in options:
+        return
+    config = json.loads(path.read_bytes())
+    config["base_model_name_or_path"] = options["base_path"]
+    config["revision"] = options["card"]["base"]["revision"]
+    text = json.dumps(config, indent=2, sort_keys=True)
+    write_atomic(path, text.encode(), mode=0o644)

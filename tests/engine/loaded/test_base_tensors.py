@@ -17,19 +17,16 @@ _SIZES = {
     "vocab_size": 50,
     "pad_token_id": 0,
 }
-_VARIANTS: list[dict[str, Any]] = [
-    {"num_key_value_heads": groups, **more}
-    for groups, more in itertools.product(
-        (4, 2),
-        (
-            {},
-            {"head_dim": 8},
-            {"attention_bias": True},
-            {"mlp_bias": True},
-            {"tie_word_embeddings": False},
-            {"tie_word_embeddings": True},
-        ),
-    )
+_SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"head_dim": 8},
+    {"attention_bias": True},
+    {"mlp_bias": True},
+    {"tie_word_embeddings": False},
+    {"tie_word_embeddings": True},
+]
+_VARIANTS = [
+    {"num_key_value_heads": groups, **more} for groups, more in itertools.product((4, 2), _SETTINGS)
 ]
 
 

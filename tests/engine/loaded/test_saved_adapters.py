@@ -8,6 +8,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from brewslm.plan.base_tensors import base_shapes
 from brewslm.plan.lora_weights import check_lora_weights
 from tests.engine.loaded.conftest import NANO
 
@@ -37,4 +38,4 @@ def test_adapter_that_peft_saves_is_let_pass(settings: dict[str, Any], tmp_path:
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(str(NANO)), config)
     model.save_pretrained(str(tmp_path))
     saved = json.loads((tmp_path / "adapter_config.json").read_text())
-    check_lora_weights(tmp_path / "adapter_model.safetensors", saved)
+    check_lora_weights(tmp_path / "adapter_model.safetensors", saved, base_shapes(NANO))

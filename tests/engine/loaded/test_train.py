@@ -191,3 +191,22 @@ def test_base_files_are_never_written(training_job: MakeJob, tmp_path: Path) -> 
     before = {path.name: digest_file(path) for path in copy.iterdir()}
     train.run(job.model_copy(update={"inputs": {**job.inputs, "model": str(copy)}}), Listener())
     assert {path.name: digest_file(path) for path in copy.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"warmup_steps": 5},
+        {"warmup_ratio": 1.0, "lr_scheduler": "linear"},
+        {"lr_scheduler": "constant_with_warmup", "gradient_accumulation_steps": 8},
+        {"lr_scheduler": "inverse_sqrt", "warmup_steps": 1},
+    ],
+    ids=str,
+)
+def test_run_of_one_step_trains(training_job: Callable[..., Job], changes: dict[str, Any]) -> None:
+    one = {} if "gradient_accumulation_steps" in changes else {"max_steps": 1}
+    job = training_job(**{"num_epochs": 1.0, "eval_strategy": "no"} | one | changes)
+    values = train.run(job, Listener()).values
+    assert values["steps"] == 1
+    assert values["logits_max_difference"] > 0
