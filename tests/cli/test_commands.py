@@ -38,6 +38,7 @@ _SHARED = {
     "redaction",
     "reporting",
     "reviewing",
+    "row_progress",
     "selecting",
     "session",
     "sync_memory",
