@@ -304,6 +304,7 @@ class _Observation:
                 self._options.scratch,
                 known.base,
                 self._manifest.name,
+                self._options.tell_rows,
             )
         except BrewError as error:
             self._findings.report(
