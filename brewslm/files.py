@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -23,6 +23,9 @@ from msgspec import Struct
 from brewslm.durability import Step, durable
 from brewslm.errors import ApplyError, BrewError
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+"""Begins the file that Git LFS puts in place of one that was not fetched."""
+MAX_LFS_POINTER_BYTES = 1024
 _MAX_LINKS = 40
 _WRITE_BUFFER_BYTES = 1 << 20
 SETTLED_NS = 2_000_000_000
@@ -291,19 +294,25 @@ def check_relative(path: str) -> None:
         raise _outside(path)
 
 
-def open_inside(root: Path, relative: str, *, follows_links: bool = True) -> BinaryIO:
+def open_inside(
+    root: Path,
+    relative: str,
+    *,
+    follows_links: bool = True,
+    link_roots: Collection[Path] = (),
+) -> BinaryIO:
     """Open a regular file below `root` for reading; links are followed only while they stay inside.
 
-    follows_links: False refuses every link. Raises: PathError.
+    follows_links: False refuses every link; link_roots: absolute folders that links may lead into.
+    Raises: PathError.
     """
     check_relative(relative)
     note_read(root / relative)
-    folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+    walk = _Walk(root, relative, link_roots, follows_links=follows_links)
     try:
-        return os.fdopen(_walk(root, relative, folders, follows_links=follows_links), "rb")
+        return os.fdopen(walk.open(), "rb")
     finally:
-        for descriptor in folders:
-            os.close(descriptor)
+        walk.leave()
 
 
 def read_inside(root: Path, relative: str, limit_bytes: int) -> bytes:
@@ -353,52 +362,104 @@ def too_large(path: str, limit_bytes: int) -> PathError:
     )
 
 
-def _walk(root: Path, relative: str, folders: list[int], *, follows_links: bool) -> int:
-    """Open component by component below the last of `folders`; append each folder that is
-    entered.
-    """
-    pending = relative.split("/")[::-1]
-    links = 0
-    while True:
-        name = pending.pop()
-        if name in ("", "."):
+class _Walk:
+    """Opens component by component below a descriptor of a folder that is never left unnoticed."""
+
+    def __init__(
+        self, root: Path, relative: str, link_roots: Collection[Path], *, follows_links: bool
+    ) -> None:
+        self._roots = (root, *link_roots)
+        self._relative = relative
+        self._follows_links = follows_links
+        self._links: list[str] = []
+        """What the links on the way say, in order."""
+        self._folders: list[int] = []
+        self._base = root
+        self._enter(root)
+
+    def open(self) -> int:
+        """Return a descriptor of the regular file at the end of the path. Raises: PathError."""
+        pending = self._relative.split("/")[::-1]
+        while True:
+            name = pending.pop()
+            if name in ("", "."):
+                if not pending:
+                    raise _not_regular(self._relative)
+                continue
+            if name == "..":
+                if len(self._folders) > 1:
+                    os.close(self._folders.pop())
+                else:
+                    pending = self._moved(f"../{'/'.join(pending[::-1])}")
+                continue
+            target = self._link_at(name)
+            if target is not None:
+                self._links.append(target)
+                if len(self._links) > _MAX_LINKS or not self._follows_links:
+                    raise _linked(self._relative, target)
+                rest = pending[::-1]
+                is_absolute = target.startswith("/")
+                joined = "/".join([target, *rest])
+                pending = self._moved(joined) if is_absolute else joined.split("/")[::-1]
+                continue
+            descriptor = self._opened(name, is_last=not pending)
             if not pending:
-                raise _not_regular(relative)
-            continue
-        if name == "..":
-            if len(folders) == 1:
-                raise _outside(relative)
-            os.close(folders.pop())
-            continue
+                return descriptor
+            self._folders.append(descriptor)
+
+    def leave(self) -> None:
+        """Close all folders."""
+        while self._folders:
+            os.close(self._folders.pop())
+
+    def _enter(self, folder: Path) -> None:
+        self.leave()
+        self._base = folder.resolve()
+        self._folders.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def _moved(self, path: str) -> list[str]:
+        """Go to the root that a path leads into, which is absolute or begins above the folder of
+        this one; return what is left of it, last component first.
+        """
+        place = self._base
+        while path.startswith("../"):
+            place, path = place.parent, path[3:].lstrip("/")
+        whole = Path(path) if path.startswith("/") else place / path
+        for root in self._roots:
+            for form in (root, root.resolve()):
+                if whole.is_relative_to(form) and root.is_dir():
+                    self._enter(root)
+                    return list(whole.relative_to(form).parts)[::-1] or ["."]
+        if not self._links:
+            raise _outside(self._relative)
+        allowed = _link_root(os.path.normpath(whole))
+        if not self._links[-1].startswith("/"):
+            allowed = os.path.relpath(allowed, self._roots[0].resolve())
+        raise _linked_outside(self._relative, self._links[-1], allowed)
+
+    def _link_at(self, name: str) -> str | None:
+        """Return what a link says, None where there is none."""
         try:
-            target = os.readlink(name, dir_fd=folders[-1])
+            return os.readlink(name, dir_fd=self._folders[-1])
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                return None
             if error.errno == errno.ENOENT:
-                raise _missing(relative) from error
-            if error.errno not in (errno.EINVAL,):
-                raise _unreadable(relative, error) from error
-        else:
-            links += 1
-            if links > _MAX_LINKS or not follows_links:
-                raise _outside(relative)
-            pending.extend(_link_parts(root, relative, target, folders)[::-1])
-            continue
-        descriptor = _open_component(relative, name, folders[-1], is_last=not pending)
-        if not pending:
-            return descriptor
-        folders.append(descriptor)
+                raise self._missing() from error
+            raise _unreadable(self._relative, error) from error
 
+    def _opened(self, name: str, *, is_last: bool) -> int:
+        try:
+            return _open_component(self._relative, name, self._folders[-1], is_last=is_last)
+        except PathError as error:
+            if error.code == "SOURCE_NOT_FOUND":
+                raise self._missing() from error
+            raise
 
-def _link_parts(root: Path, relative: str, target: str, folders: list[int]) -> list[str]:
-    if not target.startswith("/"):
-        return target.split("/")
-    try:
-        inside = Path(target).relative_to(root.resolve())
-    except ValueError as error:
-        raise _outside(relative) from error
-    while len(folders) > 1:
-        os.close(folders.pop())
-    return list(inside.parts)
+    def _missing(self) -> PathError:
+        return (
+            _dangling(self._relative, self._links[-1]) if self._links else _missing(self._relative)
+        )
 
 
 def _open_component(relative: str, name: str, folder: int, *, is_last: bool) -> int:
@@ -424,7 +485,50 @@ def _outside(path: str) -> PathError:
         code="PATH_OUTSIDE_PROJECT",
         found=f'"{path}"',
         expected="a relative path with / that stays below the folder of the manifest",
-        remedy="move the file into the project folder and write its relative path",
+        remedy="move the file into the project folder and write its relative path; rows that are"
+        " kept elsewhere may be linked from there, with spec.workflow.backend.link_roots",
+    )
+
+
+def _linked(path: str, target: str) -> PathError:
+    return PathError(
+        f'"{path}" is a link that is not followed',
+        code="PATH_OUTSIDE_PROJECT",
+        found=f'a link to "{target}"',
+        expected="a regular file",
+        remedy="put the file itself in place of the link",
+    )
+
+
+def _linked_outside(path: str, target: str, allowed: str) -> PathError:
+    """Return the error of a link that leads elsewhere; allowed: the folder that would have to be
+    allowed.
+    """
+    return PathError(
+        f'"{path}" is a link that leads out of the project folder',
+        code="PATH_OUTSIDE_PROJECT",
+        found=f'a link to "{target}"',
+        expected="a file below the folder of the manifest, or in a folder that the manifest allows",
+        remedy=f"put a copy in place of the link, or allow the folder, which only rows may be read"
+        f' from: write spec.workflow.backend.link_roots: ["{allowed}"]',
+    )
+
+
+def _link_root(target: str) -> str:
+    """Return the folder to allow for a link: for one that DVC made, all of its cache."""
+    cache, found, _ = target.partition("/files/md5/")
+    return cache if found else target.rpartition("/")[0] or "/"
+
+
+def _dangling(path: str, target: str) -> PathError:
+    is_annex = "/annex/objects/" in target
+    fetch = f"git annex get {path}" if is_annex else f"dvc pull {path}, if DVC made the link"
+    return PathError(
+        f'"{path}" is a link to a file that is not there',
+        code="SOURCE_NOT_FOUND",
+        found=f'a link to "{target}"',
+        expected="a link to a regular file",
+        remedy=f"fetch the file: {fetch}; or correct the link",
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import rfc8785
@@ -48,10 +48,15 @@ def digest_value(value: Any) -> str:
 
 def digest_file(path: Path) -> str:
     """Return the digest of a file's bytes, read in chunks of 1 MiB."""
-    sha256 = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            sha256.update(chunk)
+        return digest_stream(stream)
+
+
+def digest_stream(stream: BinaryIO) -> str:
+    """Return the digest of what is left of a stream."""
+    sha256 = hashlib.sha256()
+    while chunk := stream.read(_CHUNK_BYTES):
+        sha256.update(chunk)
     return f"sha256:{sha256.hexdigest()}"
 
 

@@ -7,10 +7,8 @@ what a plan does with a fact.
 
 import contextlib
 import os
-import platform
 import re
 import resource
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -76,11 +74,21 @@ class Device(Struct, frozen=True):
 
     def __str__(self) -> str:
         """Return the words that a person recognises the device by."""
-        return f"{self.kind}:{self.index} ({self.name})" if self.name else self.kind
+        place = f"{self.kind}:{self.index}" if self.kind == "cuda" else self.kind
+        return f"{place} ({self.name})" if self.name else place
+
+    def shown_alone(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables under which a process sees this device and no other one."""
+        kept = "ROCR_VISIBLE_DEVICES" if self.is_rocm else ""  # indices count within its list
+        others = {
+            name: value
+            for name, value in environment.items()
+            if name not in VISIBILITY or name == kept
+        }
+        return others | self._visibility
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The variables under which a process sees this device and no other accelerator."""
+    def _visibility(self) -> dict[str, str]:
         hidden = {"CUDA_VISIBLE_DEVICES": _NONE, "HIP_VISIBLE_DEVICES": _NONE}
         chosen = {DEVICE_VARIABLE: self.kind}
         if self.kind == "mps":
@@ -104,6 +112,8 @@ def _load_nvml() -> Any:
 
 def _run(command: Sequence[str]) -> str | None:
     """Return what a command prints, None where it fails or says nothing in time."""
+    import subprocess  # noqa: PLC0415  start-up time, and only machines with a driver ask
+
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -136,13 +146,19 @@ def _torch_build() -> str:
     return {"hip": "rocm", "cuda": "cuda"}[built[-1]] if built else "cpu"
 
 
+def _mac_release() -> str:
+    import platform  # noqa: PLC0415  start-up time, and only macOS asks
+
+    return platform.mac_ver()[0]
+
+
 class Sources(Struct, frozen=True):
     """Where the facts of a machine come from."""
 
     root: Path = Path("/")
     system: str = field(default_factory=lambda: sys.platform)
-    machine: str = field(default_factory=platform.machine)
-    mac_release: str = field(default_factory=lambda: platform.mac_ver()[0])
+    machine: str = field(default_factory=lambda: os.uname().machine)
+    mac_release: Callable[[], str] = _mac_release
     environment: Mapping[str, str] = field(default_factory=dict)
     load_nvml: Callable[[], Any] = _load_nvml
     run: Callable[[Sequence[str]], str | None] = _run
@@ -187,10 +203,11 @@ def memory_bytes(sources: Sources) -> int | None:
 
 
 def cores(sources: Sources) -> int:
-    """Return the processor cores that this process may use, at least 1."""
+    """Return the processor cores of this machine, or fewer by a cgroup's quota; at least 1.
+
+    The affinity of one process does not count: a plan is the same wherever it is started.
+    """
     allowed = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        allowed = min(allowed, len(os.sched_getaffinity(0)))
     for folder in _cgroup_folders(sources, ""):
         quota, _, period = sources.text(f"{folder}/cpu.max").strip().partition(" ")
         if quota.isdecimal() and period.isdecimal() and int(period):
@@ -217,13 +234,13 @@ def devices(sources: Sources, *, may_ask_drivers: bool = True) -> tuple[Device, 
         return tuple(_metal(sources))
     if not sources.system.startswith("linux"):
         return ()
+    nvidia = _nvidia(sources, may_ask_drivers)
+    amd = _rocm(sources)
+    if not nvidia and not amd:
+        return ()
     build = sources.torch_build() if may_ask_drivers else ""
-    found: list[Device] = []
-    if build != "rocm":
-        found = _visible(_nvidia(sources, may_ask_drivers), sources, "CUDA_VISIBLE_DEVICES")
-    if not found and build != "cuda":
-        found = _rocm(sources)
-    return () if build == "cpu" else tuple(found)
+    seen = _visible(nvidia, sources, "CUDA_VISIBLE_DEVICES")
+    return tuple({"cuda": seen, "rocm": amd, "cpu": []}.get(build, seen or amd))
 
 
 def has_unusable_device(sources: Sources) -> bool:
@@ -280,7 +297,7 @@ def _metal(sources: Sources) -> Iterator[Device]:
     if sources.machine != "arm64":
         return
     total = memory_bytes(sources)
-    release = sources.mac_release.partition(".")[0]
+    release = sources.mac_release().partition(".")[0]
     yield Device(
         "mps",
         name="Apple GPU",
@@ -400,7 +417,7 @@ def _smi_line(line: str, width: int) -> Device | None:
     if len(parts) < width or not parts[0].isdecimal() or not parts[1].startswith("GPU-"):
         return None
     total, free, driver, *compute = parts[-tail:]
-    if not re.fullmatch(r"[\d.]+", driver):
+    if not re.fullmatch(r"\d{3,}\.[\d.]+", driver):
         return None
     capability = re.fullmatch(r"(\d+)\.(\d+)", compute[0]) if compute else None
     return _cuda(

@@ -100,6 +100,8 @@ class Desk:
     """Digests of the base model's files that this apply read itself."""
     rescue_folders: Sequence[Path] = ()
     """Where the record of finished work goes that the state cannot take, the first one first."""
+    redact: Callable[[str], str] = str
+    """Returns a text without the values of secrets."""
 
     def output(self, address: Address, name: str) -> Output:
         """Return a known output of a resource.

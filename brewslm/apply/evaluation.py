@@ -22,6 +22,7 @@ from brewslm.fingerprint import canonical_json
 from brewslm.plan.action import Action
 from brewslm.plan.evaluation import Part, verdict_part
 from brewslm.plan.evaluation_shape import EvaluationShape, shape_of
+from brewslm.plan.judging import failing_gates
 from brewslm.stages.training_config import loading_values
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import Status
@@ -106,6 +107,7 @@ class _Evaluation:
             "dataset": verdict["dataset"],
             "rows": verdict["rows"],
             "gates": verdict["gates"],
+            "blocking": verdict["blocking"],
             "metrics": _summary(document, verdict["dataset"]),
             "generation": self._speeds,
             "contract_of_gates": {
@@ -240,6 +242,7 @@ class _Evaluation:
             document,
             on_inconclusive=str(self._shape.policy["on_inconclusive"]),
             dataset=self._shape.decisive,
+            required_metrics=self._shape.policy["required_metrics"],
             was_ever_promoted=self._shape.promoted_digest is not None,
             looks=looks,
         )
@@ -315,11 +318,7 @@ def _done(
     actual: dict[str, Any],
 ) -> Done:
     is_passed = values.get("verdict") == "PASS"
-    blocking = [
-        str(gate["gate_id"])
-        for gate in values.get("gates", [])
-        if gate.get("required") and gate.get("verdict") not in (None, "PASS")
-    ]
+    blocking = values.get("blocking") or failing_gates(values.get("gates", []))
     return Done(
         outputs=outputs,
         values=values,

@@ -19,7 +19,7 @@ from brewslm.tasks.deciding import decide
 
 _DATASET = Address("dataset")
 _EVAL_PACK = Address("eval_pack")
-_CANDIDATE = "candidate"
+_CANDIDATE, _PROMOTED = "candidate", "promoted"
 _DECIDED = ("gate_id", "metric_id", "operator", "threshold", "required", "verdict")
 
 
@@ -71,17 +71,26 @@ def check_promotions(
 def _check_predictions(
     desk: Desk, shape: EvaluationShape, metrics: Mapping[str, Any], candidate: Output
 ) -> None:
-    """Refuse metrics of other predictions or rows, and predictions of another candidate."""
+    """Refuse metrics of other predictions or rows, and predictions of another model: those of the
+    candidate, and those of every model that it was compared with.
+    """
+    files = metrics.get("files", {})
     for (role, name), part in shape.prediction_parts(candidate.digest).items():
-        if role != _CANDIDATE:
-            continue
+        if role == _PROMOTED and part.name not in files:
+            continue  # nothing was promoted yet when the candidate was evaluated
         kept = desk.output(_EVAL_PACK, part.name).digest
-        files, rows = metrics.get("files", {}), shape.rows.get(name)
-        _check(f"the metrics are of other predictions on {name}", files.get(part.name), kept)
-        _check(f"the metrics are on other rows of {name}", files.get(f"rows.{name}"), rows)
+        whose = "" if role == _CANDIDATE else f" of the {role}"
+        wrong = f"the metrics are of other predictions{whose} on {name}"
+        _check(wrong, files.get(part.name), kept)
+        _check(
+            f"the metrics are on other rows of {name}",
+            files.get(f"rows.{name}"),
+            shape.rows.get(name),
+        )
         produced = desk.artifacts.find_produced(part.fingerprint) if part.fingerprint else None
-        made = produced.outputs[part.name].digest if produced else "nothing"
-        _check(f"another model made the predictions on {name}", kept, made)
+        # A promoted model's answers may have been made while it was a candidate.
+        made = next(iter(produced.outputs.values())).digest if produced else "nothing"
+        _check(f"another model made the predictions{whose} on {name}", kept, made)
 
 
 def _check_decision(
@@ -93,8 +102,19 @@ def _check_decision(
         metrics,
         on_inconclusive=str(shape.policy["on_inconclusive"]),
         dataset=shape.decisive,
+        required_metrics=shape.policy["required_metrics"],
     )
     _check("the gates decide otherwise on these metrics", _decided(verdict), _decided(again))
+    is_judged = any(gate["required"] and gate["passed"] for gate in again["gates"])
+    if not is_judged and not shape.policy["promote_ungated"]:
+        raise RefusedError(
+            "no required gate has judged the candidate, so nothing is promoted",
+            code="deployment_promote_blocked",
+            found="no required gate with a verdict",
+            expected="PASS of at least one required gate",
+            remedy="add a gate to eval_pack.gates, or write "
+            "workflow.gate_policy.promote_ungated: true",
+        )
 
 
 def _decided(verdict: Mapping[str, Any]) -> dict[str, Any]:

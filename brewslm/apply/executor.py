@@ -4,6 +4,7 @@ The executor knows no kind's rules: what an action needs comes from its kind's d
 costs and why it is done is never looked at.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,12 @@ from brewslm.plan.identity import resource_facts
 from brewslm.plan.moves import renamed
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
+from brewslm.stages.eval_pack import EVALUABLE_SETS
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
+
+_ROW_INPUTS = tuple(f"dataset:{name}" for name in EVALUABLE_SETS)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class _Walk:
         self._facts = facts
         self._outcome = Outcome()
         self._records = session.resources()
-        self._history = History(session, facts.apply_id, facts.actor, desk.clock)
+        self._history = History(session, facts.apply_id, facts.actor, desk.clock, desk.redact)
         self._journal = Journal(
             session,
             desk,
@@ -248,8 +252,13 @@ class _Walk:
             and all(map(self._desk.artifacts.is_present, record.outputs.values()))
         )
 
+    def _note_skip(self, action: Action, because: str, upstream: str = "") -> None:
+        payload = {"address": action.address, "because": because, "upstream": upstream}
+        self._history.add(action.target, "info", "action_skipped", action.address, payload)
+
     def _cut_off(self, action: Action) -> None:
         self._outcome.skipped.append(action.address)
+        self._note_skip(action, "early_cutoff")
         self._note_recorded_verdict(action)
         self._desk.tell(telling.cut_off(action))
 
@@ -264,25 +273,38 @@ class _Walk:
         self._desk.outputs[action.parsed_address] = done.outputs
         self._desk.values[action.parsed_address] = done.values
         (self._outcome.reused if done.is_reused else self._outcome.applied).append(action.address)
-        if done.is_reused:
-            self._history.add(action.target, "info", "action_reused", action.address, {})
+        payload = telling.ended_payload(action, begun, done, elapsed_s)
         if done.deployment is not None:
-            self._announce(action, done.deployment, earlier)
-        if action.is_repair and action.target == "deployment":
+            self._announce(action, done.deployment, earlier, payload)
+        elif action.is_repair and action.target == "deployment":
             alias = str(record.values["alias"])
-            self._history.add(action.target, "warning", "deployment_pointer_repaired", alias, {})
-        if action.target == "eval_pack":
-            self._note_verdict(action, done)
+            code = "deployment_pointer_repaired"
+            self._history.add(action.target, "warning", code, alias, payload)
+        elif action.target == "eval_pack" and not action.is_repair:
+            self._note_verdict(action, done, payload)
+        else:
+            self._note_end(action, payload, is_reused=done.is_reused)
         remove_folder(begun.running.folder)
         self._desk.tell(telling.completed(action, begun, done, earlier, elapsed_s))
 
+    def _note_end(self, action: Action, payload: dict[str, Any], *, is_reused: bool) -> None:
+        """Add the run event of an action that ended well and is announced by nothing else."""
+        ending = KINDS[action.target].ending
+        code = "action_applied" if action.is_repair else ending.reason_code
+        code = "action_reused" if is_reused else code
+        self._history.add(action.target, "info", code, action.address, payload)
+
     def _announce(
-        self, action: Action, deployment: DeploymentRecord, earlier: ResourceRecord | None
+        self,
+        action: Action,
+        deployment: DeploymentRecord,
+        earlier: ResourceRecord | None,
+        payload: dict[str, Any],
     ) -> None:
         """Make the link follow the recorded promotion; where it cannot, the next apply does it."""
         try:
             promotion.follow(self._desk, self._session, deployment, earlier)
-            promotion.announce(self._desk, self._history, action, deployment, earlier)
+            promotion.announce(self._desk, self._history, action, deployment, earlier, payload)
         except ArtifactError as error:
             self._warn_of(action.address, error)
         except OSError as error:
@@ -320,6 +342,8 @@ class _Walk:
         if begun is not None:
             self._journal.fail(begun.operation, error, is_interrupted=is_interrupted)
         if is_interrupted:
+            facts = {"address": action.address, "operation": str(action.operation)}
+            self._history.add(action.target, "warning", "interrupted", action.address, facts)
             self._leave(action)
             return
         self._stuck[action.parsed_address] = "upstream_failed"
@@ -341,6 +365,8 @@ class _Walk:
         if action.target == "deployment":
             with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
+        payload = {"address": action.address, "operation": str(action.operation)}
+        self._history.add(action.target, "info", "action_applied", action.address, payload)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
     def _leave(self, action: Action) -> None:
@@ -354,7 +380,7 @@ class _Walk:
             return
         self._stuck[action.parsed_address] = because
         self._outcome.skipped.append(action.address)
-        self._history.add(action.target, "info", "action_skipped", action.address, {})
+        self._note_skip(action, because, str(upstream))
         self._desk.tell(telling.skipped(action, because, upstream))
 
     def _stuck_upstream(self, action: Action) -> Address | None:
@@ -365,19 +391,20 @@ class _Walk:
         blocked = (ref.address for ref in refs if ref.address in self._stuck)
         return next(blocked, None)
 
-    def _note_verdict(self, action: Action, done: Done) -> None:
+    def _note_verdict(self, action: Action, done: Done, payload: dict[str, Any]) -> None:
+        if done.is_reused:
+            self._note_end(action, payload, is_reused=True)
         for gate in done.values.get("gates", ()):
             verdict = str(gate["verdict"]).lower()
             if verdict in self._outcome.gates:
                 self._outcome.gates[verdict] += 1
         if done.is_blocked:
             self._block(action)
-            self._history.add(action.target, "error", "eval_gate_failed", done.reason, {})
+            self._history.add(action.target, "error", "eval_gate_failed", done.reason, payload)
             promotion.tell_kept(self._desk, self._records, done.reason)
         else:
-            self._history.add(
-                action.target, "info", "eval_decided", "every required gate passed", {}
-            )
+            summary = "every required gate passed"
+            self._history.add(action.target, "info", "eval_decided", summary, payload)
 
     def _note_recorded_verdict(self, action: Action) -> None:
         record = self._records.get(action.address)
@@ -399,15 +426,17 @@ class _Walk:
             self._history.add("system", "info", "journal_recovered", summary, {})
 
     def _looks(self, begun: Begun) -> int:
-        """Return how many candidates were judged on the evaluation rows, this one included; an
-        attempt that was cut short judged nothing.
+        """Return how many candidates were judged on the evaluation rows, this one included: another
+        threshold judges none anew, other rows begin at one, and an attempt that was cut short
+        judged nothing.
         """
-        judged = {
-            operation.fingerprint
+        candidate, rows = _judged(begun.running.facts)
+        earlier = [
+            _judged(operation.facts)
             for operation in self._session.operations(kind="eval_pack")
             if operation.status is OperationStatus.ENDED
-        }
-        return len(judged | {begun.running.fingerprint})
+        ]
+        return len({candidate} | {other for other, on in earlier if on & rows})
 
     def _repair_pointers(self) -> None:
         is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
@@ -465,3 +494,10 @@ class _Walk:
             for address, record in self._records.items()
             if record.revision == self._revision
         ]
+
+
+def _judged(facts: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """Return the candidate of an evaluation and the sets of rows it was evaluated on, by digest."""
+    inputs = facts.get("inputs") or {}
+    sets = {str(digest) for name, digest in inputs.items() if name in _ROW_INPUTS}
+    return str(inputs.get("training_plan:lora_adapter")), sets

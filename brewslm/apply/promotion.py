@@ -8,6 +8,7 @@ follow. The row is the truth; a link that names something else is put back by th
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Desk, Done
@@ -101,14 +102,15 @@ def announce(
     action: Action,
     deployment: DeploymentRecord,
     earlier: ResourceRecord | None,
+    payload: Mapping[str, Any],
 ) -> None:
-    """Tell about a promotion."""
+    """Tell about a promotion; payload: what the run event of every action carries."""
     history.add(
         action.target,
         "info",
         "deployment_promoted",
         f"{deployment.alias} -> {deployment.digest[:19]}",
-        {"digest": deployment.digest, "evidence": deployment.evidence_digest},
+        {**payload, "digest": deployment.digest, "evidence": deployment.evidence_digest},
     )
     desk.tell(
         PromotionEvent(

@@ -7,6 +7,7 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import Message
 from brewslm.contracts import Job, Result
 from brewslm.errors import WorkerError
+from brewslm.redactor import Redactor
 
 _STEP = 5
 _CHECKPOINT = f"checkpoints/checkpoint-{_STEP}"
@@ -53,6 +54,9 @@ class ScriptedWorker:
             raise WorkerError("died on cue", code=self._deaths[index], remedy="brewslm apply")
         on_message({"type": "progress", "unit": "steps", "done": 1, "total": 1, "metrics": {}})
         return self._answer(job, Path(job.folder))
+
+    def redact_log(self, _redactor: Redactor) -> None:
+        """Nothing is logged."""
 
     def kill(self) -> None:
         """Nothing to kill."""

@@ -1,6 +1,7 @@
 """The events of single actions, from their start to their end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Done
@@ -14,6 +15,7 @@ from brewslm.events import (
     LeaseLostEvent,
 )
 from brewslm.plan.action import Action
+from brewslm.stages.kinds import KINDS
 from brewslm.state.records import ResourceRecord
 
 
@@ -48,6 +50,27 @@ def completed(
         actual=done.actual,
         values=done.values,
     )
+
+
+def ended_payload(action: Action, begun: Begun, done: Done, elapsed_s: float) -> dict[str, Any]:
+    """Return what the run event of an action that ended well carries: digests and counts."""
+    found = ((name, _value_at(done.values, name)) for name in KINDS[action.target].ending.counts)
+    return {
+        "address": action.address,
+        "operation": str(action.operation),
+        "operation_id": begun.operation.operation_id,
+        "elapsed_s": round(elapsed_s, 3),
+        "outputs": {name: item.digest for name, item in sorted(done.outputs.items())},
+        "counts": {name.rpartition(".")[2]: value for name, value in found if value is not None},
+    }
+
+
+def _value_at(values: Mapping[str, Any], dotted: str) -> Any:
+    """Return a nested value, None where there is none."""
+    found: Any = values
+    for name in dotted.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def failed(action: Action, error: BrewError, elapsed_s: float) -> ActionErrorEvent:

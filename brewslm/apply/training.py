@@ -11,6 +11,7 @@ from brewslm.apply.evaluation import loading_of
 from brewslm.contracts import Job, Kind, Output, Result, spec_values
 from brewslm.files import make_private_folder
 from brewslm.plan.action import Action
+from brewslm.plan.counts import planned_run
 from brewslm.plan.model_card import stated_licence
 from brewslm.plan.placed import EXPORTS
 from brewslm.stages.model import ModelSpec
@@ -37,6 +38,7 @@ def train(desk: Desk, action: Action, kind: Kind, running: Running, resume_from:
             "host": action.host,
             "origins": action.origins,
             "predicted": action.estimate.model_dump(mode="json"),
+            "planned": planned_run(action.data),
             "resume_from": resume_from,
             "base": base_facts(desk),
         },

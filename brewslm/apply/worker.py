@@ -5,8 +5,10 @@ standard output; what libraries print goes to a log file. A process that dies, b
 or says nothing useful becomes a WorkerError with a reason code.
 """
 
+import codecs
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -22,10 +24,14 @@ from pydantic import ValidationError
 from brewslm.apply.interruption import Stop
 from brewslm.contracts import Job, Result
 from brewslm.errors import WorkerError
+from brewslm.redactor import Redactor
 
 _MAX_LINE_BYTES = 1 << 20
 _POLL_S = 0.2
 _END_S = 10.0
+_LOG_END_S = 2.0
+"""How long the rest of the log is waited for; a child of the worker may keep it open."""
+_LOG_PIECE_BYTES = 1 << 16
 STALL_S = 1800.0
 """Silence after which a worker counts as stuck; work that goes on tells so every minute or two."""
 _TAIL_BYTES = 4096
@@ -40,18 +46,23 @@ _TALK: dict[str, dict[str, type]] = {
 _TYPE_CHARS = 40
 
 _PASSED_ON = (
+    "BREWSLM_DEVICE",
     "CUDA_DEVICE_ORDER",
     "CUDA_HOME",
     "CUDA_VISIBLE_DEVICES",
     "HF_HOME",
     "HF_HUB_CACHE",
+    "HIP_VISIBLE_DEVICES",
     "HOME",
+    "HSA_OVERRIDE_GFX_VERSION",
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS",
     "PATH",
     "PYTHONPATH",
+    "PYTORCH_ENABLE_MPS_FALLBACK",
+    "ROCR_VISIBLE_DEVICES",
     "TMPDIR",
     "TZ",
     "VIRTUAL_ENV",
@@ -69,6 +80,10 @@ class Worker(Protocol):
 
         Raises: WorkerError; its code is `interrupted` when the job stopped because of `stop`.
         """
+        ...
+
+    def redact_log(self, redactor: Redactor) -> None:
+        """Take the values of secrets out of what is logged from now on."""
         ...
 
     def kill(self) -> None:
@@ -102,16 +117,19 @@ class ProcessWorker:
     def __init__(
         self, log_path: Path, environment: Mapping[str, str], stall_s: float = STALL_S
     ) -> None:
-        """log_path: where what libraries print is kept; environment: the parent's.
+        """log_path: where what libraries print is kept; environment: the parent's, with the one
+        device shown that the worker computes on.
 
         stall_s: seconds without a message after which a job is given up.
         """
         self._log_path = log_path
         self._environment = worker_environment(environment)
+        self._redactor = Redactor({})
         self._stall_s = stall_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
+        self._logger: threading.Thread | None = None
         self._answered: set[str] = set()
 
     def run(self, job: Job, on_message: Callable[[Message], None], stop: Stop) -> Result:
@@ -156,6 +174,10 @@ class ProcessWorker:
                     self.kill()
                     raise self._protocol_error(f'a message of the type "{kind[:_TYPE_CHARS]}"')
 
+    def redact_log(self, redactor: Redactor) -> None:
+        """Take the values of secrets out of what a process that is started later prints."""
+        self._redactor = redactor
+
     def kill(self) -> None:
         """End the child at once."""
         if self._process is not None and self._process.poll() is None:
@@ -178,6 +200,7 @@ class ProcessWorker:
             self._reader.join()
         if process.stdout:
             process.stdout.close()
+        self._end_log()
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is not None and self._process.poll() is None:
@@ -187,22 +210,27 @@ class ProcessWorker:
         self._lines = queue.SimpleQueue()
         try:
             self._log_path.touch(mode=0o600)
-            with self._log_path.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "brewslm.engine.worker"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    env=self._environment,
-                )
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "brewslm.engine.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+            )
         except OSError as error:
             raise WorkerError(
                 f"the worker process could not be started: {error.strerror}",
                 code="worker_start_failed",
                 remedy="free memory or process slots, then: brewslm apply",
             ) from error
-        if self._process.stdout is None:
+        if self._process.stdout is None or self._process.stderr is None:
             raise ValueError("the worker has no standard output")
+        self._logger = threading.Thread(
+            target=_keep_log,
+            args=(self._process.stderr, self._log_path, self._redactor),
+            daemon=True,
+        )
+        self._logger.start()
         self._reader = threading.Thread(
             target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
         )
@@ -256,7 +284,7 @@ class ProcessWorker:
         return WorkerError(
             "the worker broke its protocol",
             code="worker_protocol_error",
-            found="\n".join(filter(None, (found, _tail(self._log_path)))),
+            found="\n".join(filter(None, (found, self._log_tail()))),
             expected="one JSON object a line, at most 1 MiB, and one result a job",
             remedy=f"read {self._log_path.name} in the run folder, then: brewslm apply",
         )
@@ -266,7 +294,7 @@ class ProcessWorker:
         return WorkerError(
             f"the worker said nothing for {self._stall_s:g} s and was ended",
             code="training_stalled" if is_training else "worker_killed",
-            found=_tail(self._log_path),
+            found=self._log_tail(),
             expected="progress",
             remedy=f"read {self._log_path.name}, then: brewslm apply goes on from what is kept",
         )
@@ -279,10 +307,39 @@ class ProcessWorker:
         return WorkerError(
             f"the worker process ended without a result ({how})",
             code="worker_killed",
-            found=_tail(self._log_path) or how,
+            found=self._log_tail() or how,
             expected="a result",
             remedy="brewslm apply goes on from the last checkpoint",
         )
+
+    def _log_tail(self) -> str:
+        """Return the last lines of the log; all of it is there once the process has ended."""
+        self._end_log()
+        return _tail(self._log_path)
+
+    def _end_log(self) -> None:
+        """Wait a little until what an ended process printed is in the log."""
+        if self._logger is not None:
+            self._logger.join(_LOG_END_S)
+
+
+def _keep_log(stream: IO[bytes], path: Path, redactor: Redactor) -> None:
+    """Append what comes from a stream to a file without the values of secrets, until it ends.
+
+    What cannot be written is dropped: the process must never wait for its log.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(text: str) -> None:
+        with contextlib.suppress(OSError), path.open("ab") as log:
+            log.write(text.encode("utf-8", "backslashreplace"))
+
+    redacted = redactor.stream(write)
+    with stream:
+        while piece := os.read(stream.fileno(), _LOG_PIECE_BYTES):
+            redacted.feed(decoder.decode(piece))
+    redacted.feed(decoder.decode(b"", final=True))
+    redacted.end()
 
 
 def _read_lines(stream: IO[bytes], lines: "queue.SimpleQueue[bytes | None]") -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from brewslm.cli.applying import ApplyFlags, apply_planned
+from brewslm.cli.device_flag import choosing_device
 from brewslm.cli.leasing import seconds
 from brewslm.cli.paths import NamedPath
 from brewslm.cli.planning import (
@@ -34,6 +35,7 @@ from brewslm.plan.selection import Selection
     "--refresh-only", is_flag=True, help="Take what is really there into the record; do no work."
 )
 @selecting
+@choosing_device
 @click.pass_obj
 def command(
     session: Session,
@@ -47,6 +49,7 @@ def command(
     json_into: Path | None,
     max_deletes: int,
     refresh_only: bool,
+    device: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
@@ -55,7 +58,7 @@ def command(
     wait_s = seconds(lock_timeout)
     selected = selection(targets, excludes, replaces)
     if file is not None:
-        _check_unselected(selected)
+        _check_unselected(selected, device)
         planned = use_saved_plan(session, file, expect_digest)
     else:
         if expect_digest is not None:
@@ -67,7 +70,10 @@ def command(
                 remedy="brewslm apply NAME.plan.json --expect-digest DIGEST",
             )
         wishes = PlanWishes(
-            max_deletes=max_deletes, is_refresh_only=refresh_only, selection=selected
+            max_deletes=max_deletes,
+            is_refresh_only=refresh_only,
+            selection=selected,
+            device=device,
         )
         planned = make_plan(session, wishes)
     flags = ApplyFlags(
@@ -83,12 +89,12 @@ def command(
     return apply_planned(session, planned, flags)
 
 
-def _check_unselected(selected: Selection) -> None:
-    if selected != Selection():
+def _check_unselected(selected: Selection, device: str | None) -> None:
+    if selected != Selection() or device is not None:
         raise UsageError(
             "a saved plan says itself what it acts on",
             code="usage_error",
-            found="--target, --exclude or --replace beside a plan's file",
+            found="--target, --exclude, --replace or --device with a plan's file",
             expected="the file alone",
             remedy="brewslm plan --out NAME.plan.json with these flags, then apply that",
         )

@@ -12,11 +12,12 @@ from brewslm import __version__
 from brewslm.address import Address
 from brewslm.apply.clock import SystemClock
 from brewslm.apply.desk import Desk
-from brewslm.apply.discreet import DiscreetWorker
+from brewslm.apply.discreet import DiscreetWorker, redacting
 from brewslm.apply.executor import ApplyFacts, apply_plan
 from brewslm.apply.interruption import Stop, stopping_on_signals
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.worker import ProcessWorker
+from brewslm.cli.devices import check_device
 from brewslm.cli.leasing import hold_lease
 from brewslm.cli.planning import (
     Planned,
@@ -91,6 +92,7 @@ def apply_planned(
         return code
     _check_review(session, planned, flags)
     check_extras(planned)
+    check_device(planned.wanted_device, planned.host, plan)
     check_room(session, planned)
     check_place(session)
     with ExitStack() as stack:
@@ -109,7 +111,7 @@ def apply_planned(
             listeners.append(talk)
         if flags.json_into is not None:
             listeners.append(EventStream(stack.enter_context(_opened(flags.json_into)), clock.now))
-        tell = told_to_all(listeners)
+        tell = redacting(told_to_all(listeners), session.redact)
         _announce(plan, tell, is_from_file=flags.file is not None)
         if not _is_approved(session, plan, tell, flags):
             return ExitCode.ERROR
@@ -164,7 +166,9 @@ def _apply(
     started_s = clock.steady_s()
     session.make_home()
     log_path = session.home / "runs" / "worker.log"
-    worker = DiscreetWorker(ProcessWorker(log_path, session.environment), session.redact)
+    redactor = session.redact
+    environment = planned.host.device.shown_alone(session.environment)
+    worker = DiscreetWorker(ProcessWorker(log_path, environment), redactor)
     with (
         stopping_on_signals(stop, worker.kill),
         hold_lease(session, facts, tell, stop, wait_s, _operation(planned.plan)) as state,
@@ -183,6 +187,7 @@ def _apply(
             base_folder=planned.base_folder,
             prepare=planned.prepare,
             rescue_folders=session.rescue_folders,
+            redact=redactor,
         )
         try:
             outcome = apply_plan(planned.plan, desk, state, facts)

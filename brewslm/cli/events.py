@@ -12,7 +12,7 @@ from brewslm.cli.planning import open_state
 from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.errors import ExitCode, StateError
-from brewslm.render.overview import render_events
+from brewslm.render.overview import render_clusters, render_events
 from brewslm.state.documents import to_document
 from brewslm.state.records import RunEvent
 from brewslm.state.run_events import SEVERITIES, STAGES
@@ -30,6 +30,9 @@ from brewslm.state.store import StateReader
 )
 @click.option("--code", "reason_code", help="Only this reason code.")
 @click.option("--follow", "is_following", is_flag=True, help="Oldest first; wait for more.")
+@click.option(
+    "--clusters", "is_clustered", is_flag=True, help="Failures that look the same, counted."
+)
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def command(
@@ -40,9 +43,12 @@ def command(
     severity: str | None,
     reason_code: str | None,
     is_following: bool,
+    is_clustered: bool,
     is_json: bool,
 ) -> int:
     """Show the history of runs, newest first."""
+    if is_clustered:
+        return _clusters(session, stage, reason_code, is_json=is_json)
     not_before = _utc(since) if since is not None else None
 
     def find(state: StateReader, amount: int) -> list[RunEvent]:
@@ -63,6 +69,25 @@ def command(
     with open_state(session) as state:
         found = find(state, limit)
     show(found)
+    return ExitCode.DONE
+
+
+def _clusters(
+    session: Session, stage: str | None, reason_code: str | None, *, is_json: bool
+) -> ExitCode:
+    """Show what failed how often over the whole history, the most frequent first."""
+    with open_state(session) as state:
+        found = [
+            item
+            for item in state.failure_clusters()
+            if stage in (None, item.stage) and reason_code in (None, item.reason_code)
+        ]
+    found.sort(key=lambda item: -item.failure_count)
+    if is_json:
+        for item in found:
+            session.put_data(json.dumps(to_document(item), ensure_ascii=False) + "\n")
+    else:
+        session.put(render_clusters(found))
     return ExitCode.DONE
 
 

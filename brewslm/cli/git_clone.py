@@ -17,6 +17,7 @@ from brewslm.cli.git_objects import git_program
 from brewslm.cli.provenance import git_folders
 from brewslm.cli.usage import UsageError
 from brewslm.errors import InterruptedRunError, PlanError, RefusedError, UnreachableError
+from brewslm.redactor import Redactor, credentials_in
 from brewslm.sync import Target
 
 _FETCHED = "refs/brewslm/reconcile"
@@ -41,7 +42,7 @@ _REDIRECTING = frozenset(
     )
 )
 _NO_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|[/.]$|^$")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_CREDENTIALS = re.compile(r"://[^\s'\"]*@")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -261,13 +262,22 @@ class Clone(Struct, frozen=True):
             stderr=subprocess.PIPE,
         ) as child:
             out, err = self._finished(child)
-        complaint = _CREDENTIALS.sub("://", err.decode("utf-8", "replace").strip())
+        complaint = err.decode("utf-8", "replace").strip()
+        if complaint:
+            complaint = self._without_credentials(complaint)
         return _Done(
             code=child.returncode,
             out=out.decode("utf-8", "replace").strip(),
             said=complaint.splitlines()[-1] if complaint else f"exit code {child.returncode}",
             complaint=complaint,
         )
+
+    def _without_credentials(self, complaint: str) -> str:
+        """Return what git says without the credentials that the remotes' URLs hold."""
+        listed = self._run("config", "--get-regexp", r"^(remote|url)\..*$").out
+        words = [word for line in listed.splitlines() for word in line.split()]
+        secrets = {part for word in words for part in credentials_in(word)}
+        return _CREDENTIALS.sub("://", Redactor({"git-remote": secrets})(complaint))
 
     def _finished(self, child: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
         waited_s = 0.0

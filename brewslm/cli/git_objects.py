@@ -19,16 +19,13 @@ from msgspec.structs import replace
 
 from brewslm.cli.provenance import commit_of, git_folders
 from brewslm.errors import PlanError
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
 
 _TIMEOUT_S = 60
 _STEPS = re.compile(r"(?P<base>[^~^]+)(?P<steps>([~^][0-9]*)*)")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _CHUNK_BYTES = 1 << 20
-_MAX_POINTER_BYTES = 1024
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n"
-    rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
-)
+_POINTER = re.compile(re.escape(LFS_POINTER) + rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n")
 _REGULAR = ("100644", "100755")
 _SUBMODULE = "160000"
 _PATHS_AT_ONCE = 250
@@ -85,7 +82,7 @@ class Commit:
 
     def pointer(self, blob: Blob) -> Pointer | None:
         """Return what Git LFS keeps in place of a blob, None for a blob that is content itself."""
-        if blob.size_bytes > _MAX_POINTER_BYTES:
+        if blob.size_bytes > MAX_LFS_POINTER_BYTES:
             return None
         match = _POINTER.fullmatch(blob.read())
         return Pointer(f"sha256:{match[1].decode()}", int(match[2])) if match else None

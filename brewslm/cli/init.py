@@ -1,22 +1,34 @@
 """`brewslm init`: a starter manifest, written once, and a state with a lineage of its own."""
 
 import os
+import tempfile
+import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import msgspec
 
+from brewslm.artifacts.memory import MemoryArtifacts
 from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
+from brewslm.diagnostics import Finding, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError, PlanError
 from brewslm.files import open_inside
+from brewslm.manifest.carried_out import PROFILES
+from brewslm.manifest.host import observe_host
+from brewslm.manifest.load import FindingsError, load_manifest
 from brewslm.manifest.starter import DEFAULT_LOCATOR, starter_text
+from brewslm.plan.build import PlanOptions, build_plan
+from brewslm.plan.digest_cache import DigestCache
+from brewslm.render import words
 from brewslm.render.starting import Surveyed, render_start
-from brewslm.rows.introspect import Proposal, propose_feed
+from brewslm.rows.introspect import Proposal, read_feed
 from brewslm.rows.mapper import DefaultOptions
 from brewslm.rows.source import SourceError, open_source, parse_locator
+from brewslm.state.empty import EmptyState
 
 _MANIFEST_MODE = 0o644
 
@@ -31,17 +43,21 @@ class _Start:
 
 
 @click.command("init")
-@click.option("--from-data", metavar="FILE", help="Propose a mapping for the rows of this file.")
+@click.option("--from-data", metavar="FILE", help="Write a manifest for the rows of this file.")
+@click.option("--mapper", metavar="ID", help="Take this one of the proposed mappers.")
 @click.option("--force", is_flag=True, help="Replace a manifest that is there.")
 @click.pass_obj
-def command(session: Session, from_data: str | None, force: bool) -> int:
-    """Write a starter manifest and make the state; a manifest that is there stays as it is."""
+def command(session: Session, from_data: str | None, mapper: str | None, force: bool) -> int:
+    """Write a starter manifest and make the state; a manifest that is there stays as it is.
+
+    A manifest for a file of rows is planned before it is written: one whose plan has errors is not.
+    """
     _check_folder(session.root)
     target = session.root / session.manifest
     is_kept = os.path.lexists(target) and not force
     if is_kept and from_data is not None:
         raise _already_there(session.manifest)
-    start = None if is_kept else _start(session.root, from_data)
+    start = None if is_kept else _start(session, from_data, mapper)
     is_new, lineage = _made_state(session)
     if start is not None:
         write_output(target, start.text.encode(), _MANIFEST_MODE)
@@ -68,16 +84,106 @@ def _check_folder(root: Path) -> None:
         )
 
 
-def _start(root: Path, from_data: str | None) -> _Start:
+def _start(session: Session, from_data: str | None, mapper: str | None) -> _Start:
+    root = session.root
     if from_data is None:
+        if mapper is not None:
+            raise click.UsageError("--mapper needs --from-data")
         return _Start(starter_text(name=root.name), DEFAULT_LOCATOR)
     path = _relative(root, from_data)
     open_inside(root, path).close()
     locator = str(parse_locator(f"file:{path}"))
-    surveyed = _survey(root, locator)
-    best, *others = surveyed.proposals
-    text = starter_text(name=root.name, proposal=best, others=others, locator=locator)
+    surveyed = _chosen(_survey(root, locator), from_data, mapper)
+    text = starter_text(
+        name=root.name, proposal=surveyed.best, rows=surveyed.rows_read, locator=locator
+    )
+    _check_plan(session, text, surveyed.rows_read)
     return _Start(text, locator, surveyed)
+
+
+def _chosen(surveyed: Surveyed, from_data: str, mapper: str | None) -> Surveyed:
+    """Return the survey with the proposal to write a manifest for at its head.
+
+    Raises: PlanError where none is certain, or its task is not supported.
+    """
+    proposals = surveyed.proposals
+    ranked = "; ".join(
+        f"{item.mapper_id} for {item.target_task_profile} ({item.confidence:.2f})"
+        for item in proposals
+    )
+    if mapper is not None:
+        own = [item for item in proposals if item.mapper_id == mapper]
+        if not own:
+            raise PlanError(
+                f'the mapper "{mapper}" is not among the proposals for "{surveyed.path}"',
+                code="MAPPING_LOW_CONFIDENCE",
+                found=ranked,
+                expected="one of the proposed mappers",
+                remedy=f"brewslm init --from-data {from_data} --mapper {proposals[0].mapper_id}",
+            )
+        rest = tuple(item for item in proposals if item is not own[0])
+        proposals = (replace(own[0], needs_force=False), *rest)
+    best = proposals[0]
+    if best.target_task_profile not in PROFILES:
+        raise PlanError(
+            f'the rows of "{surveyed.path}" are for the task {best.target_task_profile}, which is'
+            " not supported yet",
+            code="VALUE_UNAVAILABLE",
+            found=ranked,
+            expected=f"rows for one of the tasks {', '.join(PROFILES)}",
+            remedy=_other_mapper(proposals, from_data)
+            or "reshape the rows, for example to the columns prompt and completion; nothing was"
+            " written",
+        )
+    if best.needs_force and not best.has_split_labels:  # the plan says where those stand
+        raise PlanError(
+            f'which mapper the rows of "{surveyed.path}" need is not certain',
+            code="MAPPING_LOW_CONFIDENCE",
+            found="; ".join((ranked, *best.warnings)),
+            expected="a proposal that is certain",
+            remedy=f"brewslm init --from-data {from_data} --mapper {best.mapper_id}",
+        )
+    return replace(surveyed, proposals=proposals)
+
+
+def _other_mapper(proposals: Sequence[Proposal], from_data: str) -> str:
+    """Return the command that takes the first proposal whose task is supported, if any."""
+    for item in proposals:
+        if item.target_task_profile in PROFILES:
+            return f"brewslm init --from-data {from_data} --mapper {item.mapper_id}"
+    return ""
+
+
+def _check_plan(session: Session, text: str, rows: int) -> None:
+    """Plan a manifest that is not written yet, with the real rows and the real splits.
+
+    Raises: FindingsError with the errors of the plan.
+    """
+    with tempfile.TemporaryDirectory(prefix="brewslm-") as folder:
+        host = observe_host()
+        options = PlanOptions(
+            scratch=Path(folder),
+            digests=DigestCache(time.time_ns()),
+            environment=session.environment,
+            memory_bytes=host.memory_bytes,
+        )
+        manifest = load_manifest(session.root, session.manifest, host, text.encode())
+        plan = build_plan(manifest, EmptyState(), MemoryArtifacts(), options)
+    found = (Finding.from_json(item) for item in plan.findings)
+    errors = [
+        # a line of the manifest helps nobody while there is no such file
+        msgspec.structs.replace(item, place=Place())
+        if item.place.file == session.manifest
+        else item
+        for item in found
+        if item.severity is Severity.ERROR
+    ]
+    if errors:
+        session.say(
+            f"Nothing was written: the plan of a manifest for these {words.plural(rows, 'row')}"
+            " has errors."
+        )
+        raise FindingsError(sorted_findings(errors))
 
 
 def _relative(root: Path, given: str) -> str:
@@ -94,9 +200,7 @@ def _survey(root: Path, locator: str) -> Surveyed:
     """
     defaults = DefaultOptions()
     feed = open_source(locator, root)
-    proposals: Sequence[Proposal] = propose_feed(
-        feed, defaults.sample_rows, defaults.min_confidence
-    )
+    reading = read_feed(feed, defaults.min_confidence)
     path, columns = feed.locator.path, tuple(feed.tally.columns)
     if not columns or not feed.rows_read:
         raise SourceError(
@@ -106,7 +210,15 @@ def _survey(root: Path, locator: str) -> Surveyed:
             expected=f"rows as {feed.locator.scheme.upper()}",
             remedy="put rows into the file, then run brewslm init again",
         )
-    if not proposals:
+    if reading.advice:
+        raise SourceError(
+            f'no mapper reads the rows of "{path}" yet',
+            code="VALUE_UNAVAILABLE",
+            found=reading.advice.partition(";")[0],
+            expected='columns such as "text" and "label", "question" and "answer", or "messages"',
+            remedy=reading.advice.partition("; ")[2] + ", then run brewslm init again",
+        )
+    if not reading.proposals:
         raise SourceError(
             f'no mapper fits the rows of "{path}"',
             code="MAPPING_LOW_CONFIDENCE",
@@ -114,7 +226,7 @@ def _survey(root: Path, locator: str) -> Surveyed:
             expected='columns such as "text" and "label", "question" and "answer", or "messages"',
             remedy="rename the columns, or run brewslm init without --from-data and write adapters",
         )
-    return Surveyed(path, feed.rows_read, columns, tuple(proposals))
+    return Surveyed(path, feed.rows_read, columns, reading.proposals)
 
 
 def _made_state(session: Session) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from brewslm.cli.device_flag import choosing_device
 from brewslm.cli.paths import NamedPath
 from brewslm.cli.plan_memory import PlanFlags, question, recall
 from brewslm.cli.selecting import selecting
@@ -52,6 +53,7 @@ from brewslm.cli.session import Session
     metavar="FILE",
     help="Plan against what brewslm state pull wrote; no store is opened.",
 )
+@choosing_device
 @click.pass_obj
 def command(
     session: Session,
@@ -69,6 +71,7 @@ def command(
     policy_ref: str | None,
     untrusted: bool,
     state_snapshot: Path | None,
+    device: str | None,
     targets: tuple[str, ...],
     excludes: tuple[str, ...],
     replaces: tuple[str, ...],
@@ -92,6 +95,7 @@ def command(
         targets=targets,
         excludes=excludes,
         replaces=replaces,
+        device=device,
     )
     asked = question(session, flags) if flags.may_be_recalled else None
     answer = recall(session, asked) if asked is not None else None

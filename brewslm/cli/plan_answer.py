@@ -62,6 +62,7 @@ def _wishes(flags: PlanFlags) -> PlanWishes:
         Review(flags.against, flags.policy_ref),
         is_untrusted=flags.is_untrusted,
         snapshot=flags.snapshot,
+        device=flags.device,
     )
     if wishes.is_refresh_only and wishes.is_elsewhere:
         raise UsageError(
@@ -81,7 +82,7 @@ def _answer(session: Session, flags: PlanFlags, made: Planned) -> Answer:
             write_output(path, plan.to_bytes())
     if flags.markdown is not None:
         run = ci_run_of(session.environment)
-        write_output(flags.markdown, render_markdown(plan, run).encode())
+        write_output(flags.markdown, session.redacted(render_markdown(plan, run)).encode())
     if flags.is_json:
         text = plan.to_bytes().decode()
     else:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 import brewslm
+from brewslm.cli.device_flag import wanted_device
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
 from brewslm.files import SETTLED_NS, recording_reads, write_atomic
@@ -50,6 +51,7 @@ class PlanFlags(Struct, frozen=True):
     policy_ref: str | None
     is_untrusted: bool
     snapshot: Path | None
+    device: str | None
     targets: tuple[str, ...]
     excludes: tuple[str, ...]
     replaces: tuple[str, ...]
@@ -114,9 +116,18 @@ def question(session: Session, flags: PlanFlags) -> dict[str, Any]:
         "manifest": session.manifest,
         "style": [session.is_ascii, session.has_color, session.is_offline],
         "code": _code(),
-        "host": asdict(observe_host()),
+        "host": _host(session, flags),
         "commit": git_commit(session.repository),
     }
+
+
+def _host(session: Session, flags: PlanFlags) -> dict[str, Any]:
+    """Return the facts of this machine; how much memory is free decides no plan."""
+    wanted = wanted_device(flags.device, session.environment)
+    facts = asdict(observe_host(wanted, session.environment))
+    facts["device"] = asdict(facts["device"]) | {"free_bytes": None}
+    facts["unused"] = [asdict(device) | {"free_bytes": None} for device in facts["unused"]]
+    return facts
 
 
 def recall(session: Session, asked: Mapping[str, Any]) -> Answer | None:

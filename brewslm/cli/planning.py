@@ -16,16 +16,20 @@ from typing import Any
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
+from brewslm.cli.device_flag import wanted_device
+from brewslm.cli.devices import device_findings
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
+from brewslm.cli.row_progress import row_progress
 from brewslm.cli.session import Session
 from brewslm.contracts import Spec, Work
 from brewslm.errors import ApplyError, MissingExtraError, RefusedError
 from brewslm.files import make_private_folder, write_atomic
-from brewslm.manifest.host import observe_host
+from brewslm.manifest.host import HostFacts, observe_host
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.device import Device
@@ -59,6 +63,9 @@ class Planned(Struct, frozen=True):
     prepare: Callable[[], Path]
     policy: Mapping[str, Any] | None = None
     """What the policy decides now; a saved plan carries what it decided then."""
+    host: HostFacts = HostFacts()
+    """This machine, with the device that the work is done on."""
+    wanted_device: str = "auto"
 
 
 class PlanWishes(Struct, frozen=True):
@@ -73,6 +80,8 @@ class PlanWishes(Struct, frozen=True):
     """Whether only tracked files are read, and nothing of the host that could say otherwise."""
     snapshot: Path | None = None
     """A pulled state that stands for the project's own."""
+    device: str | None = None
+    """The device that was asked for; None leaves it to the environment."""
 
     @property
     def is_elsewhere(self) -> bool:
@@ -86,6 +95,7 @@ class PlanWishes(Struct, frozen=True):
             refresh="full" if plan.options.get("refresh") == "full" else "auto",
             max_deletes=int(plan.options.get("max_deletes", 3)),
             is_refresh_only=plan.mode == REFRESH_ONLY,
+            device=plan.options.get("device"),
             selection=Selection(
                 plan.targets, plan.excludes, tuple(plan.options.get("replace", ()))
             ),
@@ -99,11 +109,13 @@ def make_plan(session: Session, wishes: PlanWishes) -> Planned:
     Raises: FindingsError, PlanError, StateError.
     """
     if wishes.is_elsewhere:
-        return _planned(_built_elsewhere(session, wishes))
+        built, host = _built_elsewhere(session, wishes)
+        return _planned(built, host, wishes.device or "auto")
     with open_state(session) as state:
         for path in waiting(session.rescue_folders, state.meta().lineage):
             session.say(f"note[errored_state_present]: apply waits for brewslm state push {path}")
-        return _planned(_built(session, state, wishes))
+        built, host = _built(session, state, wishes)
+    return _planned(built, host, wanted_device(wishes.device, session.environment))
 
 
 def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> Planned:
@@ -113,10 +125,11 @@ def use_saved_plan(session: Session, path: Path, expect_digest: str | None) -> P
     """
     saved = read_saved(path, expect_digest)
     with open_state(session) as state:
-        built = _built(session, state, PlanWishes.of(saved))
+        wishes = PlanWishes.of(saved)
+        built, host = _built(session, state, wishes)
         check_current(saved, state, built.plan)
-    fresh = _planned(built)
-    return Planned(saved, fresh.specs, fresh.base_folder, fresh.prepare, fresh.policy)
+    fresh = _planned(built, host, wanted_device(wishes.device, session.environment))
+    return replace(fresh, plan=saved)
 
 
 @contextmanager
@@ -219,13 +232,13 @@ def not_writable(path: Path, error: OSError) -> ApplyError:
     )
 
 
-def _built_elsewhere(session: Session, wishes: PlanWishes) -> Built:
+def _built_elsewhere(session: Session, wishes: PlanWishes) -> tuple[Built, HostFacts]:
     """Plan without the project's stores, and of its commit alone where nobody trusts the files."""
     looked = import_module("brewslm.cli.elsewhere").looked  # only such plans pay for its modules
     with looked(session, wishes.snapshot, is_untrusted=wishes.is_untrusted) as found:
-        built = _built(found.session, found.state, wishes, found.artifacts)
+        built, host = _built(found.session, found.state, wishes, found.artifacts)
     built.plan = built.plan.noted(found.findings, can_apply=found.is_state_known)
-    return built
+    return built, host
 
 
 def _built(
@@ -233,9 +246,11 @@ def _built(
     state: StateReader,
     wishes: PlanWishes,
     artifacts: ArtifactReader | None = None,
-) -> Built:
+) -> tuple[Built, HostFacts]:
     """artifacts: None for the project's own."""
-    host = observe_host()
+    environment = {} if wishes.is_untrusted else session.environment
+    wanted = wanted_device(wishes.device, environment)
+    host = observe_host(wanted, environment, may_ask_drivers=not wishes.is_elsewhere)
     manifest = load_manifest(session.root, session.manifest, host)
     digests = load_digests(session)
     digests.trusts_stat = wishes.refresh != "full"
@@ -251,16 +266,22 @@ def _built(
         is_refresh_only=wishes.is_refresh_only,
         selection=wishes.selection,
         memory_bytes=host.memory_bytes,
+        wanted_device=wanted,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
-    built = build(manifest, state, artifacts or session.artifacts(), options)
-    built.plan = reviewed(session, manifest, built.plan, wishes.review)
+    with row_progress(session) as tell:
+        told = replace(options, tell_rows=tell)
+        built = build(manifest, state, artifacts or session.artifacts(), told)
+    if host.is_device_missing or not wishes.is_elsewhere:
+        if found := device_findings(wanted, host, built, manifest):
+            built.plan = built.plan.noted(found)
+    built.plan = reviewed(session, manifest, built.plan, wishes.review, host)
     if digests.is_changed and options.scratch == session.cache:
         try:
             write_atomic(session.cache / _DIGESTS, orjson.dumps(digests.to_json()))
         except OSError as error:
             _note_no_cache(session, str(error.strerror))
-    return built
+    return built, host
 
 
 def _scratch(session: Session) -> Path:
@@ -282,7 +303,7 @@ def _note_no_cache(session: Session, why: str) -> None:
     session.say(f"note[cache_unwritable]: {session.cache.name}: {why}; the next plan is slower")
 
 
-def _planned(built: Built) -> Planned:
+def _planned(built: Built, host: HostFacts, wanted: str) -> Planned:
     def prepare() -> Path:
         if built.prepared_folder is None:
             raise ApplyError(
@@ -298,6 +319,8 @@ def _planned(built: Built) -> Planned:
         base_folder=built.base.folder if built.base else None,
         prepare=prepare,
         policy=built.plan.policy,
+        host=host,
+        wanted_device=wanted,
     )
 
 

@@ -115,7 +115,7 @@ class Reconciler:
         self._clock = clock
         self._stop = stop
         self._publish = publish
-        self._file = MemoryFile(session.home)
+        self._file = MemoryFile(session.home, session.redact.document)
         self._memory = SyncMemory()
         self._report = SyncReport(at=clock.now(), target=flags.target)
         self._plan: Plan | None = None

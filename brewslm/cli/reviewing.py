@@ -3,6 +3,7 @@ the base says to it.
 """
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
 from brewslm.errors import ManifestError
 from brewslm.files import PathError, read_inside
-from brewslm.manifest.host import observe_host
+from brewslm.fingerprint import digest_bytes
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import check_manifest
 from brewslm.manifest.named_files import included_files
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.yaml_file import MAX_BYTES, read_yaml
 from brewslm.plan.against import Base, with_base
+from brewslm.plan.gold_sources import RowIds, gold_paths, gold_row_ids
 from brewslm.plan.plan import Plan
 from brewslm.plan.policy import POLICY_FILE, with_policy
 from brewslm.stages.data_source import DataSourceSpec, source_path
+
+_MAX_GOLD_BYTES = 64 << 20
+"""Gold files above it are compared by their bytes."""
 
 
 class Review(Struct, frozen=True):
@@ -46,8 +52,12 @@ class Review(Struct, frozen=True):
 NO_REVIEW = Review()
 
 
-def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -> Plan:
+def reviewed(
+    session: Session, manifest: Manifest, plan: Plan, review: Review, host: HostFacts
+) -> Plan:
     """Return a plan with what it changes beside `against`, and with the verdict of the policy.
+
+    host: the facts that the manifest was resolved with, for that of the other commit too.
 
     Raises: PlanError with unknown_revision.
     """
@@ -55,7 +65,8 @@ def reviewed(session: Session, manifest: Manifest, plan: Plan, review: Review) -
         plan = plan.model_copy(update={"options": plan.options | review.options()}).sealed()
     if review.against is not None:
         with _opened(session, review.against) as commit:
-            plan = with_base(plan, manifest, _base(session, manifest, review.against, commit))
+            base = _base(session, manifest, plan, review.against, commit, host)
+            plan = with_base(plan, manifest, base)
     ref = review.policy_ref or review.against
     if ref is None and git_commit(session.repository) is None:
         return plan
@@ -76,20 +87,57 @@ def _own_policy(session: Session) -> bytes | None:
         return None
 
 
-def _base(session: Session, manifest: Manifest, ref: str, commit: Commit) -> Base:
-    there = _manifest_at(session, commit)
+def _base(
+    session: Session,
+    manifest: Manifest,
+    plan: Plan,
+    ref: str,
+    commit: Commit,
+    host: HostFacts,
+) -> Base:
+    there = _manifest_at(session, commit, host)
     specs = [*manifest.specs().values(), *(there.specs().values() if there else ())]
     paths = {source_path(spec) for spec in specs if isinstance(spec, DataSourceSpec)} - {""}
-    digests = {path: commit.digest(path) for path in sorted(paths)}
-    return Base(
-        ref=ref,
-        commit=commit.object_id,
-        manifest=there,
-        digests={path: digest for path, digest in digests.items() if digest is not None},
+    found = {path: commit.digest(path) for path in sorted(paths)}
+    digests = {path: digest for path, digest in found.items() if digest is not None}
+    gold = _gold(session, manifest, plan, there, commit, digests) if there else (None, None)
+    return Base(ref, commit.object_id, there, digests, *gold)
+
+
+def _gold(
+    session: Session,
+    manifest: Manifest,
+    plan: Plan,
+    there: Manifest,
+    commit: Commit,
+    digests: Mapping[str, str],
+) -> tuple[RowIds | None, RowIds | None]:
+    """Return the ids of the gold rows of a commit and of now; None for each where their files are
+    the same ones, or can't be read.
+    """
+    now = {item.path: item.digest for item in plan.inputs}
+    paths = gold_paths(there.specs())
+    kinds = ("adapter", "data_source", "dataset")
+    specs, old = (
+        {address: spec for address, spec in side.specs().items() if address.kind in kinds}
+        for side in (manifest, there)
     )
+    if specs == old and all(digests.get(path) == now.get(path) for path in paths):
+        return None, None
+    with tempfile.TemporaryDirectory(prefix="brewslm-base-") as folder:
+        root = Path(folder) / "files"
+        for path in paths & digests.keys():
+            data = commit.read(path, _MAX_GOLD_BYTES)
+            if data is None or digest_bytes(data) != digests[path]:
+                return None, None
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(data)
+        before = gold_row_ids(old, digests, root, Path(folder))
+        after = gold_row_ids(specs, now, session.root, Path(folder))
+    return before, after
 
 
-def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
+def _manifest_at(session: Session, commit: Commit, host: HostFacts) -> Manifest | None:
     """Return the manifest of a commit, None where it has none without errors.
 
     Only the manifest and the files that it includes are written, to a temporary folder.
@@ -105,7 +153,7 @@ def _manifest_at(session: Session, commit: Commit) -> Manifest | None:
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(content)
         try:
-            manifest, _ = check_manifest(root, session.manifest, observe_host())
+            manifest, _ = check_manifest(root, session.manifest, host)
         except ManifestError:
             return None
     return manifest

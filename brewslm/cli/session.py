@@ -20,7 +20,7 @@ from brewslm.state.mounts import system_mounts
 
 if TYPE_CHECKING:
     from brewslm.artifacts.store import ArtifactStore
-    from brewslm.cli.redaction import Redact
+    from brewslm.redactor import Redactor
     from brewslm.state.schema import Schema
     from brewslm.state.store import StateStore
 
@@ -53,6 +53,8 @@ class Session(Struct, frozen=True):
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
     """Talk: progress, warnings, errors."""
+    progress: TextIO = field(default_factory=lambda: sys.stderr)
+    """How far a plan is; unlike talk it is no part of its answer."""
 
     @property
     def repository(self) -> Path:
@@ -76,7 +78,7 @@ class Session(Struct, frozen=True):
         return [self.home, *([Path(named).absolute()] if named else [])]
 
     @property
-    def redact(self) -> "Redact":
+    def redact(self) -> "Redactor":
         """What takes the values of secrets out of a text."""
         from brewslm.cli.redaction import redaction  # noqa: PLC0415  start-up time
 
@@ -88,6 +90,13 @@ class Session(Struct, frozen=True):
         from brewslm.state.schema import SCHEMA  # noqa: PLC0415  start-up time
 
         return self.schema or SCHEMA
+
+    def redacted(self, text: str) -> str:
+        """Return a text without the values of secrets; a project without any pays nothing."""
+        from brewslm.cli.redaction import has_secrets  # noqa: PLC0415  start-up time
+
+        known = has_secrets(self.root, self.manifest, self.environment)
+        return self.redact(text) if known else text
 
     def store(self) -> "StateStore":
         """Return the project's state store, which need not exist yet.
@@ -189,7 +198,7 @@ class Session(Struct, frozen=True):
     def warn(self, text: str) -> None:
         """Write a line that is told to whoever wants no talk, too."""
         text = words.to_ascii(text) if self.is_ascii else text
-        self.err.write(text + "\n")
+        self.err.write(self.redacted(text) + "\n")
         self.err.flush()
 
     def put(self, text: str) -> None:
@@ -202,7 +211,7 @@ class Session(Struct, frozen=True):
 
     def put_data(self, text: str) -> None:
         """Write a result for programs, as it is."""
-        self.out.write(text)
+        self.out.write(self.redacted(text))
         self.out.flush()
 
 

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -19,9 +20,12 @@ _NAME = "reconcile.json"
 class MemoryFile:
     """The memory of the loops of one clone; what could not be saved is still known here."""
 
-    def __init__(self, home: Path) -> None:
-        """home: the project's .brewslm, which need not exist to read."""
+    def __init__(self, home: Path, redact: Callable[[Any], Any] = lambda value: value) -> None:
+        """home: the project's .brewslm, which need not exist to read; redact: takes the values of
+        secrets out of what is remembered.
+        """
         self._home = home
+        self._redact = redact
         self._unsaved: SyncMemory | None = None
 
     def load(self) -> SyncMemory:
@@ -46,7 +50,7 @@ class MemoryFile:
         Raises: OSError of the step that failed.
         """
         self._unsaved = memory
-        document = memory.model_dump(mode="json")
+        document = self._redact(memory.model_dump(mode="json"))
         write_atomic(self._home / _NAME, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
         self._unsaved = None
 

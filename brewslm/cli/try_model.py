@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from brewslm.apply.base import Place, verified_base
+from brewslm.apply.discreet import DiscreetWorker
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
 from brewslm.cli.planning import Planned, PlanWishes, check_libraries, make_plan, open_state
@@ -51,7 +52,9 @@ def command(session: Session, text: str, role: str, max_new_tokens: int) -> int:
         return exit_code_of(unfit)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brewslm-")))
-        worker = ProcessWorker(session.make_home() / "runs" / "worker.log", session.environment)
+        log_path = session.make_home() / "runs" / "worker.log"
+        environment = planned.host.device.shown_alone(session.environment)
+        worker = DiscreetWorker(ProcessWorker(log_path, environment), session.redact)
         stack.callback(worker.close)
         inputs = _inputs(session, planned, role, records, folder)
         options = _options(planned, training, dataset, text) | {"max_new_tokens": max_new_tokens}

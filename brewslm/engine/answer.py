@@ -8,6 +8,7 @@ from brewslm.engine.base import Loading
 from brewslm.engine.models import answering_model, base_model
 from brewslm.engine.tokens import Renderer
 from brewslm.errors import WorkerError
+from brewslm.rows.masks import RowFault
 
 
 def run(job: Job, report: Reporter) -> Result:
@@ -21,7 +22,7 @@ def run(job: Job, report: Reporter) -> Result:
     renderer = Renderer(tokenizer)
     sampling = Sampling(int(options["max_new_tokens"]), renderer.end_ids)
     adapter = job.inputs.get("lora_adapter")
-    prompt = renderer.prompt_ids([options["messages"]])
+    prompt = [_prompt(renderer, options["messages"])]
     with answering_model(model, Path(adapter) if adapter else None) as answering:
         made = Answerer(answering, tokenizer, sampling).answer(
             prompt, 1, lambda rows, _tokens: report.progress("rows", rows, 1)
@@ -37,3 +38,20 @@ def run(job: Job, report: Reporter) -> Result:
     return Result(
         values={"text": made.text, "new_tokens": len(made.token_ids), "finish": made.finish}
     )
+
+
+def _prompt(renderer: Renderer, messages: list[dict[str, str]]) -> list[int]:
+    """Return the tokens of a conversation.
+
+    Raises: WorkerError with the code of what is wrong with it.
+    """
+    try:
+        return renderer.prompt({"messages": messages, "completion_from": len(messages)})
+    except RowFault as fault:
+        raise WorkerError(
+            "this conversation cannot be put before the model",
+            code=str(fault.code),
+            found=fault.detail,
+            expected="turns that the chat template renders, without its own special tokens",
+            remedy="change the text",
+        ) from fault

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory")
+from brewslm.engine.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Answerer:
             try:
                 made = self._batch([prompts[index] for index in batch])
             except (RuntimeError, MemoryError) as error:
-                if len(batch) == 1 or not any(word in str(error) for word in _MEMORY_WORDS):
+                if len(batch) == 1 or not is_out_of_memory(error):
                     raise
                 batch_size = len(batch) // 2
                 continue

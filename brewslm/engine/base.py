@@ -17,10 +17,10 @@ from transformers import (
 from brewslm.engine.devices import device, dtype_of
 from brewslm.engine.out_of_memory import is_out_of_memory
 from brewslm.engine.panics import refusing_panics, worker_refusal
-from brewslm.engine.templates import TEMPLATES
 from brewslm.engine.weights import check_loaded
 from brewslm.errors import RefusedError, WorkerError
 from brewslm.rows.confined_tokens import refused
+from brewslm.rows.templates import TEMPLATES
 from brewslm.rows.tokenizer_trial import try_tokenizer
 
 _TOKENIZER = "tokenizer.json"
@@ -36,7 +36,7 @@ class Loading:
     dtype: str = "float32"
     is_double_quantized: bool = True
     compute_dtype: str = "auto"
-    attention: str = "sdpa"
+    attention: str = "auto"
     chat_template: str = "llama3"
     use_tokenizer_chat_template: bool = True
 
@@ -44,13 +44,12 @@ class Loading:
     def of(cls, config: Mapping[str, Any], host: Mapping[str, Any]) -> "Loading":
         """Return what a training config asks for, where the host's own values win."""
         values = {**config, **host}
-        attention = str(values.get("attn_implementation", "auto"))
         return cls(
             quantization=str(values["quantization"]),
             dtype=str(values["dtype"]),
             is_double_quantized=bool(values["bnb_4bit_use_double_quant"]),
             compute_dtype=str(values.get("bnb_4bit_compute_dtype", "auto")),
-            attention="sdpa" if attention == "auto" else attention,
+            attention=str(values.get("attn_implementation", "auto")),
             chat_template=str(values["chat_template"]),
             use_tokenizer_chat_template=bool(values["use_tokenizer_chat_template"]),
         )
@@ -77,7 +76,8 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
         model, loading_info = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=loading.torch_dtype,
-            attn_implementation=loading.attention,
+            # None: sdpa where the architecture supports it, else eager
+            attn_implementation=None if loading.attention == "auto" else loading.attention,
             quantization_config=quantization,
             device_map={"": device()} if quantization is not None else None,
             local_files_only=True,
@@ -89,12 +89,16 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
     except (OSError, ValueError, KeyError) as error:
         if is_out_of_memory(error):
             raise
+        said = str(error).strip().splitlines()[0][:300]
+        is_attention = loading.attention != "auto" and "attention" in said.lower()
         raise WorkerError(
             "the base model cannot be loaded",
             code="training_runtime_error",
-            found=f"{folder.name}: {str(error).strip().splitlines()[0][:300]}",
+            found=f"{folder.name}: {said}",
             expected="a causal language model as safetensors with its config",
-            remedy="name another base_model, or complete its folder",
+            remedy="write attn_implementation: auto"
+            if is_attention
+            else "name another base_model, or complete its folder",
         ) from error
     check_loaded(model, loading_info, folder.name)
     if quantization is None:
@@ -102,6 +106,11 @@ def load_model(folder: Path, loading: Loading) -> PreTrainedModel:
     model.generation_config.max_length = None
     model.eval()
     return model
+
+
+def attention_of(model: Any) -> str:
+    """Return how a loaded model computes attention: what `auto` came to."""
+    return str(getattr(model.config, "_attn_implementation", ""))
 
 
 def load_tokenizer(folder: Path, loading: Loading) -> PreTrainedTokenizerBase:

@@ -7,11 +7,11 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from brewslm.engine.template_program import MAX_CPU_S, MAX_MEMORY_BYTES, MAX_OUTPUT_BYTES
 from brewslm.errors import WorkerError
 from brewslm.rows.confined import Confined, EndedError
+from brewslm.rows.template_program import MAX_CPU_S, MAX_MEMORY_BYTES, MAX_OUTPUT_BYTES
 
-_MODULE = "brewslm.engine.template_program"
+_MODULE = "brewslm.rows.template_program"
 _LIBRARIES = ("jinja2", "markupsafe")
 _CPU = f"{MAX_CPU_S} s of processor time"
 _MEMORY = f"{MAX_MEMORY_BYTES >> 20} MiB"
@@ -26,8 +26,12 @@ class ChatTemplate:
         self._setup = {"template": text, "tokens": dict(tokens)}
         self._process: Confined | None = None
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, is_prompt: bool) -> str:
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Any = None, *, is_prompt: bool
+    ) -> str:
         """Return a conversation as text; a prompt ends where the answer begins.
+
+        tools: those that the assistant may call, None without any.
 
         Raises: WorkerError with template_limit_exceeded; TemplateError when the template itself
         objects to the conversation; ImportError where a library is not installed.
@@ -35,7 +39,11 @@ class ChatTemplate:
         if self._process is None:
             self._process = Confined(_MODULE, _LIBRARIES)
             self._asked(self._process, self._setup)
-        asked = {"messages": [dict(item) for item in messages], "add_generation_prompt": is_prompt}
+        asked: dict[str, Any] = {
+            "messages": [dict(item) for item in messages],
+            "tools": tools,
+            "add_generation_prompt": is_prompt,
+        }
         return self._asked(self._process, asked)
 
     def close(self) -> None:

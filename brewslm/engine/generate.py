@@ -21,6 +21,7 @@ from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
 from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
+from brewslm.rows.masks import RowFault
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.tasks.task import TASKS
 
@@ -87,13 +88,15 @@ class _Set:
         self._model = model
         self._renderer = renderer
         self._spec = spec
-        self._rows = rows
         self._role = role
         self._name = name
-        self._prompts = renderer.prompt_ids(
-            row["messages"][: row["completion_from"]] for row in rows
-        )
-        self._references = [renderer.completion(row) for row in rows]
+        self._rows: list[Mapping[str, Any]] = []
+        """Those that can be put before the model."""
+        self._refused: list[tuple[Mapping[str, Any], RowFault]] = []
+        self._prompts: list[list[int]] = []
+        self._references: list[TokenRow] = []
+        for row in rows:
+            self._take(row)
         self.max_new_tokens = spec.generation.max_new_tokens or self._longest()
         self._answerer = Answerer(model, renderer.tokenizer, self._sampling())
         self._answers: list[Answer] = []
@@ -126,7 +129,7 @@ class _Set:
             ) from error
         self.new_tokens = sum(len(answer.token_ids) for answer in self._answers)
         likelihoods = self._likelihoods()
-        return [
+        lines = [
             {
                 "row_id": row["row_id"],
                 "dataset": self._name,
@@ -146,6 +149,37 @@ class _Set:
                 self._rows, self._prompts, self._answers, likelihoods, strict=True
             )
         ]
+        lines += [self._refused_line(row, fault) for row, fault in self._refused]
+        return sorted(lines, key=lambda line: str(line["row_id"]))
+
+    def _take(self, row: Mapping[str, Any]) -> None:
+        """Keep a row with its prompt and its reference, or why there are none."""
+        try:
+            prompt, reference = self._renderer.prompt(row), self._renderer.completion(row)
+        except RowFault as fault:
+            self._refused.append((row, fault))
+            return
+        self._rows.append(row)
+        self._prompts.append(prompt)
+        self._references.append(reference)
+
+    def _refused_line(self, row: Mapping[str, Any], fault: RowFault) -> dict[str, Any]:
+        """Return the prediction of a row that the model never saw: an error, never an answer."""
+        return {
+            "row_id": row["row_id"],
+            "dataset": self._name,
+            "role": self._role,
+            "epoch": 0,
+            "prompt_digest": None,
+            "prompt_tokens": 0,
+            "output": "",
+            "new_tokens": 0,
+            "finish": "error",
+            "nll_sum": None,
+            "nll_tokens": 0,
+            "error_code": str(fault.code),
+            "attempts": 1,
+        }
 
     def parity_rate(self) -> float:
         """Return the share of the first rows whose text is the same when answered alone."""

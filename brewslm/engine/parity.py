@@ -1,6 +1,7 @@
 """Whether an exported model is the candidate: next-token distributions, top tokens, texts."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.batches import RightPadding
+from brewslm.engine.devices import exact_sum
 from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
 from brewslm.errors import WorkerError
+from brewslm.rows.masks import RowFault
 from brewslm.stages.export import VerifySpec
 
 _SETS = ("gold_test", "gold_dev", "test", "validation", "train")
@@ -55,7 +58,13 @@ def rows_to_compare(prepared: Path, renderer: Renderer, count: int) -> list[Toke
         lines += sorted(read_rows(prepared, name), key=lambda row: str(row["row_id"]))
         if len(lines) >= count:
             break
-    return [renderer.completion(line) for line in lines[:count]]
+    compared: list[TokenRow] = []
+    for line in lines:
+        if len(compared) == count:
+            break
+        with suppress(RowFault):
+            compared.append(renderer.completion(line))
+    return compared
 
 
 @torch.inference_mode()
@@ -81,7 +90,7 @@ def compare(trained: Evidence, exported: Evidence, rows: int) -> Parity:
     """Return how far two models are apart on the same rows."""
     divergence, same, count = 0.0, 0, 0
     for ours, theirs in zip(trained.log_probabilities, exported.log_probabilities, strict=True):
-        divergence += float((ours.exp() * (ours - theirs)).sum(-1).double().sum())
+        divergence += exact_sum((ours.exp() * (ours - theirs)).sum(-1))
         same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
         count += len(ours)
     pairs = list(zip(trained.texts, exported.texts, strict=True))

@@ -1,12 +1,13 @@
 """From prepared rows to token ids and loss masks, the one renderer of training and evaluation.
 
-The masks come from rendering message prefixes with the model's chat template; every trained span is
-verified by decoding. A template that renders a conversation differently once it goes on is refused
-with the row that shows it.
+The masks are those that the plan foresees: `brewslm.rows.masks` with the tokenizer that
+transformers loads and the chat template in its own process. Rows that cannot be rendered or masked
+are left out one by one; a template that no row can be trained with is refused with the row that
+shows it.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,10 @@ from transformers import PreTrainedTokenizerBase
 from brewslm.engine.chat_template import chat_template
 from brewslm.engine.panics import refusing_panics
 from brewslm.errors import WorkerError
+from brewslm.rows.masks import IGNORED, Masked, Masks, Messages, RowFault
+from brewslm.rows.rejects import RejectCode
 
-IGNORED = -100
-"""The label of a position that carries no loss."""
-
-Messages = Sequence[Mapping[str, Any]]
+__all__ = ["IGNORED", "Renderer", "TokenRow", "Tokenized", "read_rows"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Tokenized:
 
     rows: list[TokenRow]
     left_out: dict[str, list[str]]
-    """rows_too_long, rows_without_loss: to row_ids."""
+    """rows_too_long, rows_without_loss, or a reject code: to row_ids."""
 
 
 class Renderer:
@@ -60,7 +60,11 @@ class Renderer:
         self._template = chat_template(
             str(tokenizer.get_chat_template()), tokenizer.special_tokens_map
         )
-        self.end_ids = self._end_ids()
+        try:
+            self._masks = Masks(self._template.render, _Codec(tokenizer))
+        except TemplateError as error:
+            raise _template_refusal(str(error)) from error
+        self.end_ids = self._masks.end_ids
 
     @property
     def template_digest(self) -> str:
@@ -74,15 +78,9 @@ class Renderer:
         template itself objects.
         """
         try:
-            return self._template.render(messages, is_prompt=is_prompt)
+            return self._template.render(messages, None, is_prompt=is_prompt)
         except TemplateError as error:
-            raise WorkerError(
-                "the chat template refuses this conversation",
-                code="training_runtime_error",
-                found=str(error),
-                expected="a template that renders the roles and turns of every row",
-                remedy="drop system_prompt, or write use_tokenizer_chat_template: false",
-            ) from error
+            raise _template_refusal(str(error)) from error
 
     def prompt_ids(self, conversations: Iterable[Messages]) -> list[list[int]]:
         """Return the token ids of prompts, each ending where the answer begins."""
@@ -93,98 +91,75 @@ class Renderer:
 
         Raises: WorkerError with base_refused.
         """
-        if not texts:
-            return []
-        with refusing_panics():
-            encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
-        return [list(ids) for ids in encoded["input_ids"]]
+        return _Codec(self.tokenizer).ids(texts)
 
     def tokenize(self, lines: Iterable[Mapping[str, Any]], max_tokens: int) -> Tokenized:
-        """Return prepared rows with their loss masks.
+        """Return prepared rows with their loss masks, and what was left out.
 
-        Raises: WorkerError with template_not_prefix_stable when a trained span cannot be told from
-        the rest for sure.
+        Raises: WorkerError where every row fails at the template.
         """
         rows: list[TokenRow] = []
         left_out: dict[str, list[str]] = {}
+        faults: list[tuple[str, RowFault]] = []
         for line in lines:
-            row = self._row(line)
+            row_id = str(line["row_id"])
+            try:
+                row = _token_row(line, self._masks.row(line))
+            except RowFault as fault:
+                faults.append((row_id, fault))
+                left_out.setdefault(str(fault.code), []).append(row_id)
+                continue
             if len(row.input_ids) > max_tokens:
-                left_out.setdefault("rows_too_long", []).append(row.row_id)
+                left_out.setdefault("rows_too_long", []).append(row_id)
             elif not row.trained_tokens:
-                left_out.setdefault("rows_without_loss", []).append(row.row_id)
+                left_out.setdefault("rows_without_loss", []).append(row_id)
             else:
                 rows.append(row)
+        of_template = [item for item in faults if item[1].is_of_template]
+        if of_template and not rows and len(of_template) == len(faults):
+            raise _refusal(*of_template[0])
         return Tokenized(rows, left_out)
 
+    def prompt(self, line: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of a prepared row up to where its answer begins.
+
+        Raises: RowFault.
+        """
+        return self._masks.prompt(line)
+
     def completion(self, line: Mapping[str, Any]) -> TokenRow:
-        """Return a row whose labels are those of its answer alone, for scoring a reference."""
-        return self._row({**line, "loss": "completion"})
+        """Return a row whose labels are those of its answer alone, for scoring a reference.
 
-    def _row(self, line: Mapping[str, Any]) -> TokenRow:
-        messages = line["messages"]
-        texts = [self.text(messages, is_prompt=False)]
-        spans = list(_spans(line))
-        for start, end in spans:
-            texts.append(self.text(messages[:start], is_prompt=True))
-            texts.append(self.text(messages[:end], is_prompt=False))
-        encoded = self.ids(texts)
-        whole = encoded[0]
-        labels = [IGNORED] * len(whole)
-        row_id = str(line["row_id"])
-        if line["loss"] == "all_tokens":
-            return TokenRow(row_id, whole, list(whole))
-        for index, (start, end) in enumerate(spans):
-            before, until = encoded[1 + 2 * index], encoded[2 + 2 * index]
-            if whole[: len(before)] != before or whole[: len(until)] != until:
-                raise self._unstable(
-                    row_id, "it renders a prompt differently once the answer follows"
-                )
-            stop = self._end_of(whole, len(before), len(until))
-            labels[len(before) : stop] = whole[len(before) : stop]
-            self._verify(row_id, whole[len(before) : stop], messages[start:end])
-        return TokenRow(row_id, whole, labels)
-
-    def _end_of(self, ids: list[int], start: int, stop: int) -> int:
-        """Return where a span ends: after its last end token, so that trailing line breaks carry
-        no loss.
+        Raises: RowFault.
         """
-        ends = [index for index in range(start, stop) if ids[index] in self.end_ids]
-        return ends[-1] + 1 if ends else stop
+        return _token_row(line, self._masks.completion(line))
 
-    def _verify(self, row_id: str, ids: list[int], messages: Messages) -> None:
-        found = self.tokenizer.decode(ids, skip_special_tokens=True)
-        expected = [str(message["content"]).strip() for message in messages]
-        if len(expected) == 1 and found.strip() != expected[0]:
-            if found.strip().startswith(expected[0]):
-                raise self._unstable(row_id, "what ends an answer is no token of this tokenizer")
-            raise self._unstable(row_id, "its trained span does not decode to the answer")
-        if any(text not in found for text in expected):
-            raise self._unstable(row_id, "its trained span does not contain the answer")
 
-    def _unstable(self, row_id: str, why: str) -> WorkerError:
-        return WorkerError(
-            f"the chat template cannot be trained with: {why}",
-            code="template_not_prefix_stable",
-            found=f"row {row_id}",
-            expected="a template whose rendering of a prefix is a prefix of the whole",
-            remedy="write use_tokenizer_chat_template: false and choose chat_template",
+class _Codec:
+    """A tokenizer of transformers as masks need it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
+        self.special_texts = sorted(special | set(tokenizer.all_special_tokens))
+        ids = set(tokenizer.convert_tokens_to_ids(self.special_texts))
+        self.special_ids = frozenset(ids - {tokenizer.unk_token_id})
+        self.end_text = str(tokenizer.eos_token or "")
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        with refusing_panics():
+            encoded = self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def text(self, ids: list[int], *, skips_special: bool) -> str:
+        return str(
+            self._tokenizer.decode(
+                ids, skip_special_tokens=skips_special, clean_up_tokenization_spaces=False
+            )
         )
-
-    def _end_ids(self) -> frozenset[int]:
-        """Return the tokens that end an answer: end of sequence, and what the template puts after
-        an assistant's turn.
-        """
-        asked = [{"role": "user", "content": "a"}]
-        answered = [*asked, {"role": "assistant", "content": "b"}]
-        prompt = self.text(asked, is_prompt=True)
-        whole = self.text(answered, is_prompt=False)
-        ends = {self.tokenizer.eos_token_id}
-        if whole.startswith(prompt):
-            specials = set(self.tokenizer.all_special_ids)
-            tail = self.ids([whole[len(prompt) :]])[0]
-            ends |= {token for token in tail if token in specials}
-        return frozenset(end for end in ends if end is not None)
 
 
 def read_rows(prepared: Path, name: str) -> list[dict[str, Any]]:
@@ -196,12 +171,28 @@ def read_rows(prepared: Path, name: str) -> list[dict[str, Any]]:
         return [orjson.loads(line) for line in stream if line.strip()]
 
 
-def _spans(line: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
-    """Return the message ranges that carry loss."""
-    messages = line["messages"]
-    if line["loss"] == "assistant_turns":
-        for index, message in enumerate(messages):
-            if message["role"] == "assistant":
-                yield index, index + 1
-    elif line["loss"] == "completion":
-        yield line["completion_from"], len(messages)
+def _token_row(line: Mapping[str, Any], masked: Masked) -> TokenRow:
+    return TokenRow(str(line["row_id"]), masked.input_ids, masked.labels)
+
+
+def _refusal(row_id: str, fault: RowFault) -> WorkerError:
+    """Return the error of a template that no row can be trained with."""
+    if fault.code is RejectCode.TEMPLATE_ERROR:
+        return _template_refusal(fault.detail)
+    return WorkerError(
+        f"the chat template cannot be trained with: {fault.detail}",
+        code="template_not_prefix_stable",
+        found=f"row {row_id}",
+        expected="a template whose rendering of a prefix is a prefix of the whole",
+        remedy="write use_tokenizer_chat_template: false and choose chat_template",
+    )
+
+
+def _template_refusal(found: str) -> WorkerError:
+    return WorkerError(
+        "the chat template refuses this conversation",
+        code="training_runtime_error",
+        found=found,
+        expected="a template that renders the roles and turns of every row",
+        remedy="drop system_prompt, or write use_tokenizer_chat_template: false",
+    )

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import devices
-from brewslm.engine.base import Loading, load_model, load_tokenizer
+from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
 from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
@@ -30,6 +30,7 @@ from brewslm.engine.weights import check_vocabulary
 from brewslm.errors import WorkerError
 from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
+from brewslm.rows.masks import loss_of
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
@@ -197,6 +198,7 @@ class _Training:
             "wall_s": round(time.monotonic() - self._begun_s, 3),
             "peak_bytes": devices.memory_peak_bytes(),
             "device": devices.facts().name,
+            "attn_implementation": attention_of(trainer.model),
             "resumed_from_step": _step_of(self._resume),
             "template_digest": renderer.template_digest,
             "held": asdict(self._held),
@@ -239,15 +241,9 @@ class _Training:
 
     def _with_loss(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return a row with the loss that the config asks for instead of the task's own."""
-        turns: object = self._config.assistant_only_loss
-        completion: object = self._config.completion_only_loss
-        if turns is True:
-            return {**line, "loss": "assistant_turns"}
-        if completion is True and line["loss"] == "assistant_turns":
-            return {**line, "loss": "completion"}
-        if completion is False:
-            return {**line, "loss": "all_tokens"}
-        return line
+        config = self._config
+        loss = loss_of(line, config.completion_only_loss, config.assistant_only_loss)
+        return {**line, "loss": loss}
 
     def _made(
         self,

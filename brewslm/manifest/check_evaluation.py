@@ -116,19 +116,54 @@ def _gates(
             gates = gates_of(chosen, profile, contract, pack.gates)
         except PackError as error:
             yield _pack_finding(error, pack, say)
+    if pack.compare_to == "none":
+        yield from _without_base(gates, profile, contract, say)
     written = {gate.name: index for index, gate in enumerate(pack.gates)}
-    for problem in gate_problems(gates, profile or _ANY_PROFILE, contract):
-        is_open = profile is None and problem.code != FindingCode.GATE_OPTIONS
+    has_deployment = file.spec.deployment is not None
+    for problem in gate_problems(
+        gates,
+        profile or _ANY_PROFILE,
+        contract,
+        has_deployment=has_deployment,
+        promotes_ungated=file.spec.workflow.gate_policy.promote_ungated,
+        required_metrics=_required_metrics(chosen, profile),
+    ):
         is_said_already = problem.code == FindingCode.DUPLICATE_GATE_ID
+        is_open = profile is None and not _is_known_of_any_task(problem, chosen)
         if not (is_open or is_said_already or _is_known_from_rows(problem, gates, contract)):
             yield _gate_finding(problem, gates, written, say, is_shipped=pack.path is None)
-    if file.spec.deployment is not None and not gates and pack.path is None:
+
+
+def _required_metrics(pack: Pack | None, profile: str | None) -> tuple[str, ...]:
+    if pack is None or profile not in pack.profiles():
+        return ()
+    return pack.spec_for(profile).required_metric_ids
+
+
+def _is_known_of_any_task(problem: GateProblem, pack: Pack | None) -> bool:
+    """Return whether a problem is there whatever the task, which only rows tell."""
+    if problem.code == FindingCode.NO_REQUIRED_GATE:
+        return pack is None
+    return problem.code == FindingCode.GATE_OPTIONS
+
+
+def _without_base(
+    gates: tuple[Gate, ...], profile: str | None, contract: Mapping[str, Any], say: Say
+) -> Iterator[Finding]:
+    """Yield a finding for the gates that need a base model which is not evaluated."""
+    names = []
+    for gate in gates:
+        metric = resolve_metric(profile, contract, gate.metric_id) if profile else None
+        if gate.baseline == "base_model" or (metric is not None and "baseline" in metric.needs):
+            names.append(gate.name)
+    if names:
         yield say(
-            FindingCode.NO_REQUIRED_GATE,
-            ("spec", "deployment"),
-            "there are no gates, so nothing would be checked before the pointer moves",
-            "add a gate to eval_pack.gates, or a pack_id",
-            severity=Severity.INFO,
+            FindingCode.BASELINE_REQUIRED,
+            (*_PACK, "compare_to"),
+            "compare_to: none evaluates no base model, and gates compare with it",
+            "write compare_to: base_model",
+            ", ".join(names),
+            "gates that need no base model",
         )
 
 
@@ -174,7 +209,7 @@ def _gate_finding(
     *,
     is_shipped: bool,
 ) -> Finding:
-    path: YamlPath = (*_PACK, "gates")
+    path: YamlPath = (*_PACK, "gates") if gates else ("spec", "deployment")
     remedy = problem.remedy
     found = ""
     if problem.gate_index >= 0:

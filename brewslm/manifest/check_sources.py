@@ -1,5 +1,6 @@
 """Checks of data sources: where their rows lie, and whether they can be read from there."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -11,9 +12,10 @@ from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
 from brewslm.stages.data_source import scheme_of
 
-_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _DELIMITED = ("csv", "tsv")
-_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "https", "kaggle")
+_DELIMITER = re.compile(r"[!#-~\t ]")
+_LOCAL_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet")
+_OTHER_SCHEMES = ("hf", "https", "kaggle")
 
 
 def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
@@ -28,6 +30,15 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 "locator and file_path both say where the rows are",
                 "keep locator",
             )
+        elif item.delimiter is not None and not _DELIMITER.fullmatch(item.delimiter):
+            yield say(
+                FindingCode.INVALID_VALUE,
+                (*path, "delimiter"),
+                "the delimiter is not a single ASCII character",
+                'write one character, such as ";" or "\\t"',
+                ascii(item.delimiter[:20]),
+                "one ASCII character that is no quote and no line end",
+            )
         elif item.delimiter is not None and scheme_of(item) not in _DELIMITED:
             yield say(
                 FindingCode.FIELD_UNUSED,
@@ -40,14 +51,13 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
         elif item.locator is not None:
             yield from _locator(item.locator, (*path, "locator"), say, has_digest=bool(item.sha256))
         elif item.file_path is not None:
-            yield from _file_path(item.file_path, (*path, "file_path"), say)
+            yield from check_path(item.file_path, (*path, "file_path"), say)
         else:
             yield say(
                 FindingCode.SOURCE_LOCATOR_MISSING,
                 path,
                 "the source names no rows",
                 "add locator: jsonl:data/FILE.jsonl",
-                severity=Severity.WARNING,
             )
 
 
@@ -65,49 +75,27 @@ def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Ite
     if scheme == "file" and (outside := list(check_path(rest, path, say))):
         yield from outside
         return
-    if not colon or scheme not in _SCHEMES:
-        near = closest(scheme, _SCHEMES)
+    if not colon or scheme not in (*_LOCAL_SCHEMES, *_OTHER_SCHEMES):
+        near = closest(scheme, _LOCAL_SCHEMES) if colon else ()
+        file = rest if near else "data/FILE.jsonl"
         yield say(
             FindingCode.LOCATOR_FORM,
             path,
-            f'"{locator}" is no locator',
-            f"write {near[0]}:PATH" if near else "write jsonl:data/FILE.jsonl",
+            f'invalid locator "{locator}"',
+            f"write locator: {near[0] if near else 'jsonl'}:{file}",
             locator,
-            "one of " + ", ".join(f"{name}:" for name in _SCHEMES),
+            "one of " + ", ".join(f"{name}:" for name in _LOCAL_SCHEMES),
             suggestions=near,
         )
         return
-    if scheme == "kaggle":
-        yield say(
-            FindingCode.VALUE_UNAVAILABLE,
-            path,
-            "rows are not fetched from there",
-            "export the rows as JSON lines and pin them with sha256",
-            locator,
-            severity=Severity.WARNING,
-        )
-    elif scheme != "hf":
+    if scheme in _LOCAL_SCHEMES:
         yield from check_path(rest, path, say)
-    elif rest.count(":") < 2:
+    elif scheme == "hf" and rest.count(":") < 2:
         yield say(
             FindingCode.HF_SOURCE_UNPINNED,
             path,
             "a Hub data set without a commit",
             "write hf:ID:SPLIT:COMMIT",
-            severity=Severity.WARNING,
-        )
-
-
-def _file_path(file_path: str, path: YamlPath, say: Say) -> Iterator[Finding]:
-    yield from check_path(file_path, path, say)
-    if not file_path.lower().endswith(_EXTENSIONS):
-        yield say(
-            FindingCode.VALUE_UNAVAILABLE,
-            path,
-            f'rows can\'t be read from "{file_path}"',
-            "export the rows as JSON lines",
-            file_path,
-            "one of " + ", ".join(_EXTENSIONS),
             severity=Severity.WARNING,
         )
 

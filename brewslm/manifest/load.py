@@ -12,6 +12,7 @@ from brewslm.errors import ManifestError
 from brewslm.files import PathError, open_inside
 from brewslm.fingerprint import digest_value
 from brewslm.manifest.binding import bind_adapters
+from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.check import check_file
 from brewslm.manifest.contract_schema import with_schemas
 from brewslm.manifest.host import HostFacts
@@ -20,7 +21,7 @@ from brewslm.manifest.project import Manifest, Wanted
 from brewslm.manifest.repair import repaired, still_true
 from brewslm.manifest.resolve import resolve_training
 from brewslm.manifest.schema import ManifestFile
-from brewslm.manifest.shape import Shaped, shape
+from brewslm.manifest.shape import Shaped, is_no_bar, shape
 from brewslm.manifest.speaker import speaker
 from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
 from brewslm.stages.data_source import source_path
@@ -45,13 +46,19 @@ class FindingsError(ManifestError):
 
 
 def load_manifest(
-    root: Path, path: str = "brewslm.yaml", host: HostFacts | None = None
+    root: Path,
+    path: str = "brewslm.yaml",
+    host: HostFacts | None = None,
+    data: bytes | None = None,
 ) -> Manifest:
-    """Return the checked manifest of a project folder.
+    """Return the checked manifest of a project folder; what is not supported yet is among its
+    findings as errors, and no bar to looking at the rest.
+
+    data: bytes to take for the file's, such as those of a manifest that is not written yet.
 
     Raises: FindingsError with every finding, ManifestError when there is no such file.
     """
-    source = read_yaml(read_manifest(root, path), path)
+    source = read_yaml(read_manifest(root, path) if data is None else data, path)
     manifest, findings = _checked(source, root, path, host)
     if manifest is None:
         unread = _unread_sources(source, root)
@@ -62,9 +69,12 @@ def load_manifest(
 def check_manifest(
     root: Path, path: str = "brewslm.yaml", host: HostFacts | None = None
 ) -> tuple[Manifest | None, tuple[Finding, ...]]:
-    """Return the checked manifest, None when it has errors, and all findings in order of report.
+    """Return the checked manifest and all findings in order of report: the ones that a plan
+    reports about the manifest. The manifest is None when it has errors other than values that are
+    not supported yet.
 
-    No file but the manifest and what it includes is opened.
+    host: None leaves out what this host uses instead of the manifest's values. No file but the
+    manifest and what it includes is opened.
 
     Raises: ManifestError when there is no such file.
     """
@@ -90,10 +100,10 @@ def _checked(
     shaped.file, schema_findings = with_schemas(shaped.file, root, source)
     findings += schema_findings
     findings += check_file(shaped, source, bound, root)
-    resources, resolved_findings = _resources(shaped, source, bound, root, host or HostFacts())
+    resources, resolved_findings = _resources(shaped, source, bound, root, host)
     findings += resolved_findings
-    ordered = sorted_findings(findings)
-    if any(finding.severity is Severity.ERROR for finding in ordered):
+    ordered = sorted_findings([*findings, *unavailable(resources.values())])
+    if not all(is_no_bar(finding) for finding in ordered):
         return None, ordered
     effective = {
         str(address): spec_values(wanted.spec) for address, wanted in sorted(resources.items())
@@ -162,7 +172,11 @@ def read_manifest(root: Path, path: str) -> bytes:
 
 
 def _resources(
-    shaped: Shaped, source: YamlFile, bound: dict[str, str | None], root: Path, host: HostFacts
+    shaped: Shaped,
+    source: YamlFile,
+    bound: dict[str, str | None],
+    root: Path,
+    host: HostFacts | None,
 ) -> tuple[dict[Address, Wanted], list[Finding]]:
     file = shaped.file
     if file is None:

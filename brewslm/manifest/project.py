@@ -38,7 +38,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """A manifest without error findings; findings of lower severity are kept.
+    """A manifest whose only error findings are values that are not supported yet.
 
     `digest` is that of the effective manifest's canonical JSON: blanks, comments, key order and
     quoting don't count.

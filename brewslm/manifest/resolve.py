@@ -46,13 +46,13 @@ def resolve_training(
     written: frozenset[str],
     profile: str,
     mode: str,
-    host: HostFacts,
+    host: HostFacts | None,
     places: Mapping[str, Place],
 ) -> Resolved:
     """Return the effective training plan.
 
-    written: dotted manifest paths that stand in the file; places: positions by dotted path in the
-    spec.
+    written: dotted manifest paths that stand in the file; host: None swaps nothing; places:
+    positions by dotted path in the spec.
     """
     names = {path.removeprefix(f"{_CONFIG}.") for path in written if path.startswith(f"{_CONFIG}.")}
     names = {_field_of(name) for name in names}
@@ -78,7 +78,7 @@ def resolve_training(
     spec = written_plan.model_copy(
         update={"config": config, "plan_profile": profile, "training_mode": mode}
     )
-    swapped, fixes = _host_fixes(config, names, profile, host, places)
+    swapped, fixes = _host_fixes(config, names, profile, host, places) if host else ({}, {})
     origins_in_spec = {f"config.{name}": origin for name, origin in origins.items()}
     for name, code in fixes.items():
         origins_in_spec[f"host.{name}"] = f"auto-fix:{code}"
@@ -160,13 +160,18 @@ def _host_fixes(
         swap("optimizer", "adamw_torch", FindingCode.AUTOFIX_OPTIMIZER)
     if config.bf16 and config.fp16:
         swap("fp16" if host.has_bf16 else "bf16", False, FindingCode.AUTOFIX_TWO_PRECISIONS)
-    is_native = host.has_cuda and (config.dtype != "bfloat16" or host.has_bf16)
+    is_native = host.is_accelerated and (config.dtype != "bfloat16" or host.has_bf16)
     if config.dtype in ("bfloat16", "float16") and not is_native:
-        half = "float16" if host.has_cuda and config.fp16 else "float32"
-        swap("dtype", half, FindingCode.AUTOFIX_PRECISION)
-    wants_flash = config.flash_attention or config.attn_implementation.startswith("flash")
+        swap("dtype", "float16" if host.has_cuda else "float32", FindingCode.AUTOFIX_PRECISION)
+    is_flash_written = config.attn_implementation.startswith("flash")
+    wants_flash = is_flash_written or (
+        config.flash_attention and config.attn_implementation == "auto"
+    )
     if wants_flash and not (host.has_cuda and host.has_flash_attention):
-        swap("attn_implementation", "sdpa", FindingCode.AUTOFIX_ATTENTION)
+        if is_flash_written:
+            swap("attn_implementation", "auto", FindingCode.AUTOFIX_ATTENTION)
+        else:
+            swap("flash_attention", False, FindingCode.AUTOFIX_ATTENTION)
         if config.sequence_packing:
             swap("sequence_packing", False, FindingCode.AUTOFIX_PACKING)
         if config.padding_free:
@@ -178,7 +183,7 @@ def _host_fixes(
         swap("batch_size", 2, FindingCode.AUTOFIX_BATCH_NO_CUDA)
         accumulated = config.batch_size * config.gradient_accumulation_steps
         swapped["gradient_accumulation_steps"] = max(1, accumulated // 2)
-    if config.gradient_checkpointing and not host.has_cuda:
+    if config.gradient_checkpointing and not host.is_accelerated:
         swapped["gradient_checkpointing"] = "gradient_checkpointing" in names
     return swapped, codes
 

@@ -3,11 +3,9 @@
 Text for people to edit. What a data file suggests comes in as proposals; nothing is read here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from brewslm.manifest.carried_out import PROFILES
 from brewslm.rows.introspect import Proposal
-from brewslm.rows.mapper import DefaultOptions
 from brewslm.tasks.builtin_packs import BUILTIN_PACKS
 
 DEFAULT_PACK_ID = "evalpack.local.offline"
@@ -20,7 +18,8 @@ _TEMPLATE = Proposal(
     confidence=1.0,
     rationale='rows such as {"text": "The parcel is late", "label": "delivery"}',
 )
-_SHOWN_CANDIDATES = 3
+SMALL_ROWS = 50
+"""Below it a validation set would have a handful of rows."""
 _MAX_NAME_CHARS = 255
 
 
@@ -28,32 +27,29 @@ def starter_text(
     *,
     name: str,
     proposal: Proposal | None = None,
-    others: Sequence[Proposal] = (),
+    rows: int = 0,
     locator: str = DEFAULT_LOCATOR,
     gold_locator: str | None = None,
 ) -> str:
     """Return the text of a starter manifest.
 
-    name: of the project; proposal: the best one for the data file, None writes the template for
-    classification; others: the next best ones, shown when nothing is sure; locator: of the rows;
-    gold_locator: of rows that are only evaluated, whose gates are those of the task's default pack.
+    name: of the project; proposal: the one for the data file, None writes the template for
+    classification; rows: how many the file has; locator: of the rows; gold_locator: of rows that
+    are only evaluated, whose gates are those of the task's default pack.
     """
     chosen = proposal or _TEMPLATE
-    is_sure = chosen.confidence >= DefaultOptions().min_confidence - 1e-9
-    profile = chosen.target_task_profile if is_sure else None
+    is_small = proposal is not None and rows < SMALL_ROWS
     sections = (
         _envelope(name, has_data=proposal is not None),
         _model(),
-        _sources(locator, gold_locator, is_sure=is_sure),
-        _adapters(chosen, has_data=proposal is not None)
-        if is_sure
-        else _candidates((chosen, *others)[:_SHOWN_CANDIDATES]),
-        _dataset(chosen) if is_sure else [],
-        _training(chosen if is_sure else None),
-        _evaluation(profile, has_gold=gold_locator is not None),
+        _sources(locator, gold_locator),
+        _adapters(chosen, has_data=proposal is not None),
+        _dataset(chosen, is_small=is_small),
+        _training(chosen, is_small=is_small),
+        _evaluation(chosen.target_task_profile, has_gold=gold_locator is not None),
         _export(),
     )
-    return "\n".join("\n".join(lines) + "\n" for lines in sections if lines)
+    return "\n".join("\n".join(lines) + "\n" for lines in sections)
 
 
 def _envelope(name: str, *, has_data: bool) -> list[str]:
@@ -81,14 +77,13 @@ def _model() -> list[str]:
     ]
 
 
-def _sources(locator: str, gold_locator: str | None, *, is_sure: bool) -> list[str]:
-    adapter = ["      adapter: mapping"] if is_sure else []
+def _sources(locator: str, gold_locator: str | None) -> list[str]:
     lines = [
         "  data_sources:",
         "    - name: rows",
         "      type: raw # cleaned, deduplicated, then split",
         f"      locator: {_quoted(locator)}",
-        *adapter,
+        "      adapter: mapping",
     ]
     if gold_locator is None:
         return [
@@ -100,7 +95,7 @@ def _sources(locator: str, gold_locator: str | None, *, is_sure: bool) -> list[s
         "    - name: gold",
         "      type: gold_test # never trained on",
         f"      locator: {_quoted(gold_locator)}",
-        *adapter,
+        "      adapter: mapping",
     ]
 
 
@@ -123,28 +118,14 @@ def _adapter_lines(proposal: Proposal) -> Iterator[str]:
         yield f"        {name}: {_quoted(column)}"
 
 
-def _candidates(proposals: Sequence[Proposal]) -> list[str]:
-    """Return what might fit, as comments; plan refuses the rows until one is kept."""
-    lines = [
-        "  # The columns do not say surely enough what the rows are: plan refuses them.",
-        "  # Keep one of these, best first, without its number signs; add adapter: mapping to each",
-        "  # source, and correct the columns where they are wrong.",
-    ]
-    for proposal in proposals:
-        lines += [
-            "  #",
-            f"  # Confidence {proposal.confidence:.2f}: {_comment(proposal.rationale)}.",
-            *(f"  # Note: {_comment(warning)}." for warning in proposal.warnings),
-            "  # adapters:",
-            *(f"  # {line[2:]}" for line in _adapter_lines(proposal)),
-        ]
-    return lines
-
-
-def _dataset(proposal: Proposal) -> list[str]:
+def _dataset(proposal: Proposal, *, is_small: bool) -> list[str]:
     profile = proposal.target_task_profile
-    note = [] if profile in PROFILES else ["    # This version neither trains nor evaluates it."]
-    lines = ["  dataset:", *note, f"    task_profile: {profile}"]
+    lines = ["  dataset:", f"    task_profile: {profile}"]
+    if is_small:
+        lines += [
+            "    # Too few rows for a validation set of its own.",
+            "    split: {train: 0.8, validation: 0, test: 0.2}",
+        ]
     if proposal.labels and profile == "classification":
         lines += [
             "    contract:",
@@ -154,13 +135,18 @@ def _dataset(proposal: Proposal) -> list[str]:
     return lines
 
 
-def _training(proposal: Proposal | None) -> list[str]:
+def _training(proposal: Proposal, *, is_small: bool) -> list[str]:
     mode = _mode(proposal)
     is_preference = mode == "dpo"
     length = (
         ["      alignment_max_prompt_length: 256", "      alignment_max_length: 512"]
         if is_preference
         else ["      max_seq_length: 512 # tokens; longer rows are left out and counted"]
+    )
+    evaluation = (
+        ['      eval_strategy: "no" # there is no validation set']
+        if is_small
+        else ["      eval_steps: 20"]
     )
     return [
         "  training_plan:",
@@ -176,20 +162,18 @@ def _training(proposal: Proposal | None) -> list[str]:
         "      sequence_packing: false",
         "      flash_attention: false # true on a GPU that has it",
         "      bf16: false # true on a GPU",
-        "      eval_steps: 20",
+        *evaluation,
         "      save_steps: 20",
     ]
 
 
-def _mode(proposal: Proposal | None) -> str:
-    if proposal is None:
-        return "sft"
+def _mode(proposal: Proposal) -> str:
     if proposal.target_task_profile == "preference":
         return "dpo"
     return "cpt" if proposal.target_task_profile == "language_modeling" else "sft"
 
 
-def _evaluation(profile: str | None, *, has_gold: bool) -> list[str]:
+def _evaluation(profile: str, *, has_gold: bool) -> list[str]:
     lines = [
         "  eval_pack:",
         f"    datasets: [{'gold' if has_gold else 'test'}]",

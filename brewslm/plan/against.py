@@ -12,18 +12,18 @@ from brewslm.address import Address
 from brewslm.contracts import Spec, spec_values
 from brewslm.diagnostics import Finding, FindingCode, Severity, sorted_findings
 from brewslm.errors import BrewError
-from brewslm.fingerprint import digest_value
 from brewslm.manifest.project import Manifest
 from brewslm.plan.action import GateChange
+from brewslm.plan.deciding_policy import deciding_policy, pack_of, workflow_policy
 from brewslm.plan.diff import changed_paths, value_at
 from brewslm.plan.eval_rows import eval_row_changes
-from brewslm.plan.evaluation_shape import pack_of
+from brewslm.plan.gold_sources import RowIds
 from brewslm.plan.plan import Plan
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.dataset import DatasetSpec
-from brewslm.stages.eval_pack import EvalPackContentSpec, EvalPackSpec
+from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.packs import gates_of
@@ -42,6 +42,9 @@ class Base(Struct, frozen=True):
     """None where that commit has no manifest, or one with errors."""
     digests: Mapping[str, str]
     """Digest of each local source of either side by its path, as that commit holds it."""
+    gold_before: RowIds | None = None
+    """Ids of the gold rows of that commit; None where they are the same files, or unreadable."""
+    gold_after: RowIds | None = None
 
 
 def with_base(plan: Plan, manifest: Manifest, base: Base) -> Plan:
@@ -53,7 +56,8 @@ def with_base(plan: Plan, manifest: Manifest, base: Base) -> Plan:
     gates: tuple[GateChange, ...] = ()
     if before:
         specs, digests = manifest.specs(), _digests_of(plan)
-        rows = eval_row_changes(before, base.digests, specs, digests)
+        ids = base.gold_before, base.gold_after
+        rows = eval_row_changes(before, base.digests, specs, digests, *ids)
         gates = (*_gate_changes(before, specs), *rows)
     known = {(change.kind, change.path) for change in plan.gate_changes}
     weakened = [change for change in gates if change.weakened]
@@ -173,14 +177,20 @@ def _profile_of(adapter: AdapterSpec) -> str | None:
 def _policy(specs: Mapping[Address, Spec]) -> dict[str, Any]:
     workflow, pack = specs.get(_WORKFLOW), specs.get(_EVAL_PACK)
     policy: dict[str, Any] = {}
-    if isinstance(workflow, WorkflowSpec):
-        policy["on_inconclusive"] = workflow.gate_policy.on_inconclusive
-        policy["allow_weakening"] = workflow.gate_policy.allow_weakening
     if isinstance(pack, EvalPackSpec):
-        policy["pack_id"] = pack.pack_id
-    if isinstance(pack, EvalPackContentSpec) and pack.pack and profile_in(specs) is None:
-        policy["options"] = {"pack": digest_value(pack.pack)}
+        try:
+            policy |= deciding_policy(pack, pack_of(pack), profile_in(specs), _contract_in(specs))
+        except BrewError:
+            policy["pack_id"] = pack.pack_id
+    if isinstance(workflow, WorkflowSpec):
+        policy |= workflow_policy(workflow)
+        policy["allow_weakening"] = workflow.gate_policy.allow_weakening
     return policy
+
+
+def _contract_in(specs: Mapping[Address, Spec]) -> dict[str, Any]:
+    dataset = specs.get(Address("dataset"))
+    return spec_values(dataset.contract) if isinstance(dataset, DatasetSpec) else {}
 
 
 def _is_protected(specs: Mapping[Address, Spec]) -> bool:

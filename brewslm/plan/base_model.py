@@ -15,6 +15,7 @@ from msgspec.structs import asdict, fields
 
 from brewslm.contracts import Output
 from brewslm.errors import PlanError
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
 from brewslm.fingerprint import digest_value
 from brewslm.plan.base_tensors import check_tensors
 from brewslm.plan.digest_cache import DigestCache
@@ -160,6 +161,7 @@ def read_base_model(
     for name in names:
         files[name], file_bytes = digests.digest(f"{key}/{name}", folder / name)
         size_bytes += file_bytes
+    _check_fetched(folder, names)
     check_keys(folder)
     config = read_document(folder / CONFIG)
     quantization = check_quantization(config)
@@ -193,6 +195,22 @@ def read_base_model(
         tokenizer=tokenizer or read_tokenizer(folder),
         unread=unread_names(folder, names),
     )
+
+
+def _check_fetched(folder: Path, names: list[str]) -> None:
+    """Refuse what Git LFS puts in place of files. Raises: PlanError."""
+    for name in names:
+        if (folder / name).stat().st_size > MAX_LFS_POINTER_BYTES:
+            continue
+        with (folder / name).open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise PlanError(
+                    f"{name} of the base model is a pointer of Git LFS",
+                    code="SOURCE_NOT_FETCHED",
+                    found="a Git LFS pointer",
+                    expected="the file that it stands for",
+                    remedy="git lfs pull, where the model's repository was cloned",
+                )
 
 
 def target_names(target: object, model: BaseModel) -> tuple[str, ...]:

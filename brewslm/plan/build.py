@@ -15,7 +15,6 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Spec
 from brewslm.diagnostics import FindingCode, Severity
-from brewslm.manifest.carried_out import unavailable
 from brewslm.manifest.project import Manifest
 from brewslm.plan import price
 from brewslm.plan.action import Action
@@ -58,7 +57,7 @@ def build(
     manifest: Manifest, state: StateReader, artifacts: ArtifactReader, options: PlanOptions
 ) -> Built:
     """Return the plan of a project with what apply needs beside it."""
-    findings = Findings(manifest, [*manifest.findings, *unavailable(manifest)])
+    findings = Findings(manifest, manifest.findings)
     records = state.resources()
     selected = Selected.of(options.selection, manifest.specs(), records)
     known = observe(manifest, records, artifacts, options, findings)
@@ -92,6 +91,8 @@ def build(
 
 def _told_options(options: PlanOptions) -> dict[str, Any]:
     told: dict[str, Any] = {"refresh": options.refresh, "max_deletes": options.max_deletes}
+    if options.wanted_device != "auto":
+        told["device"] = options.wanted_device
     if options.selection.replaces:
         told["replace"] = list(options.selection.replaces)
     return told

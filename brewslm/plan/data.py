@@ -13,18 +13,28 @@ from typing import Any
 from msgspec import Struct, field
 
 from brewslm.address import Address
-from brewslm.contracts import Output, Spec, TokenCounter, counting_values, spec_values
+from brewslm.contracts import (
+    Output,
+    RowProgress,
+    Spec,
+    TokenCounter,
+    counting_values,
+    spec_values,
+    untold,
+)
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
 from brewslm.plan.base_model import BUILTIN, BaseModel
+from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
-from brewslm.plan.evaluation_shape import pack_of
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -51,6 +61,7 @@ def source_digests(
     """Return digest and size of every source's bytes, and findings for those that can't be read."""
     found: dict[Address, tuple[str, int]] = {}
     findings: list[Finding] = []
+    roots = link_roots(specs, root)
     for address, source in sorted(specs.items()):
         if not isinstance(source, DataSourceSpec):
             continue
@@ -58,12 +69,19 @@ def source_digests(
         if not path:
             continue
         try:
-            open_inside(root, path).close()
-            if locator_of(source):
-                found[address] = digests.digest(path, root / path)
+            with open_inside(root, path, link_roots=roots) as stream:
+                if locator_of(source):
+                    found[address] = digests.digest_stream(path, stream)
         except PathError as error:
-            findings.append(_unreadable(address, source, path, error))
+            findings.append(_unreadable(address, source, error))
     return found, findings
+
+
+def link_roots(specs: Mapping[Address, Spec], root: Path) -> tuple[Path, ...]:
+    """Return the folders outside the project that links to rows may lead into."""
+    workflow = specs.get(Address("workflow"))
+    written = workflow.backend.link_roots if isinstance(workflow, WorkflowSpec) else ()
+    return tuple(root / Path(text).expanduser() for text in written)
 
 
 def prepare_data(
@@ -73,6 +91,7 @@ def prepare_data(
     scratch: Path,
     base: BaseModel | None,
     project: str,
+    tell: RowProgress = untold,
 ) -> DataOutcome:
     """Read all sources and write the prepared folder below `scratch`.
 
@@ -80,7 +99,7 @@ def prepare_data(
     it.
     """
     prepare = import_module("brewslm.rows.prepare")  # only changed data pays for the row room
-    request = _request(specs, base, project)
+    request = _request(specs, base, project, root)
     key = digest_value(
         {
             "specs": {
@@ -95,7 +114,7 @@ def prepare_data(
     folder = scratch / "prepared" / key
     compose = import_module("brewslm.tasks.compose").compose
     with _token_counter(base) as counter, _built(folder) as built:
-        preparation = prepare.prepare(request, root, built, compose, counter)
+        preparation = prepare.prepare(request, root, built, compose, counter, tell=tell)
         _publish(built, folder)
     outcome = DataOutcome(
         findings=list(preparation.findings),
@@ -200,7 +219,9 @@ def _source(specs: Mapping[Address, Spec], name: str) -> DataSourceSpec:
     return spec
 
 
-def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str) -> Any:
+def _request(
+    specs: Mapping[Address, Spec], base: BaseModel | None, project: str, root: Path
+) -> Any:
     rows = import_module("brewslm.rows.request")
     dataset = specs[_DATASET]
     if not isinstance(dataset, DatasetSpec):
@@ -236,6 +257,7 @@ def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str
         project=project,
         sources=tuple(sources),
         task_profile=dataset.task_profile,
+        supported_profiles=TASKS.names(),
         system_prompt=dataset.system_prompt,
         split=rows.SplitRequest(
             split.train,
@@ -266,6 +288,7 @@ def _request(specs: Mapping[Address, Spec], base: BaseModel | None, project: str
             else None
         ),
         tokenizer_digest=base.files.get("tokenizer.json") if base else None,
+        link_roots=tuple(map(str, link_roots(specs, root))),
     )
 
 
@@ -322,7 +345,7 @@ def _own_counter(path: Path) -> TokenCounter | None:
     return counter
 
 
-def _unreadable(address: Address, source: DataSourceSpec, path: str, error: PathError) -> Finding:
+def _unreadable(address: Address, source: DataSourceSpec, error: PathError) -> Finding:
     return Finding(
         code=FindingCode(error.code),
         severity=Severity.ERROR,
@@ -330,6 +353,6 @@ def _unreadable(address: Address, source: DataSourceSpec, path: str, error: Path
         actionable_fix=error.remedy,
         field="file_path" if source.locator is None else "locator",
         address=str(address),
-        found=path,
+        found=error.found,
         expected=error.expected,
     )

@@ -4,15 +4,17 @@ The cache is a value: whoever calls the plan loads it and saves it. Losing it co
 else.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from brewslm.files import StatProof, note_read
-from brewslm.fingerprint import digest_file
+from brewslm.fingerprint import digest_file, digest_stream
 
 
 class DigestCache(Struct):
@@ -55,11 +57,20 @@ class DigestCache(Struct):
         Raises: OSError.
         """
         note_read(path)
-        found = path.stat()
+        return self._digest(key, path.stat(), partial(digest_file, path))
+
+    def digest_stream(self, key: str, stream: BinaryIO) -> tuple[str, int]:
+        """Return digest and size of an open file, whatever has taken its name meanwhile.
+
+        Raises: OSError.
+        """
+        return self._digest(key, os.fstat(stream.fileno()), partial(digest_stream, stream))
+
+    def _digest(self, key: str, found: os.stat_result, read: Callable[[], str]) -> tuple[str, int]:
         held = self.entries.get(key)
         if self.trusts_stat and held is not None and held[0].holds_for(found):
             return held[1], found.st_size
-        digest = digest_file(path)
+        digest = read()
         self.hashed += 1
         self.is_changed = True
         self.entries[key] = (StatProof.of(found, self.now_ns), digest)

@@ -1,7 +1,8 @@
 """Whether the rows that decide are other ones than at another commit.
 
-Rows are compared by the bytes of their sources: which of two files is the easier one, nobody can
-tell from outside, so other gold rows count as weaker gates until somebody allows them.
+Rows are compared by their content, and by the bytes of their sources where they can't be read.
+Which of two sets is the easier one can't be told without answers, so other gold rows count as
+weaker gates until that is allowed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from brewslm.address import Address
 from brewslm.contracts import Spec
 from brewslm.plan.action import GateChange
+from brewslm.plan.gold_sources import GOLD, RowIds
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackSpec
 
-GOLD = ("gold_test", "gold_dev")
 _EVAL_PACK = Address("eval_pack")
 _SHOWN_DIGITS = 6
+_SHOWN_IDS, _ID_DIGITS = 5, 12
 
 
 def eval_row_changes(
@@ -22,20 +24,40 @@ def eval_row_changes(
     digests_before: Mapping[str, str],
     after: Mapping[Address, Spec],
     digests_after: Mapping[str, str],
+    ids_before: RowIds | None = None,
+    ids_after: RowIds | None = None,
 ) -> Iterator[GateChange]:
     """Return how gold rows, and the sets that are evaluated, differ.
 
     digests_before, digests_after: of sources by path; a source without one is not compared, since
-    that commit does not hold its bytes.
+    that commit does not hold its bytes. ids_before, ids_after: of the rows, where both sides could
+    be read.
     """
     for kind in GOLD:
         old = _rows(kind, before, digests_before)
         new = _rows(kind, after, digests_after)
-        if old is not None and new is not None and set(old) != set(new):
-            yield _change(f"rows.{kind}", _told(old), _told(new), weakened=bool(old))
+        if old is None or new is None:
+            continue
+        was, will = _told(old), _told(new)
+        if ids_before is not None and ids_after is not None:
+            ids = ids_before.get(kind, frozenset()), ids_after.get(kind, frozenset())
+            is_changed = ids[0] != ids[1]
+            was, will = f"{was}, {len(ids[0])} rows", f"{will}, {_counted(*ids)}"
+        else:
+            is_changed = set(old) != set(new)
+        if is_changed:
+            yield _change(f"rows.{kind}", was, will, weakened=bool(old))
     old_sets, new_sets = _sets(before), _sets(after)
     if dropped := sorted(set(old_sets) - set(new_sets)):
         yield _change("datasets", ", ".join(dropped), ", ".join(new_sets), weakened=True)
+
+
+def _counted(before: frozenset[str], after: frozenset[str]) -> str:
+    """Return how many rows there are, and which came and went."""
+    removed, added = sorted(before - after), sorted(after - before)
+    told = [f"{len(ids)} {what}" for ids, what in ((removed, "removed"), (added, "added")) if ids]
+    shown = ", ".join(row_id[:_ID_DIGITS] for row_id in [*removed, *added][:_SHOWN_IDS])
+    return f"{len(after)} rows: {', '.join(told)} ({shown})"
 
 
 def _rows(

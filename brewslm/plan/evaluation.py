@@ -11,7 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from brewslm.contracts import Tier
-from brewslm.fingerprint import fingerprint
+from brewslm.fingerprint import digest_value, fingerprint
+from brewslm.tasks.metrics import produced_metrics
+from brewslm.tasks.packs import Pack
+from brewslm.tasks.task import TASKS
 
 PREDICTIONS_VERSION = 1
 """Raised when the engine would answer the same prompt with other text."""
@@ -92,6 +95,7 @@ def metrics_part(
         "statistics_version": STATISTICS_VERSION,
         "profile": profile,
         "profile_version": profile_version,
+        "metric_versions": metric_versions(profile, contract),
         "predictions": dict(predictions),
         "rows": dict(rows),
         "contract": dict(contract),
@@ -99,6 +103,27 @@ def metrics_part(
         "sets": {name: list(names) if names else None for name, names in sorted(sets.items())},
     }
     return Part("metrics", Tier.METRICS, facts)
+
+
+def metric_versions(profile: str, contract: Mapping[str, Any]) -> dict[str, int]:
+    """Return the definition versions of a task's metrics, those of single classes left out."""
+    return {
+        metric_id: metric.definition_version
+        for metric_id, metric in sorted(produced_metrics(profile, contract).items())
+        if not metric_id.startswith("per_")
+    }
+
+
+def scoring_versions(
+    profile: str, contract: Mapping[str, Any], pack: Pack | None
+) -> dict[str, Any]:
+    """Return every version of the program's own that an evaluation rests on."""
+    return {
+        "task": f"{profile} {TASKS.load(profile).version}",
+        "statistics": STATISTICS_VERSION,
+        "metrics": digest_value(metric_versions(profile, contract)),
+        "pack": f"{pack.pack_id} {pack.version}" if pack else None,
+    }
 
 
 def verdict_part(

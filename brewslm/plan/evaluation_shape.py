@@ -7,15 +7,15 @@ from msgspec import Struct, field
 
 from brewslm.address import Address
 from brewslm.contracts import Output, Spec
+from brewslm.plan.deciding_policy import deciding_policy, pack_of, workflow_policy
 from brewslm.plan.evaluation import Answering, Part, metrics_part, predictions_part
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.eval_pack import EvalPackContentSpec, EvalPackSpec
+from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.training_config import loading_facts
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
-from brewslm.tasks.builtin_packs import builtin_pack
 from brewslm.tasks.gate import Gate
-from brewslm.tasks.packs import Pack, gates_of, pack_from
+from brewslm.tasks.packs import Pack, gates_of
 from brewslm.tasks.task import TASKS
 
 SETS = ("gold_test", "gold_dev", "test", "validation", "train")
@@ -42,6 +42,13 @@ class EvaluationShape(Struct, frozen=True):
     rows: Mapping[str, str] = field(default_factory=dict)
     """Set name to the digest of its file."""
     promoted_digest: str | None = None
+    datasets: tuple[str, ...] = ()
+    """Sets and sources as the manifest names them."""
+
+    @property
+    def normaliser(self) -> str:
+        """The form in which answers are compared, of the pack or of the task."""
+        return str(self.options.get("normaliser") or TASKS.load(self.profile).normaliser)
 
     def prediction_parts(self, candidate_digest: str | None) -> dict[tuple[str, str], Part]:
         """Return the predictions that are needed, by role and set."""
@@ -95,7 +102,8 @@ def shape_of(
     wants_champion = spec.compare_to == "champion" or any(
         gate.baseline == "champion" for gate in gates
     )
-    roles = ["baseline", "candidate"]
+    wants_base = spec.compare_to != "none" or any(gate.baseline == "base_model" for gate in gates)
+    roles = ["baseline", "candidate"] if wants_base else ["candidate"]
     if wants_champion and promoted is not None:
         roles.append("promoted")
     dataset = outputs.get(Address("dataset"), {})
@@ -106,11 +114,7 @@ def shape_of(
         decisive=next((name for name in SETS if name in sets), ""),
         roles=tuple(roles),
         gates=gates,
-        policy={
-            "on_inconclusive": workflow.gate_policy.on_inconclusive,
-            "compare_to": spec.compare_to,
-            "pack_id": pack.pack_id if pack else None,
-        },
+        policy=deciding_policy(spec, pack, profile, contract) | workflow_policy(workflow),
         options=_options(pack, profile),
         answering=Answering(
             base_digest=outputs[Address("model")]["base"].digest,
@@ -126,17 +130,8 @@ def shape_of(
         ),
         rows={name: dataset[name].digest for name in sets if name in dataset},
         promoted_digest=promoted.digest if promoted else None,
+        datasets=spec.datasets,
     )
-
-
-def pack_of(spec: EvalPackSpec) -> Pack | None:
-    """Return the pack whose gates apply: the content of its file, or a built-in one.
-
-    Raises: PackError for an id that is not built in.
-    """
-    if isinstance(spec, EvalPackContentSpec) and spec.pack is not None:
-        return pack_from(spec.pack).pack
-    return builtin_pack(spec.pack_id) if spec.pack_id is not None else None
 
 
 def _options(pack: Pack | None, profile: str) -> dict[str, Any]:

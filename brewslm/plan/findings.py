@@ -30,8 +30,12 @@ class Findings:
         self.items += findings
 
     def place(self, findings: Iterable[Finding]) -> None:
-        """Take findings, and give those without a line the position of their field."""
-        self.items += [self._placed(finding) for finding in findings]
+        """Take findings, and give those without a line the position of their field; what is known
+        from the manifest alone is not reported twice.
+        """
+        known = {(item.code, item.message) for item in self._manifest.findings}
+        placed = map(self._placed, findings)
+        self.items += [item for item in placed if (item.code, item.message) not in known]
 
     def report(
         self,

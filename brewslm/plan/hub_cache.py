@@ -12,6 +12,7 @@ from brewslm.stages.model import REVISION
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _NEWEST = "main"
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
 _MAX_REFERENCE_BYTES = 64
 
 
@@ -35,11 +36,24 @@ def find_snapshot(
 
 def repository_folder(base_model: str, environment: Mapping[str, str]) -> Path:
     """Return where the cache keeps a model, whether or not it is there."""
-    home = Path(
-        environment.get("HF_HOME") or Path(environment.get("HOME", "/")) / ".cache/huggingface"
-    )
-    hub = Path(environment.get("HF_HUB_CACHE") or home / "hub")
-    return hub / ("models--" + base_model.replace("/", "--"))
+    return hub_folder(environment) / ("models--" + base_model.replace("/", "--"))
+
+
+def hub_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the cache, by the variables that huggingface_hub reads, in its order."""
+    home = (environment.get("HOME") or "").rstrip("/")
+    caches = environment.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    own = environment.get("HF_HOME") or f"{caches}/huggingface"
+    named = environment.get("HF_HUB_CACHE") or environment.get("HUGGINGFACE_HUB_CACHE")
+    expanded = _expanded(own, environment, home)
+    return Path(_expanded(named, environment, home) if named else f"{expanded}/hub")
+
+
+def _expanded(text: str, environment: Mapping[str, str], home: str) -> str:
+    """Return a path without ~ and variables; those that are not set stay as they are."""
+    if text == "~" or text.startswith("~/"):
+        text = home + text[1:]
+    return _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], found[0]), text)
 
 
 def commit_of(folder: Path | None) -> str | None:

@@ -15,8 +15,10 @@ from brewslm.contracts import Output, Spec
 from brewslm.diagnostics import Finding, FindingCode, Severity, finding_code
 from brewslm.errors import ArtifactError, BrewError
 from brewslm.plan.action import GateChange
+from brewslm.plan.deciding_policy import recorded_policy
 from brewslm.plan.evaluation import Part
 from brewslm.plan.evaluation_shape import EvaluationShape, shape_of
+from brewslm.plan.gold_rows import rows_changed
 from brewslm.plan.slices import slice_rows
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.deciding import decide
@@ -26,6 +28,7 @@ from brewslm.tasks.weakening import weakenings
 
 _DATASET = Address("dataset")
 _EVAL_PACK = Address("eval_pack")
+_OTHER_WAY = "; or put the rows back; new rows can be shown beside the old ones as type gold_dev"
 
 
 class Judgement(Struct, frozen=True):
@@ -56,11 +59,13 @@ def judge(
     *,
     candidate_is_known: bool,
     is_redone: bool = False,
+    is_same_data: bool = False,
     prepared_folder: Path | None = None,
 ) -> Judgement:
     """Return what can be said about the evaluation before anything runs.
 
-    prepared_folder: the prepared rows where this plan made them.
+    prepared_folder: the prepared rows where this plan made them; is_same_data: whether sources and
+    data specs are those of the record.
     candidate_is_known: whether the candidate and all rows are known by digest; is_redone: whether
     everything is made again, whatever is kept of it.
     """
@@ -86,9 +91,21 @@ def judge(
                 artifacts,
             ),
             has_deployment=Address("deployment") in specs,
+            has_champion=shape.promoted_digest is not None,
+            promotes_ungated=bool(shape.policy["promote_ungated"]),
+            required_metrics=shape.policy["required_metrics"],
         )
     ]
-    changes = _changes(shape, record)
+    rows_now = rows_changed(
+        shape,
+        record,
+        prepared_folder,
+        outputs.get(_DATASET, {}).get("prepared"),
+        artifacts,
+        is_same_data=is_same_data,
+    )
+    changes = _changes(shape, record, workflow)
+    changes = (*([rows_now.change] if rows_now else []), *changes)
     findings += _weakened(changes, workflow)
     missing, names, known = _parts(shape, outputs, artifacts, rows, is_redone=is_redone)
     verdict = _verdict(shape, known.get("metrics"), artifacts) if candidate_is_known else None
@@ -101,7 +118,9 @@ def judge(
             "required": sum(gate.required for gate in shape.gates),
             "optional": sum(not gate.required for gate in shape.gates) or None,
             "decide on": f"{shape.decisive}, {rows.get(shape.decisive, 0)} rows",
+            "answers compared as": shape.normaliser,
         },
+        "gold": rows_now.facts if rows_now else None,
     }
     if verdict is not None:
         facts["predicted"] = {
@@ -115,7 +134,7 @@ def judge(
         known=known,
         rows_to_generate=missing,
         verdict=verdict["verdict"] if verdict else None,
-        failing=failing_gates(verdict["gates"]) if verdict else (),
+        failing=tuple(verdict["blocking"]) if verdict else (),
         facts=facts,
     )
 
@@ -184,15 +203,19 @@ def _verdict(
         document,
         on_inconclusive=str(shape.policy["on_inconclusive"]),
         dataset=shape.decisive,
+        required_metrics=shape.policy["required_metrics"],
         was_ever_promoted=shape.promoted_digest is not None,
     )
 
 
-def _changes(shape: EvaluationShape, record: ResourceRecord | None) -> tuple[GateChange, ...]:
+def _changes(
+    shape: EvaluationShape, record: ResourceRecord | None, workflow: ResourceRecord | None
+) -> tuple[GateChange, ...]:
     recorded = record.values.get("contract_of_gates") if record else None
-    if not recorded:
+    if record is None or not recorded:
         return ()
-    changes = weakenings(_gates(recorded), recorded["policy"], shape.gates, shape.policy)
+    before = recorded_policy(record, workflow, shape.profile)
+    changes = weakenings(_gates(recorded), before, shape.gates, shape.policy)
     return tuple(
         GateChange(
             kind=item.kind,
@@ -231,7 +254,8 @@ def _weakened(changes: Sequence[GateChange], workflow: ResourceRecord | None) ->
             code=FindingCode.GATE_WEAKENED,
             severity=Severity.ERROR,
             message=f"a gate became weaker: {change.kind.replace('_', ' ')}",
-            actionable_fix="apply gate_policy.allow_weakening: true by itself first",
+            actionable_fix="apply gate_policy.allow_weakening: true by itself first"
+            + (_OTHER_WAY if change.kind == "eval_rows_changed" else ""),
             field=change.path,
             address=str(_EVAL_PACK),
             found=str(change.after),

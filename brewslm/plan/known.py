@@ -12,6 +12,7 @@ from brewslm.contracts import Output, Spec
 from brewslm.manifest.project import Wanted
 from brewslm.plan.action import PlanInput
 from brewslm.plan.base_model import BaseModel
+from brewslm.plan.rehearsed import SetRehearsal
 
 _DATASET = Address("dataset")
 
@@ -33,6 +34,8 @@ class Known(Struct):
     """The base model as its files are now, where they are not the recorded ones."""
     prepared_folder: Path | None = None
     """The prepared rows, when this plan made them."""
+    rehearsed: SetRehearsal | None = None
+    """What becomes of the train rows, where there is something to train and it could be tried."""
     is_data_whole: bool = True
     """Whether every source could be read; nothing is said about training otherwise."""
 

@@ -11,12 +11,15 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
+from brewslm.files import note_read, open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
 from brewslm.plan.base_model import BaseModel, locate, read_base_model
 from brewslm.plan.content_fixes import fixed_training
 from brewslm.plan.data import prepare_data, source_digests
+from brewslm.plan.deciding_policy import pack_of
+from brewslm.plan.evaluation import scoring_versions
 from brewslm.plan.findings import Findings
 from brewslm.plan.known import Known
 from brewslm.plan.model_files import changed_names
@@ -27,6 +30,8 @@ from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
+from brewslm.tasks.packs import PackError
+from brewslm.tasks.task import TASKS
 
 _MODEL = Address("model")
 _DATASET = Address("dataset")
@@ -78,6 +83,7 @@ class _Observation:
             self._pack()
             self._data()
             self._training()
+            self._scoring()
         return self._known
 
     def _model(self) -> None:
@@ -97,6 +103,18 @@ class _Observation:
                 expected=error.expected,
             )
             return
+        is_folder = self._is_project_folder(spec.base_model)
+        if base is None and is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" names a Hub model, and is a folder of the project',
+                f"write base_model: ./{spec.base_model}",
+                found="no such model in the local cache",
+                expected="./ before a folder of the project",
+            )
+            return
         if base is None:
             self._findings.report(
                 FindingCode.MODEL_NOT_CACHED,
@@ -108,6 +126,16 @@ class _Observation:
                 severity=Severity.WARNING if self._options.is_elsewhere else Severity.ERROR,
             )
             return
+        if is_folder:
+            self._findings.report(
+                FindingCode.BASE_MODEL_FORM,
+                _MODEL,
+                "base_model",
+                f'"{spec.base_model}" is the Hub model in the local cache, not the folder of the'
+                " project that has the same name",
+                f"write base_model: ./{spec.base_model} if the folder is meant",
+                severity=Severity.WARNING,
+            )
         if spec.cache_fingerprint not in (None, base.digest):
             self._findings.report(
                 FindingCode.FINGERPRINT_MISMATCH,
@@ -126,6 +154,14 @@ class _Observation:
         self._known.contents[_MODEL] = base.digest
         self._known.outputs[_MODEL] = base.outputs()
         self._known.values[_MODEL] = base.values()
+
+    def _is_project_folder(self, name: str) -> bool:
+        """Return whether the name of a Hub model is that of a folder of the project as well."""
+        if name.startswith(("./", "builtin:")):
+            return False
+        folder = self._manifest.root / name
+        note_read(folder)
+        return folder.is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
@@ -233,9 +269,8 @@ class _Observation:
     def _pack(self) -> None:
         spec = self._known.specs.get(_EVAL_PACK)
         if isinstance(spec, EvalPackContentSpec) and spec.path is not None:
-            digest, size_bytes = self._options.digests.digest(
-                spec.path, self._manifest.root / spec.path
-            )
+            with open_inside(self._manifest.root, spec.path) as stream:
+                digest, size_bytes = self._options.digests.digest_stream(spec.path, stream)
             self._note_input(_EVAL_PACK, spec.path, digest, size_bytes)
 
     def _data(self) -> None:
@@ -269,6 +304,7 @@ class _Observation:
                 self._options.scratch,
                 known.base,
                 self._manifest.name,
+                self._options.tell_rows,
             )
         except BrewError as error:
             self._findings.report(
@@ -326,6 +362,20 @@ class _Observation:
         known.wanted[_TRAINING] = replace(
             wanted, spec=fixed.spec, origins=wanted.origins | fixed.origins
         )
+
+    def _scoring(self) -> None:
+        """Let the versions that score this task's answers count like fields of the eval_pack."""
+        known = self._known
+        spec, prepared = known.specs.get(_EVAL_PACK), known.prepared
+        profile = str(prepared.get("task_profile"))
+        if not isinstance(spec, EvalPackContentSpec) or profile not in TASKS.names():
+            return
+        try:
+            shipped = pack_of(spec) if spec.pack is None else None
+        except PackError:
+            return
+        scoring = scoring_versions(profile, prepared["contract"], shipped)
+        known.specs[_EVAL_PACK] = spec.model_copy(update={"scoring": scoring})
 
     def _note_input(self, address: Address, path: str, digest: str, size_bytes: int) -> None:
         self._known.inputs.append(

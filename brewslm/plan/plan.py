@@ -102,8 +102,10 @@ class Plan(PlanValue):
 
     @property
     def is_pending(self) -> bool:
-        """Whether a plan counts as one with changes: of a drift check, any drift does."""
-        return self.has_changes or (self.mode == REFRESH_ONLY and bool(self.drift))
+        """Whether a plan counts as one with changes: drift does too, also what apply leaves alone,
+        such as a changed base model.
+        """
+        return self.has_changes or bool(self.drift)
 
     @property
     def is_only_repair(self) -> bool:

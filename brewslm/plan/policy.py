@@ -21,6 +21,7 @@ from brewslm.stages.model import ModelSpec
 from brewslm.stages.workflow import WorkflowSpec
 
 POLICY_FILE = "brewslm.policy.yaml"
+_START = Place(POLICY_FILE, 1, 1)
 APPROVAL = "promotion.require_approval"
 _HUBS = {"hf": "https://huggingface.co", "kaggle": "https://www.kaggle.com"}
 """Servers behind the locators that name none."""
@@ -126,11 +127,14 @@ def with_policy(
     """Return a plan with the decision of the policy that a commit holds.
 
     written: that commit's policy file; own: the one of the work tree, which decides nothing and is
-    reported where it differs. A policy that can't be read refuses everything.
+    reported where it differs. A policy that can't be read refuses everything, also one that would
+    only decide once it is merged.
     """
     findings = list(plan.finding_values)
     if written != own:
         findings.append(_changed(ref, has_base=written is not None))
+        if own is not None:
+            findings += _read(own, "the policy of this change")[1]
     policy: dict[str, Any] | None = None
     if written is not None:
         results, found = _decided(plan, manifest, written)
@@ -154,7 +158,7 @@ def with_policy(
 def _decided(
     plan: Plan, manifest: Manifest, written: bytes
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
-    policy, problems = _read(written)
+    policy, problems = _read(written, "the policy of the base")
     if policy is None:
         return [], problems
     results: list[dict[str, Any]] = []
@@ -172,15 +176,18 @@ def _decided(
     return results, findings
 
 
-def _read(written: bytes) -> tuple[PolicyFile | None, list[Finding]]:
+def _read(written: bytes, whose: str) -> tuple[PolicyFile | None, list[Finding]]:
+    """Return a policy, None with an error for everything in it that cannot be read."""
     source = read_yaml(written, POLICY_FILE)
     if source.findings or not source.is_whole:
-        told = [_unreadable(item.message, item.place) for item in source.findings]
-        return None, told or [_unreadable("no mapping", Place(POLICY_FILE, 1, 1))]
+        told = [_unreadable(whose, item.message, item.place) for item in source.findings]
+        return None, told or [_unreadable(whose, "expected a mapping", _START)]
     try:
         return PolicyFile.model_validate(_tuples(source.value), strict=True), []
     except ValidationError as error:
-        return None, [_unreadable(_told(item), Place(POLICY_FILE, 1, 1)) for item in error.errors()]
+        return None, [
+            _unreadable(whose, _told(item), source.place(item["loc"])) for item in error.errors()
+        ]
 
 
 def _tuples(value: Any) -> Any:
@@ -367,12 +374,12 @@ def _changed(ref: str, *, has_base: bool) -> Finding:
     )
 
 
-def _unreadable(message: str, place: Place) -> Finding:
+def _unreadable(whose: str, message: str, place: Place) -> Finding:
     return Finding(
         code=FindingCode.POLICY_REFUSED,
         severity=Severity.ERROR,
-        message=f"the policy of the base can't be read: {message}",
-        actionable_fix=f"correct {POLICY_FILE} in the base",
+        message=f"{whose} can't be read: {message}",
+        actionable_fix=f"correct {POLICY_FILE} in {whose.rpartition('of ')[2]}",
         place=place,
     )
 

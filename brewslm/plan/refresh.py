@@ -5,6 +5,7 @@ auto asks for stat results and sizes, none trusts the record, full reads every r
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
@@ -90,9 +91,18 @@ def is_data_recorded(
         return False
     if any(item.kind in LOST for item in drift_of(dataset, artifacts, refresh)):
         return False
-    template = (dataset.values.get("manifest") or {}).get("chat_template") or {}
+    manifest = dataset.values.get("manifest") or {}
+    template = manifest.get("chat_template") or {}
     expected = base.template_digest if base else None
-    return bool(template.get("digest") == expected)
+    return bool(template.get("digest") == expected) and _is_counted_with(manifest, base)
+
+
+def _is_counted_with(manifest: Mapping[str, Any], base: BaseModel | None) -> bool:
+    """Return whether the tokens of the rows were counted with this base model's tokenizer; counts
+    that were estimated belong to no tokenizer.
+    """
+    counted = (manifest.get("lengths") or {}).get("tokenizer_digest")
+    return counted is None or base is None or counted == base.files.get("tokenizer.json")
 
 
 def _is_as_recorded(record: ResourceRecord, spec: Spec, content: tuple[str, int] | None) -> bool:

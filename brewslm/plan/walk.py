@@ -9,6 +9,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Category, Operation, Output, Work, spec_values
 from brewslm.diagnostics import FindingCode, Severity
+from brewslm.errors import RefusedError
 from brewslm.plan.action import (
     DRIFT_REPAIR,
     Action,
@@ -23,7 +24,7 @@ from brewslm.plan.action import (
 )
 from brewslm.plan.checkpoints import passed_over
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
-from brewslm.plan.counts import counts_of
+from brewslm.plan.counts import counts_of, is_without_weights
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
 from brewslm.plan.earlier import find_nearest, find_resume, find_reuse
 from brewslm.plan.findings import Findings
@@ -34,16 +35,21 @@ from brewslm.plan.known import Known
 from brewslm.plan.model_files import changed_names
 from brewslm.plan.options import PlanOptions
 from brewslm.plan.pricing import Pricing
+from brewslm.plan.refresh import data_addresses
+from brewslm.plan.rehearsal import Rehearsal, training_findings
 from brewslm.plan.rollback import is_held
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_config import loading_on_host
+from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord, Status
 from brewslm.state.store import StateReader
+from brewslm.tasks.task import TASKS
 
 _WORKFLOW = Address("workflow")
 _MODEL = Address("model")
+_DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
 _EVAL_PACK = Address("eval_pack")
 _DEPLOYMENT = Address("deployment")
@@ -77,6 +83,8 @@ class Walk:
         self._pricing = Pricing(known, state, options.device)
         self._former_addresses = {new: old for old, new in known.moves.items()}
         self._looker = Looker(artifacts, options)
+        self._rehearsal = Rehearsal(known, artifacts)
+        self._is_base_refused = False
         self._changes: dict[Address, Category] = {}
         self._blocked: set[Address] = set()
         self._failing: tuple[str, ...] = ()
@@ -180,18 +188,37 @@ class Walk:
             return self._put_back(draft, record, moved) if is_mended else self._blocked_noop(draft)
         if not draft.is_same:
             return self._work(draft, difference(draft))
+        if changed := self._read_otherwise(draft, record):
+            return self._work(draft, "content_changed", because=changed)
         if gone:
             is_damaged = any(item.kind == "changed" for item in gone)
             reason = "artifact_corrupt" if is_damaged else "artifact_missing"
             return self._work(draft, reason, [item.path for item in gone])
         if record.status is Status.FAILED:
             return self._work(draft, "previous_failed")
-        is_same_spec = record.spec == spec_values(draft.spec)
+        is_same_spec = draft.recorded_spec == spec_values(draft.spec)
         if moved:
             if is_same_spec:
                 return self._put_back(draft, record, moved)
             return self._work(draft, DRIFT_REPAIR)
         return self._noop(draft, record) if is_same_spec else self._work(draft, "metadata_changed")
+
+    def _read_otherwise(self, draft: Draft, record: ResourceRecord) -> list[Cause]:
+        """Return which prepared files differ from the recorded ones though the same bytes were
+        read: a source's `limit` or role, or another tokenizer, makes others of them.
+        """
+        known = self._known
+        is_of_rows = draft.address == _DATASET and known.prepared_folder is not None
+        tags = known.values.get(_DATASET, {}).get("tag_columns")
+        if not is_of_rows or record.values.get("tag_columns") != tags:
+            return []
+        found = known.outputs[_DATASET]
+        return [
+            Cause(kind="content", path=name, before=before, after=after)
+            for name in sorted(found)
+            if (after := found[name].digest)
+            != (before := record.outputs[name].digest if name in record.outputs else None)
+        ]
 
     def _held(self, draft: Draft, record: ResourceRecord, moved: Sequence[Drift]) -> Action:
         """Leave a deployment where a rollback put it, since the same candidate is wanted still."""
@@ -279,9 +306,12 @@ class Walk:
         )
 
     def _judge(self, draft: Draft) -> None:
-        """Say what the gates will need; without a row that is accepted there may be no task."""
+        """Say what the gates will need; without a row that is accepted there may be no task, and
+        a task that is not supported is a finding already.
+        """
         prepared = self._known.prepared
-        if prepared.get("task_profile") is None or _MODEL not in self._known.outputs:
+        is_judgeable = prepared.get("task_profile") in TASKS.names()
+        if not is_judgeable or _MODEL not in self._known.outputs:
             return
         deployment = self._records.get(str(_DEPLOYMENT))
         pointer = {_DEPLOYMENT: dict(deployment.outputs)} if deployment else {}
@@ -294,9 +324,21 @@ class Walk:
             self._artifacts,
             candidate_is_known=draft.facts is not None,
             is_redone=_EVAL_PACK in self.replaced,
+            is_same_data=self._is_same_data(),
             prepared_folder=self._known.prepared_folder,
         )
         self._findings.place(self.judgement.findings)
+
+    def _is_same_data(self) -> bool:
+        """Whether sources and what is done with their rows are as recorded, new fields aside."""
+        for address in data_addresses(self._known.specs):
+            record = self._records.get(str(address))
+            wanted = spec_values(self._known.specs[address])
+            if record is None or any(wanted.get(k) != v for k, v in record.spec.items()):
+                return False
+            if record.facts.get("content") != self._known.contents.get(address):
+                return False
+        return True
 
     def _is_gate_blocked(self, draft: Draft) -> bool:
         """Whether what waits for the verdict can't go on, because it is known not to be PASS."""
@@ -322,13 +364,31 @@ class Walk:
         is_blocked = draft.address == _EVAL_PACK and record.status is Status.QUARANTINED
         if is_blocked:
             self._blocked.add(draft.address)
-            self._failing = failing_gates(record.values.get("gates", ()))
+            failing = record.values.get("blocking") or failing_gates(record.values.get("gates", ()))
+            self._failing = tuple(failing)
+        if draft.address == _TRAINING and is_without_weights(record.values, self._known.prepared):
+            self._findings.report(
+                FindingCode.WEIGHTS_NOT_TRAINED,
+                _TRAINING,
+                "",
+                "the recorded adapter was trained by a version that ignored the weights of sources",
+                "brewslm apply --replace training_plan",
+                found="each row once an epoch",
+                expected="rows as often as their source's weight says",
+                severity=Severity.WARNING,
+            )
         noop = unchanged(record, "gate_blocked" if is_blocked else "unchanged")
         return noop.model_copy(update={"host": self._host(draft)})
 
-    def _work(self, draft: Draft, reason: str, missing: Sequence[str] = ()) -> Action:
+    def _work(
+        self,
+        draft: Draft,
+        reason: str,
+        missing: Sequence[str] = (),
+        because: Sequence[Cause] = (),
+    ) -> Action:
         """Return an action that has something to do; missing: outputs that are not there any
-        more.
+        more; because: causes that the draft does not show.
         """
         record, address, kind = draft.record, draft.address, draft.kind
         is_replaced = reason == REPLACE_REQUESTED
@@ -340,6 +400,8 @@ class Walk:
         category = heaviest_category(draft, reason, self._changes)
         self._changes[address] = category
         self._note_outcome(draft, outputs, is_whole=not unknown)
+        if reuse is None:
+            self._rehearse(draft)
         priced = self._pricing.price_of(draft, reuse, self.judgement)
         if reuse is None:
             capacity_bytes = self._options.memory_bytes
@@ -354,7 +416,7 @@ class Walk:
             operation=Operation.UPDATE if record else Operation.CREATE,
             category=category,
             reason="resume" if resume and reason == "not_recorded" else reason,
-            causes=(*_requested(is_replaced, draft), *causes(draft, missing)),
+            causes=(*_requested(is_replaced, draft), *because, *causes(draft, missing)),
             fields_changed=tuple(draft.fields_changed),
             before=snapshot(record.spec, record.outputs) if record else None,
             after=after,
@@ -390,6 +452,37 @@ class Walk:
                 expected="the files that the journal recorded",
             )
         return resume
+
+    def _rehearse(self, draft: Draft) -> None:
+        """Try the rows that this work trains on or asks with the base model's own template."""
+        training = self._known.specs.get(_TRAINING)
+        prepared = self._known.prepared
+        if not isinstance(training, TrainingPlanSpec) or not prepared or self._is_base_refused:
+            return
+        config, rehearsal = training.config, self._rehearsal
+        try:
+            if draft.address == _TRAINING:
+                made = rehearsal.of(config, "train", is_evaluated=False)
+                rehearsal.of(config, "validation", is_evaluated=False)
+                self._known.rehearsed = made
+                if made is not None:
+                    self._findings.place(training_findings(made, prepared))
+            elif draft.address == _EVAL_PACK and self.judgement is not None:
+                parts = self.judgement.rows_to_generate
+                for name in sorted({part.rpartition(".")[2] for part in parts}):
+                    rehearsal.of(config, name, is_evaluated=True)
+        except RefusedError as error:
+            self._is_base_refused = True
+            self._findings.report(
+                FindingCode.BASE_REFUSED,
+                _MODEL,
+                "base_model",
+                error.message,
+                error.remedy,
+                found=error.found,
+                expected=error.expected,
+            )
+        self._findings.add(rehearsal.taken_findings())
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""

@@ -1,5 +1,6 @@
 """How much a training run has to do, from counts alone."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def training_work(config: TrainingConfig, prepared: Mapping[str, Any]) -> Work:
     rows = int(prepared.get("train_rows_effective") or prepared["splits"]["train"])
     effective_batch = config.batch_size * config.gradient_accumulation_steps
     epochs = epochs_of(config, rows)
-    steps = max(1, round(-(-rows // effective_batch) * epochs))
+    steps = max(1, math.ceil(-(-rows // effective_batch) * epochs))
     if config.max_steps > 0:
         steps, epochs = config.max_steps, config.max_steps * effective_batch / max(rows, 1)
     return Work(rows, rows * mean_tokens(prepared, "train"), steps, epochs)

@@ -65,7 +65,9 @@ def _comparison(gate: Mapping[str, Any]) -> str:
     bar = "" if threshold is None else f" {_SIGNS[gate['operator']]} {threshold:g}"
     reason = gate.get("reason")
     why = f" ({reason})" if reason not in (None, "ok") else ""
-    return f"{words.visible(str(gate['metric_id']))}{where} {value}{bar}{why}"
+    form = gate.get("normaliser")
+    compared = f" (as {form})" if form not in (None, "", "none") else ""
+    return f"{words.visible(str(gate['metric_id']))}{compared}{where} {value}{bar}{why}"
 
 
 def _counts(gate: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from brewslm.manifest.carried_out import PROFILES
 from brewslm.render import words
 from brewslm.rows.introspect import Proposal
 
@@ -47,7 +46,7 @@ def render_start(
     )
     made = "Made" if is_new_state else "Kept"
     lines.append(f"{made} the state in .brewslm, lineage {lineage[:6]}; git ignores that folder.")
-    lines += ["", *_next_lines(manifest, locator, surveyed)]
+    lines += ["", *_next_lines(locator, surveyed)]
     return "\n".join(lines) + "\n"
 
 
@@ -75,21 +74,7 @@ def _proposal_line(label: str, proposal: Proposal) -> str:
     )
 
 
-def _next_lines(manifest: str, locator: str | None, surveyed: Surveyed | None) -> Iterator[str]:
-    if surveyed is not None and surveyed.best.needs_force:
-        yield (
-            "That is not sure enough to train on, so the proposals are comments in "
-            f"{words.visible(manifest)}."
-        )
-        yield "Next: keep the one that is right, without its number signs, then brewslm plan"
-        return
-    if surveyed is not None and surveyed.best.target_task_profile not in PROFILES:
-        yield (
-            f"This version neither trains nor evaluates {surveyed.best.target_task_profile}; "
-            f"it knows {', '.join(PROFILES)}."
-        )
-        yield f"Next: map the rows to one of these in {words.visible(manifest)}, then brewslm plan"
-        return
+def _next_lines(locator: str | None, surveyed: Surveyed | None) -> Iterator[str]:
     if locator is not None and surveyed is None:
         yield f"Next: put rows into {locator.partition(':')[2]}, one JSON object a line, such as"
         yield '        {"text": "The parcel is late", "label": "delivery"}'

@@ -57,6 +57,8 @@ def _worst(plan: Plan, deletes: int, weakened: int) -> str:
         return work[0].upper() + work[1:]
     if plan.has_changes:
         return "Records only"
+    if plan.drift:
+        return "Drifted"
     return "No changes" if plan.is_complete else "No changes in what was selected"
 
 

@@ -26,7 +26,9 @@ _QUOTED = re.compile(rb'"((?:[^"]|"")*+)"')
 _EXCEL_HINT = re.compile(rb"(?:\xef\xbb\xbf)?sep=(.)\r?\n")
 _OTHER_DELIMITERS = (b";", b"\t", b"|")
 _KEPT_BYTES = 64 << 10
-_FEW_LINES, _MANY_LINES = 2, 10
+_TWO_LINES = 2
+_FEW_LINES = 5
+"""Lines inside one cell that are hardly text when each of them could be a row."""
 
 
 class _Line(NamedTuple):
@@ -57,9 +59,9 @@ class _Layout:
     columns: int = 0
     """0 before the header was read."""
 
-    def rows_among(self, lines: Sequence[_Line]) -> int:
-        """Return how many lines could be rows by their number of cells."""
-        return sum(line.data.count(self.delimiter) + 1 == self.columns for line in lines)
+    def are_rows(self, lines: Sequence[_Line]) -> bool:
+        """Return whether every line could be a row by its number of cells."""
+        return all(line.data.count(self.delimiter) + 1 == self.columns for line in lines)
 
     def divides(self, raw: bytes) -> bool:
         """Return whether a record has a cell for every column."""
@@ -94,7 +96,7 @@ def _reader(default: bytes, delimiter: bytes | None) -> Read:
         layout = _Layout(used)
         for entry in _entries(lines, layout, tally):
             if header is not None:
-                yield _record(entry, used, header)
+                yield from _records(entry, used, header)
             elif not (hint and entry.line == 1):
                 header = _header(entry, used)
                 layout.columns = len(header)
@@ -238,7 +240,7 @@ def _quoted_entry(
             break
         state, opens = _quotes(more.data, layout.delimiter, is_inside=True)
         kept = len(parts) if opens else kept
-    if state is _Quotes.CLOSED and len(parts) > _FEW_LINES and kept == 1 and layout.columns > 1:
+    if state is _Quotes.CLOSED and len(parts) > _TWO_LINES and kept == 1 and layout.columns > 1:
         state = _reconsidered(parts, layout, tally)
     fault = None
     if state is not _Quotes.CLOSED:
@@ -253,17 +255,20 @@ def _quoted_entry(
 
 
 def _reconsidered(parts: list[_Line], layout: _Layout, tally: Tally) -> _Quotes:
-    """Return BROKEN for a cell over many rows whose closing quote is another cell's opening one.
+    """Return BROKEN where many rows became one cell, because a quote was closed by another cell's.
 
-    A record with a cell for every column stays one; it is noted where rows may be hidden in it.
+    A record that fits the header stays one cell; where each of its lines fits as well, and it is
+    no table that begins or ends with its cell, that is noted.
     """
     inner = parts[1:-1]
-    if 2 * layout.rows_among(inner) < len(inner):
+    if not layout.are_rows(inner):
         return _Quotes.CLOSED
     raw = b"".join(part.data for part in parts).removesuffix(b"\n").removesuffix(b"\r")
     if not layout.divides(raw):
         return _Quotes.BROKEN
-    if len(inner) >= _MANY_LINES and layout.rows_among(inner) == len(inner):
+    first, last = parts[0].data, parts[-1].data
+    is_by_lines = first.startswith(b'"') and not last.startswith(b'"') and layout.are_rows(parts)
+    if is_by_lines and len(inner) >= _FEW_LINES:
         tally.suspects.append((parts[0].number, len(parts)))
     return _Quotes.CLOSED
 
@@ -362,6 +367,25 @@ def _header(entry: _Entry, delimiter: bytes) -> list[str]:
             line=entry.line,
         )
     return names
+
+
+def _records(entry: _Entry, delimiter: bytes, header: list[str]) -> Iterator[Record]:
+    """Yield the record of an entry, or those between lone carriage returns if each fits alone."""
+    record = _record(entry, delimiter, header)
+    if record.fault is None or b"\r" not in entry.raw or entry.fault is not None:
+        yield record
+        return
+    pieces: list[Record] = []
+    offset = entry.offset
+    for raw in entry.raw.split(b"\r"):
+        if raw:
+            piece = _Entry(entry.line, offset, raw, None, entry.is_strict)
+            pieces.append(_record(piece, delimiter, header))
+        offset += len(raw) + 1
+    if all(piece.fault is None for piece in pieces):
+        yield from pieces
+    else:
+        yield record._replace(lost_rows=max(1, len(pieces)))
 
 
 def _record(entry: _Entry, delimiter: bytes, header: list[str]) -> Record:

@@ -167,6 +167,7 @@ def _no_array(data: bytes, at: int, found: str) -> SourceError:
         code=FindingCode.SOURCE_STRUCTURE,
         found=found,
         expected='an array of objects, or an object with the array "data"',
-        remedy='put the rows into one array, or name their array "data"',
+        remedy='put the rows into one array, name their array "data", or write one object per line'
+        " and name the file .jsonl",
         line=1 + data.count(b"\n", 0, at),
     )

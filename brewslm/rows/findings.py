@@ -14,6 +14,7 @@ from brewslm.rows.held_findings import no_train_rows
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
+from brewslm.rows.mix import Mix
 from brewslm.rows.record import Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.request import Request, SourceRequest
@@ -82,6 +83,34 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
     )
 
 
+def unsupported_task(
+    source: SourceRequest, profile: str, request: Request, position: Position | None = None
+) -> Finding | None:
+    """Return the finding about rows of a task that nothing trains or evaluates, if they are.
+
+    position: of the first such row, where single rows decide their task.
+    """
+    supported = request.supported_profiles
+    if supported is None or profile in supported:
+        return None
+    address = Address("data_source", source.name)
+    if request.task_profile == profile:
+        address = Address("dataset")
+    elif source.adapter:
+        address = Address("adapter", source.adapter)
+    return Finding(
+        FindingCode.VALUE_UNAVAILABLE,
+        Severity.ERROR,
+        f'the rows of "{source.name}" are {profile} rows, which are recognised but not supported '
+        "yet",
+        f"bind an adapter that maps them to one of {', '.join(supported)}",
+        address=str(address),
+        place=_place(position) if position else Place(source.locator.partition(":")[2], 1),
+        found=profile,
+        expected=", ".join(supported),
+    )
+
+
 def schema_finding(error: SchemaError) -> Finding:
     """Return the finding that the dataset's JSON Schema cannot be used."""
     return Finding(
@@ -130,24 +159,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
             )
         )
     if feed.tally.suspects:
-        line, lines = feed.tally.suspects[0]
-        found.append(
-            Finding(
-                FindingCode.SOURCE_STRUCTURE,
-                Severity.WARNING,
-                "a quoted cell covers lines that look like rows",
-                "close the quote on that line, unless the cell is meant to hold a table",
-                address=address,
-                place=Place(feed.locator.path, line),
-                found=f"{lines} lines in one cell"
-                + (
-                    f", and {len(feed.tally.suspects) - 1} more such cells"
-                    if feed.tally.suspects[1:]
-                    else ""
-                ),
-                expected="one row per line",
-            )
-        )
+        found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
     return [*found, *_remark_findings(feed, binding, address)]
@@ -185,6 +197,21 @@ def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding
             )
         )
     return found
+
+
+def _covering_cell(feed: Feed, address: str) -> Finding:
+    line, lines = feed.tally.suspects[0]
+    more = len(feed.tally.suspects) - 1
+    return Finding(
+        FindingCode.SOURCE_STRUCTURE,
+        Severity.WARNING,
+        "one quoted cell covers lines that each look like a row",
+        "close the quote on that line, unless the cell is meant to hold a table",
+        address=address,
+        place=Place(feed.locator.path, line),
+        found=f"{lines} lines in one cell" + (f", and {more} more such cells" if more else ""),
+        expected="a quote that is closed on its line, or text over several lines",
+    )
 
 
 def _missing_columns(feed: Feed, binding: Binding, place: Place) -> list[Finding]:
@@ -567,6 +594,30 @@ def _with_equal_inputs(examples: Sequence[StoredExample]) -> list[list[StoredExa
         if example.input_digest in shared and example.input_names:
             by_input[example.input_digest].setdefault(example.row_digest, example)
     return [list(own.values()) for own in by_input.values() if len(own) > 1]
+
+
+def mix_findings(request: Request, mix: Mix) -> list[Finding]:
+    """Return a finding where there are too few general rows for the share that is asked for."""
+    source, fraction = request.mix_back_source, request.mix_back_fraction
+    if source is None or not fraction or not mix.train_rows_effective:
+        return []
+    rows = int((mix.mix_back or {}).get("rows", 0))
+    own = mix.train_rows_effective - rows
+    wanted = round(fraction * own / (1 - fraction))
+    if rows >= wanted:
+        return []
+    return [
+        Finding(
+            FindingCode.MIX_BACK_SHORT,
+            Severity.WARNING,
+            f'"{source}" has too few rows for the share that is to be mixed back',
+            f"add rows to it, or write mix_back.fraction: {rows / mix.train_rows_effective:.3g}",
+            field="spec.dataset.mix_back.fraction",
+            address="dataset",
+            found=f"{_rows(rows)}, a share of {rows / mix.train_rows_effective:.3g}",
+            expected=f"{_rows(wanted)}, a share of {fraction:g}",
+        )
+    ]
 
 
 def _pii_findings(request: Request, bindings: Sequence[Binding]) -> list[Finding]:

@@ -1,28 +1,72 @@
-"""Which mapper a file asks for: column types, ranked proposals, and how sure each is.
+"""Which mapper a file asks for: the names of its columns first, the kinds of their values second.
 
-Names, presence, lengths and distinct values come from the whole file; shapes of values come from
-the rows with the smallest digests, so the order of rows decides nothing.
+Names, kinds and distinct values come from the whole file, so the order of rows decides nothing and
+neither does the length of texts. The rules stand in the order in which they are tried; a later one
+that fits as well is another reading.
 """
 
-import heapq
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from brewslm.rows.columns import Column, ColumnType, classify
-from brewslm.rows.identity import hex_digest
-from brewslm.rows.mapper import MAPPERS, DefaultOptions
+from brewslm.rows.columns import (
+    BOOLEAN,
+    INTEGERS,
+    OBJECT,
+    SHARED_TURNS,
+    STRINGS,
+    TAGS,
+    TEXT,
+    TURNS,
+    Column,
+)
+from brewslm.rows.mapper import DefaultOptions
 from brewslm.rows.matching import matching_text
 from brewslm.rows.source import Feed, open_source
 
 AMBIGUITY = 0.05
 CAP_BELOW_RULE = 0.79
-MANY_LABELS, MOST_LABELS = 10, 200
-_TEXT = (ColumnType.TEXT_LIKE, ColumnType.CATEGORICAL, ColumnType.UNKNOWN)
-_LABEL_NAMES = ("label", "class", "category")
-_ARTICLE_NAMES = ("article", "document", "source_text", "text")
-_SUMMARY_NAMES = ("summary", "abstract", "highlights", "target_text")
+MANY_LABELS = 10
+_CERTAIN = 0.95
+_SYNONYM, _FURTHER_TEXT, _INCOMPLETE = 0.02, 0.05, 0.10
+_COMPLETE_SHARE = 0.99
+
+_PROMPT = ("prompt", "query", "question", "instruction", "input", "problem")
+_COMPLETION = ("completion", "response", "canonical_solution", "output", "answer", "solution")
+_INSTRUCTION = ("instruction", "instructions")
+_INPUT = ("input", "context")
+_OUTPUT = ("output", "response", "expected", "answer", "completion")
+_QUESTION = ("question", "query")
+_ANSWER = ("answer", "answers", "response", "final_answer", "best_answer")
+_CONTEXT = ("context", "passage", "contexts", "passages", "document")
+_CHOSEN = ("chosen", "preferred", "accepted", "response_chosen")
+_REJECTED = ("rejected", "dispreferred", "response_rejected", "negative")
+_TURN_NAMES = ("messages", "conversations", "conversation", "dialog", "dialogue", "chat", "turns")
+_TOOLS = ("tools", "functions", "tool_calls")
+_TAG_NAMES = ("tags", "ner_tags", "pos_tags", "chunk_tags", "labels")
+_ARTICLES = ("article", "document", "source_text", "dialogue", "dialog", "report", "text")
+_SUMMARIES = ("summary", "abstract", "highlights", "target_text", "tldr")
+_TEXTS = ("text", "sentence", "review", "content", "utterance", "tweet", "comment", "message")
+_LABELS = ("label", "class", "category", "intent", "sentiment", "target", "labels", "topic")
+_PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("sentence_a", "sentence_b"),
+)
+_LANGUAGES = re.compile(
+    "ar|bg|bn|cs|da|de|el|en|es|et|fa|fi|fr|he|hi|hr|hu|id|it|ja|ko|lt|lv|ms|nl|no|pl|pt|ro|ru|sk"
+    "|sl|sr|sv|th|tr|uk|ur|vi|zh"
+)
+_IDLE = re.compile(
+    "(?:.*_)?ids?|idx|index|uuid|guid|key|source|src|url|link|lang|language|locale|score|rating"
+    "|title|name|author|date|created|created_at|timestamp|split|subset|meta|metadata|license"
+    "|model|system|system_prompt|history"
+)
+"""Names of columns that no rule is less sure for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +83,11 @@ class Proposal:
     labels: tuple[str, ...] = ()
     """The whole label set, for `allowed_labels`."""
 
+    @property
+    def has_split_labels(self) -> bool:
+        """Whether labels differ in spelling only."""
+        return len({matching_text(value) for value in self.labels}) < len(self.labels)
+
     def to_json(self) -> dict[str, Any]:
         """Return the proposal as plain JSON."""
         return {
@@ -53,22 +102,60 @@ class Proposal:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the rows of a file can be read."""
+
+    proposals: tuple[Proposal, ...]
+    advice: str = ""
+    """What the rows are, and how to reshape them, where no mapper reads them."""
+
+
 @dataclass(slots=True)
-class _Survey:
+class Survey:
     """What a whole file shows about its columns."""
 
+    rows: int = 0
     columns: dict[str, Column] = field(default_factory=dict)
-    sample: list[Mapping[str, Any]] = field(default_factory=list)
+    """By name in lower case."""
 
-    def of_type(self, *types: ColumnType) -> list[Column]:
-        return [column for column in self.columns.values() if column.type in types]
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a row."""
+        self.rows += 1
+        for name, value in row.items():
+            key = name.strip().lower()
+            column = self.columns.get(key)
+            if column is None:
+                column = self.columns[key] = Column(name)
+            column.add(value)
 
-    def find(self, name: str, *known: str) -> Column | None:
-        return next((self.columns[item] for item in (name, *known) if item in self.columns), None)
+    def find(self, names: Sequence[str], *kinds: str) -> Column | None:
+        """Return the first of the named columns that has values, of one of the kinds if given."""
+        for name in names:
+            column = self.columns.get(name)
+            if column is not None and column.rows and (not kinds or column.kind in kinds):
+                return column
+        return None
 
-    def text(self, name: str, *known: str) -> Column | None:
-        column = self.find(name, *known)
-        return column if column is not None and column.type in _TEXT else None
+    def answer(self, names: Sequence[str]) -> Column | None:
+        """Return the first of the named columns whose values are texts, numbers or booleans."""
+        for name in names:
+            column = self.columns.get(name)
+            if column is not None and column.is_answer:
+                return column
+        return None
+
+    def of_kind(self, *kinds: str) -> list[Column]:
+        """Return the columns of some kinds."""
+        return [column for column in self.columns.values() if column.kind in kinds]
+
+    def texts(self) -> list[Column]:
+        """Return the columns of text that say something: no ids, paths and the like."""
+        return [
+            column
+            for name, column in self.columns.items()
+            if column.is_text and not _IDLE.fullmatch(name) and column.paths < 0.8 * column.rows
+        ]
 
 
 def propose(locator: str, root: Path) -> tuple[Proposal, ...]:
@@ -76,244 +163,336 @@ def propose(locator: str, root: Path) -> tuple[Proposal, ...]:
 
     Raises: SourceError.
     """
-    defaults = DefaultOptions()
-    feed = open_source(locator, root)
-    return propose_feed(feed, defaults.sample_rows, defaults.min_confidence)
+    return propose_feed(open_source(locator, root), DefaultOptions().min_confidence)
 
 
-def propose_feed(feed: Feed, sample_rows: int, min_confidence: float) -> tuple[Proposal, ...]:
+def propose_feed(feed: Feed, min_confidence: float) -> tuple[Proposal, ...]:
     """Return ranked proposals for the rows of a source, which is read to its end.
 
     Raises: SourceError.
     """
-    survey = _survey(feed, sample_rows)
-    found = [proposal for propose_one in _PROPOSERS for proposal in propose_one(survey)]
-    ranked = sorted(found, key=lambda item: (-item.confidence, item.mapper_id))
-    if len(ranked) > 1 and _is_ambiguous(ranked[0], ranked[1]):
-        warning = f"{ranked[1].mapper_id} fits as well"
+    return read_feed(feed, min_confidence).proposals
+
+
+def read_feed(feed: Feed, min_confidence: float) -> Reading:
+    """Return how the rows of a source can be read; the source is read to its end.
+
+    Raises: SourceError.
+    """
+    survey = Survey()
+    for record in feed.records:
+        if record.value is not None:
+            survey.add(record.value)
+    if advice := _advice(survey):
+        return Reading((), advice)
+    found = [proposal for rule in _RULES for proposal in rule(survey)]
+    ranked = sorted(found, key=lambda item: -item.confidence)  # stable: the order of rules
+    if rival := _rival(ranked):
         ranked[0] = replace(
             ranked[0],
             confidence=min(ranked[0].confidence, CAP_BELOW_RULE),
-            warnings=(*ranked[0].warnings, warning),
+            warnings=(*ranked[0].warnings, f"{rival.mapper_id} fits as well"),
         )
-    return tuple(
-        replace(item, needs_force=item.confidence < min_confidence - 1e-9) for item in ranked
+    return Reading(
+        tuple(replace(item, needs_force=item.confidence < min_confidence - 1e-9) for item in ranked)
     )
 
 
-def _is_ambiguous(best: Proposal, second: Proposal) -> bool:
-    return (
-        best.target_task_profile != second.target_task_profile
-        and best.confidence - second.confidence <= AMBIGUITY + 1e-9
-    )
+def _rival(ranked: Sequence[Proposal]) -> Proposal | None:
+    """Return a proposal for another task that is about as sure as the best and reads a column that
+    the best one does not.
+    """
+    for other in ranked[1:]:
+        is_near = ranked[0].confidence - other.confidence <= AMBIGUITY + 1e-9
+        is_other_task = other.target_task_profile != ranked[0].target_task_profile
+        own = set(ranked[0].field_map.values())
+        if is_near and is_other_task and not own.issuperset(other.field_map.values()):
+            return other
+    return None
 
 
-def _survey(feed: Feed, sample_rows: int) -> _Survey:
-    survey = _Survey()
-    smallest: list[tuple[int, int, Mapping[str, Any]]] = []
-    for ordinal, record in enumerate(feed.records):
-        if record.value is None:
-            continue
-        for name, value in record.value.items():
-            column = survey.columns.get(name)
-            if column is None:
-                column = survey.columns[name] = Column(name)
-            column.add(value)
-        digest = int(record.raw_digest or hex_digest(record.raw), 16)
-        entry = (-digest, ordinal, record.value)
-        if len(smallest) < sample_rows:
-            heapq.heappush(smallest, entry)
-        else:
-            heapq.heappushpop(smallest, entry)
-    survey.sample = [row for _, _, row in sorted(smallest, key=lambda item: -item[0])]
-    for column in survey.columns.values():
-        classify(column, [row.get(column.name) for row in survey.sample])
-    survey.columns = dict(sorted(survey.columns.items()))
-    return survey
-
-
-def _mean(columns: Iterable[Column], bonus: float, cap: float) -> float:
-    values = [column.confidence for column in columns]
-    return round(min(sum(values) / len(values) + bonus, cap), 4)
-
-
-def _bio(survey: _Survey) -> Iterable[Proposal]:
-    tokens = survey.of_type(ColumnType.TOKENS_LIST)
-    tags = survey.of_type(ColumnType.BIO_TAG_LIST)
-    if len(tokens) != 1 or len(tags) != 1:
-        return
-    pairs = [
-        (row[tokens[0].name], row[tags[0].name])
-        for row in survey.sample
-        if row.get(tokens[0].name) and row.get(tags[0].name)
-    ]
-    if pairs and all(len(words) == len(own) for words, own in pairs):
-        yield Proposal(
-            "bio_to_spans",
-            "structured_extraction",
-            {"tokens": tokens[0].name, "labels": tags[0].name},
-            0.95,
-            "token and tag lists of equal length",
+def _advice(survey: Survey) -> str:
+    """Return what the rows are where they are known and no mapper reads them."""
+    columns = survey.columns
+    if survey.find(("choices", "options")) and survey.find(_QUESTION, TEXT):
+        return (
+            "multiple-choice questions; write the choices into the question and the text of the"
+            " right one into answer"
         )
-
-
-def _classification(survey: _Survey) -> Iterable[Proposal]:
-    texts = survey.of_type(ColumnType.TEXT_LIKE)
-    labels = survey.of_type(ColumnType.CATEGORICAL, ColumnType.BOOLEAN)
-    named = [column for column in labels if column.name in _LABEL_NAMES]
-    preferred = [column for column in texts if column.name == "text"]
-    if not texts or not (candidates := named or labels):
-        return
-    text = (preferred or texts)[0]
-    label = min(candidates, key=_label_rank)
-    if len(label.values) > MOST_LABELS:
-        return
-    bonus = 0.05 * (text.name == "text") + 0.05 * (label.name in _LABEL_NAMES)
-    confidence = _mean((text, label), bonus, 0.95)
-    warnings = []
-    if len(label.values) > MANY_LABELS:
-        warnings.append(f"{len(label.values)} labels")
-    if len({matching_text(value) for value in label.values}) < len(label.values):
-        warnings.append("label_vocab_fragmented: labels differ in spelling only")
-        confidence = min(confidence, CAP_BELOW_RULE)
-    yield Proposal(
-        "label_to_classification",
-        "classification",
-        {"text": text.name, "label": label.name},
-        confidence,
-        f"a text column and {len(label.values)} label{'' if len(label.values) == 1 else 's'}",
-        tuple(warnings),
-        labels=tuple(sorted(label.values)),
-    )
-
-
-def _label_rank(column: Column) -> tuple[int, float, str]:
-    named = _LABEL_NAMES.index(column.name) if column.name in _LABEL_NAMES else len(_LABEL_NAMES)
-    return named, -column.confidence, column.name
-
-
-def _chat(survey: _Survey) -> Iterable[Proposal]:
-    for mapper_id, name, kind in (
-        ("chat_messages_passthrough", "messages", ColumnType.CHAT_MESSAGES),
-        ("sharegpt_to_chat", "conversations", ColumnType.SHAREGPT_MESSAGES),
-    ):
-        columns = survey.of_type(kind)
-        if len(columns) == 1:
-            yield Proposal(
-                mapper_id, "chat_sft", {name: columns[0].name}, 0.95, "a column of chat turns"
+    for first, second in _PAIRS:
+        if first in columns and second in columns:
+            return (
+                f"pairs of texts with one label; join {first} and {second} in one column named text"
             )
+    if survey.find(("translation",), OBJECT):
+        return "translations in one object; write two columns named source_text and target_text"
+    if "parent_id" in columns:
+        return "a tree of messages; write one conversation a row in a column named messages"
+    if survey.find(("tokens",), STRINGS, TAGS) and survey.find(_TAG_NAMES, INTEGERS):
+        return (
+            "tokens with numbered tags; write the names of the tags, such as B-PER, in their place"
+        )
+    if survey.find(("embedding", "embeddings", "vector")):
+        return "embeddings; write the text that they were made of"
+    return ""
 
 
-def _named(
-    survey: _Survey, mapper_id: str, profile: str, names: Sequence[str], bonus: float, cap: float
+def _proposal(
+    survey: Survey,
+    mapper_id: str,
+    profile: str,
+    fields: Mapping[str, Column | None],
+    optional: Mapping[str, Column | None] | None = None,
+    *,
+    takes: Sequence[Column | None] = (),
 ) -> Iterable[Proposal]:
-    """Propose a mapper when a text column is found for each of its fields."""
-    known = {item.name: item.known_names for item in MAPPERS.load(mapper_id).fields}
-    columns = [survey.text(name, *known[name]) for name in names]
-    present = [column for column in columns if column is not None]
-    if len(present) < len(names) or len({column.name for column in present}) < len(names):
+    """Yield the proposal of a rule whose required fields were all found.
+
+    takes: further columns that the mapper reads.
+    """
+    required = {name: column for name, column in fields.items() if column is not None}
+    names = [column.name for column in required.values()]
+    if len(required) < len(fields) or len(set(names)) < len(names):
         return
+    further = {
+        name: column
+        for name, column in (optional or {}).items()
+        if column is not None and column.name not in names
+    }
+    used = {column.name for column in (*required.values(), *further.values(), *takes) if column}
+    synonyms = sum(
+        column.name.strip().lower() != name for name, column in (required | further).items()
+    )
+    left = [
+        column
+        for column in (*survey.texts(), *survey.of_kind(TURNS, SHARED_TURNS))
+        if column.name not in used
+    ]
+    complete = min(column.rows for column in required.values())
+    confidence = (
+        _CERTAIN
+        - _SYNONYM * synonyms
+        - _FURTHER_TEXT * len(left)
+        - _INCOMPLETE * (complete < _COMPLETE_SHARE * survey.rows)
+    )
+    field_map = {name: column.name for name, column in (required | further).items()}
+    warnings = tuple(f'column "{column.name}" is not used' for column in left)
     yield Proposal(
         mapper_id,
         profile,
-        {name: column.name for name, column in zip(names, present, strict=True)},
-        _mean(present, bonus, cap),
-        "columns " + ", ".join(column.name for column in present),
+        field_map,
+        round(max(confidence, 0.0), 4),
+        ("columns " if len(field_map) > 1 else "column ") + ", ".join(field_map.values()),
+        warnings,
     )
 
 
-def _preference(survey: _Survey) -> Iterable[Proposal]:
-    names = ("prompt", "chosen", "rejected")
-    return _named(survey, "preference_pair", "preference", names, 0.10, 0.95)
+def _preference(survey: Survey) -> Iterable[Proposal]:
+    kinds = (TEXT, TURNS, SHARED_TURNS)
+    fields = {"chosen": survey.find(_CHOSEN, *kinds), "rejected": survey.find(_REJECTED, *kinds)}
+    prompt = {"prompt": survey.find(_PROMPT, *kinds)}
+    return _proposal(survey, "preference_pair", "preference", fields, prompt)
 
 
-def _rag(survey: _Survey) -> Iterable[Proposal]:
-    names = ("question", "context", "answer")
-    return _named(survey, "rag_passthrough", "rag_qa", names, 0.10, 0.95)
+def _turns(survey: Survey) -> Iterable[Proposal]:
+    for kind, mapper_id, name in (
+        (TURNS, "chat_messages_passthrough", "messages"),
+        (SHARED_TURNS, "sharegpt_to_chat", "conversations"),
+    ):
+        found = survey.of_kind(kind)
+        column = survey.find(_TURN_NAMES, kind) or (found[0] if len(found) == 1 else None)
+        tools = survey.find(_TOOLS)
+        profile = "chat_sft" if tools is None else "tool_calling"
+        if column is not None and column.name.strip().lower() not in ("prompt", "completion"):
+            yield from _proposal(survey, mapper_id, profile, {name: column}, {"tools": tools})
 
 
-def _exact_names(
-    survey: _Survey, mapper_id: str, names: Sequence[str], bonus: float, cap: float
-) -> Iterable[Proposal]:
-    columns = [survey.text(name) for name in names]
-    present = [column for column in columns if column is not None]
-    if len(present) == len(names):
-        field_map = {name: name for name in names}
-        mapper = MAPPERS.load(mapper_id)
-        extra = [
-            item.name
-            for item in mapper.fields
-            if item.name in survey.columns and item.name not in field_map and item.name != "label"
-        ]
-        yield Proposal(
-            mapper_id,
-            mapper.task_profile,
-            {**field_map, **{name: name for name in extra}},
-            _mean(present, bonus, cap),
-            "columns " + ", ".join(names),
-        )
+def _calls(survey: Survey) -> Iterable[Proposal]:
+    answers = survey.find(("answers", "answer", "output"))
+    if answers is None or not (answers.is_json or answers.kind == "objects"):
+        return ()
+    return _proposal(
+        survey,
+        "instruction_passthrough",
+        "tool_calling",
+        {
+            "instruction": survey.find(_PROMPT, TEXT),
+            "output": answers,
+            "tools": survey.find(_TOOLS),
+        },
+    )
 
 
-def _instruction(survey: _Survey) -> Iterable[Proposal]:
-    names = ("instruction", "output")
-    return _exact_names(survey, "instruction_passthrough", names, 0.10, 0.93)
+def _tags(survey: Survey) -> Iterable[Proposal]:
+    tokens = survey.find(("tokens", "words"), STRINGS, TAGS)
+    tags = survey.find(_TAG_NAMES, TAGS)
+    fields = {"tokens": tokens, "tags": tags}
+    for proposal in _proposal(survey, "bio_to_spans", "structured_extraction", fields):
+        names = proposal.field_map
+        yield replace(proposal, field_map={"tokens": names["tokens"], "labels": names["tags"]})
 
 
-def _completion(survey: _Survey) -> Iterable[Proposal]:
-    names = ("prompt", "completion")
-    return _exact_names(survey, "prompt_completion_passthrough", names, 0.10, 0.92)
+def _translation(survey: Survey) -> Iterable[Proposal]:
+    named = [column for name, column in survey.columns.items() if _LANGUAGES.fullmatch(name)]
+    if len(named) != 2 or not all(column.is_text for column in named):
+        return ()
+    fields = {"question": named[0], "answer": named[1]}
+    return _proposal(survey, "qa_pair_passthrough", "seq2seq", fields)
 
 
-def _pairs(survey: _Survey) -> Iterable[Proposal]:
-    """Propose summaries of articles, or else questions with answers."""
-    article = survey.text(*_ARTICLE_NAMES)
-    summary = survey.text(*_SUMMARY_NAMES)
-    question = survey.text("question")
-    if article is not None and summary is not None and question is None:
-        yield Proposal(
-            "qa_pair_passthrough",
-            "seq2seq",
-            {"question": article.name, "answer": summary.name},
-            _mean((article, summary), 0.12, 0.93),
-            f"columns {article.name}, {summary.name}",
-        )
-        return
-    known = {item.name: item.known_names for item in MAPPERS.load("rag_passthrough").fields}
-    answer = survey.text("answer", "response")
-    if question is None or answer is None or survey.find("context", *known["context"]):
-        return
-    yield Proposal(
+def _rag(survey: Survey) -> Iterable[Proposal]:
+    context = survey.find(_CONTEXT, TEXT, STRINGS, "objects")
+    answer = survey.find(_ANSWER, TEXT, STRINGS, OBJECT)
+    if context is None or context.rows < _COMPLETE_SHARE * survey.rows:
+        return ()
+    fields = {"question": survey.find(_QUESTION, TEXT), "context": context, "answer": answer}
+    return _proposal(survey, "rag_passthrough", "rag_qa", fields)
+
+
+def _completion(survey: Survey) -> Iterable[Proposal]:
+    judged = survey.find(("label",), BOOLEAN)
+    completion = survey.answer(_COMPLETION) or survey.find(_COMPLETION, TURNS)
+    return _proposal(
+        survey,
+        "prompt_completion_passthrough",
+        "instruction_sft" if judged is None else "preference",
+        {"prompt": survey.find(("prompt",), TEXT, TURNS), "completion": completion},
+        {"label": judged},
+    )
+
+
+def _instruction(survey: Survey) -> Iterable[Proposal]:
+    instruction = survey.find(_INSTRUCTION, TEXT)
+    extra = survey.find(_INPUT if instruction else ("input",), TEXT)
+    answer, document = survey.answer(_OUTPUT), survey.find(_OUTPUT, OBJECT)
+    is_json = document is not None or (answer is not None and answer.is_json)
+    output = document or answer
+    fields = {"instruction" if instruction else "input": instruction or extra, "output": output}
+    profile = "structured_extraction" if is_json else "instruction_sft"
+    return _proposal(survey, "instruction_passthrough", profile, fields, {"input": extra})
+
+
+def _summary(survey: Survey) -> Iterable[Proposal]:
+    if survey.find(_QUESTION):
+        return ()
+    article, summary = survey.find(_ARTICLES, TEXT), survey.find(_SUMMARIES, TEXT)
+    for proposal in _proposal(
+        survey, "qa_pair_passthrough", "summarization", {"article": article, "summary": summary}
+    ):
+        fields = dict(zip(("question", "answer"), proposal.field_map.values(), strict=True))
+        yield replace(proposal, field_map=fields)
+
+
+def _qa(survey: Survey) -> Iterable[Proposal]:
+    answer = survey.answer(_ANSWER) or survey.find(_ANSWER, STRINGS)
+    system = survey.find(("system", "system_prompt"), TEXT)
+    return _proposal(
+        survey,
         "qa_pair_passthrough",
-        "qa",
-        {"question": question.name, "answer": answer.name},
-        _mean((question, answer), 0.10, 0.92),
-        f"columns {question.name}, {answer.name}",
+        "qa" if system is None or (answer and answer.kind == STRINGS) else "instruction_sft",
+        {"question": survey.find((*_QUESTION, "problem"), TEXT), "answer": answer},
     )
 
 
-def _text_only(survey: _Survey) -> Iterable[Proposal]:
-    texts = survey.of_type(ColumnType.TEXT_LIKE)
-    idle = (ColumnType.NUMERIC, ColumnType.PATH_LIKE, ColumnType.UNKNOWN)
-    others = [column for column in survey.columns.values() if column.type not in idle]
-    if len(texts) == 1 and others == texts:
-        confidence = min(texts[0].confidence + 0.05 * (texts[0].name == "text"), 0.90)
-        yield Proposal(
-            "text_only",
-            "language_modeling",
-            {"text": texts[0].name},
-            round(confidence, 4),
-            "one text column and nothing else",
+def _classification(survey: Survey) -> Iterable[Proposal]:
+    texts, label = _text_columns(survey), _label_column(survey)
+    if not texts or label is None:
+        return
+    texts = [column for column in texts if column.name != label.name]
+    if not texts:
+        return
+    text = texts[0]
+    if not _is_about(text, label) and any(True for rule in _BEFORE_LABELS for _ in rule(survey)):
+        return
+    fields = {text.name.strip().lower(): text, label.name.strip().lower(): label}
+    for proposal in _proposal(survey, "label_to_classification", "classification", fields):
+        amount = len(label.values)
+        warnings = list(proposal.warnings)
+        confidence = proposal.confidence
+        if amount > MANY_LABELS:
+            warnings.append(f"{amount} labels")
+        if len({matching_text(value) for value in label.values}) < amount:
+            warnings.append("label_vocab_fragmented: labels differ in spelling only")
+            confidence = min(confidence, CAP_BELOW_RULE)
+        yield replace(
+            proposal,
+            field_map={"text": text.name, "label": label.name},
+            confidence=confidence,
+            rationale=f"a text column and {amount} label{'' if amount == 1 else 's'}",
+            warnings=tuple(warnings),
+            labels=tuple(sorted(label.values)),
         )
 
 
-_PROPOSERS = (
-    _bio,
-    _classification,
-    _chat,
-    _instruction,
+def _is_about(text: Column, label: Column) -> bool:
+    """Return whether names say that a label is the answer, not a remark about another answer."""
+    is_answer = label.name.strip().lower() in ("label", "labels", "intent", "sentiment")
+    return is_answer or text.name.strip().lower() in _TEXTS
+
+
+def _text_columns(survey: Survey) -> list[Column]:
+    """Return the columns that a label may be about, the likeliest first."""
+    ordered = survey.texts()
+    named = survey.find(_TEXTS, TEXT)
+    if named is not None:
+        return [named]
+    return sorted(ordered, key=lambda column: -column.characters)
+
+
+def _label_column(survey: Survey) -> Column | None:
+    """Return the column of a label's name, or else the only other one beside a text."""
+    for name in _LABELS:
+        column = survey.columns.get(name)
+        if column is not None and column.rows and column.is_label:
+            return column
+    others = [
+        column
+        for name, column in survey.columns.items()
+        if column.is_label and not _IDLE.fullmatch(name) and name not in _TEXTS
+    ]
+    is_only_other = (
+        sum(not _IDLE.fullmatch(name) for name in survey.columns) == 2 and len(others) == 1
+    )
+    return others[0] if is_only_other and not _has_answer_name(others[0]) else None
+
+
+def _has_answer_name(column: Column) -> bool:
+    return column.name.strip().lower() in {*_COMPLETION, *_ANSWER, *_SUMMARIES, *_OUTPUT}
+
+
+def _objects(survey: Survey) -> Iterable[Proposal]:
+    answers = [column for column in survey.columns.values() if column.is_json]
+    texts = [column for column in survey.texts() if column not in answers]
+    if len(answers) != 1 or len(texts) != 1 or _IDLE.fullmatch(answers[0].name.strip().lower()):
+        return
+    fields = {texts[0].name.strip().lower(): texts[0], answers[0].name.strip().lower(): answers[0]}
+    for proposal in _proposal(survey, "qa_pair_passthrough", "structured_extraction", fields):
+        yield replace(proposal, field_map={"question": texts[0].name, "answer": answers[0].name})
+
+
+def _text_only(survey: Survey) -> Iterable[Proposal]:
+    texts = survey.texts()
+    others = [
+        column for column in survey.columns.values() if not column.kinds.keys() <= _PLAIN_KINDS
+    ]
+    if len(texts) == 1 and not others:
+        yield from _proposal(survey, "text_only", "language_modeling", {"text": texts[0]})
+
+
+_PLAIN_KINDS = {TEXT, "integer", "number", BOOLEAN}
+_BEFORE_LABELS = (_preference, _turns, _calls, _rag, _completion, _instruction, _summary, _qa)
+_RULES = (
     _preference,
+    _turns,
+    _calls,
+    _tags,
+    _translation,
     _rag,
-    _pairs,
     _completion,
+    _instruction,
+    _summary,
+    _qa,
+    _classification,
+    _objects,
     _text_only,
 )

@@ -46,8 +46,6 @@ class DefaultOptions(Spec):
 
     min_confidence: float = 0.80
     """Below it a proposal has to be written into the manifest."""
-    sample_rows: int = 200
-    """Rows whose value shapes are looked at, smallest digests first."""
 
 
 class MapperField(Struct, frozen=True):

@@ -25,8 +25,22 @@ def parse_object(line: int, byte_offset: int, raw: bytes, *, is_unterminated: bo
             return Record(line, byte_offset, raw, found[0], None, cell_faults=found[1])
         is_torn = is_unterminated and error.is_cut_off
         code = RejectCode.TRUNCATED_LAST_LINE if is_torn else RejectCode(error.code)
-        return Record(line, byte_offset, raw, None, Fault(code, error.found))
+        fault = Fault(code, error.found)
+        return Record(line, byte_offset, raw, None, fault, lost_rows=_objects_in(raw))
     return Record(line, byte_offset, raw, value, None)
+
+
+def _objects_in(raw: bytes) -> int:
+    """Return how many objects follow each other, at least one."""
+    depth = objects = 0
+    for match in _TOKEN.finditer(raw):
+        token = match[0]
+        if token in (b"{", b"["):
+            objects += token == b"{" and not depth
+            depth += 1
+        elif depth and token in (b"}", b"]"):
+            depth -= 1
+    return max(1, objects)
 
 
 def _find_values(raw: bytes) -> tuple[dict[str, Any], dict[str, Fault]] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
-from brewslm.contracts import Compose, Output, TokenCounter
+from brewslm.contracts import Compose, Output, RowProgress, TokenCounter, untold
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
 from brewslm.files import make_private_folder
@@ -76,6 +76,7 @@ def prepare(
     compose: Compose,
     count_tokens: TokenCounter | None = None,
     workers: int | None = None,
+    tell: RowProgress = untold,
 ) -> Preparation:
     """Read all sources once, write the prepared folder to `out`, and tell everything found.
 
@@ -84,11 +85,12 @@ def prepare(
 
     workers: processes that share the work, which changes no byte of the result; None takes one for
     each core where there is enough to do. `compose` and `count_tokens` travel to them.
+    tell: hears how far reading and comparing are.
 
     Raises: WorkerLostError when one of them ended before its work.
     """
     with ContentStore(make_private_folder(out)) as contents:
-        return _prepare(Work(request, contents), root, out, compose, count_tokens, workers)
+        return _prepare(Work(request, contents, tell), root, out, compose, count_tokens, workers)
 
 
 def _prepare(
@@ -133,6 +135,7 @@ def _prepare(
         sum(feed.rows_read for feed in work.feeds.values()),
     )
     is_whole = len(work.feeds) == len(request.sources)
+    found += say.mix_findings(request, mix)
     work.findings += [item for item in found if is_whole or item.code not in say.NEED_ALL_ROWS]
     return Preparation(
         sources={name: _source_stats(feed) for name, feed in work.feeds.items()},
@@ -163,7 +166,10 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     if profile is None and request.task_profile in mapper.profiles:
         profile = request.task_profile
     check_profile(mapper, profile)
-    feed = open_source(source.locator, root, source.limit, source.delimiter)
+    feed = _opened(work, source, root)
+    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
+        work.findings.append(unsupported)
+        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -179,15 +185,25 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
             work, mapping, feed, _chunks(mapping, feed, root, workers)
         )
     except NotByChunksError:
-        feed = open_source(source.locator, root, source.limit, source.delimiter)
+        feed = _opened(work, source, root)
         records = map_records(mapping, feed.records)
         binding, examples, rejects = _mapped(work, mapping, feed, records)
+    profiles = {example.task_profile: example.position for example in reversed(examples)}
+    for found, position in profiles.items():
+        if unsupported := say.unsupported_task(source, found, request, position):
+            work.findings.append(unsupported)
+            return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding
     work.examples += examples
     work.rejects += rejects
     work.stats[source.name] = _binding_stats(binding, examples, work.contents)
     work.findings += say.source_findings(source, feed, binding)
+
+
+def _opened(work: Work, source: SourceRequest, root: Path) -> Feed:
+    roots = tuple(map(Path, work.request.link_roots))
+    return open_source(source.locator, root, source.limit, source.delimiter, roots)
 
 
 def _mapped(
@@ -202,6 +218,7 @@ def _mapped(
         work.contents.take(chunk.examples, chunk.contents)
         examples += chunk.examples
         rejects += chunk.rejects
+        work.tell(f"reading {mapping.source.name}", len(examples) + len(rejects), None)
     binding.bind_extras(feed.tally.columns)
     return binding, examples, rejects
 
@@ -225,8 +242,8 @@ def _with_mapper(
     if source.mapper_id not in (None, DEFAULT_MAPPER_ID):
         return source, None
     options: DefaultOptions = load_defaults(source.options)
-    feed = open_source(source.locator, root, source.limit, source.delimiter)
-    proposals = propose_feed(feed, options.sample_rows, options.min_confidence)
+    feed = _opened(work, source, root)
+    proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
     if sum(feed.tally.faults.values()) == feed.rows_read:

@@ -84,6 +84,8 @@ class Request:
     project: str
     sources: tuple[SourceRequest, ...]
     task_profile: str | None = None
+    supported_profiles: tuple[str, ...] | None = None
+    """Task profiles that rows can be prepared for; None is any."""
     system_prompt: str = ""
     split: SplitRequest = SplitRequest()
     cleaning: CleaningRequest = CleaningRequest()
@@ -98,3 +100,5 @@ class Request:
     """`{digest, origin, special_tokens_digest}` once a base is known."""
     prompt_template_digest: str = ""
     tokenizer_digest: str | None = None
+    link_roots: tuple[str, ...] = ()
+    """Absolute folders outside the project that links to rows may lead into."""

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
-from brewslm.files import PathError, open_inside
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, PathError, open_inside
 from brewslm.registry import Registry, UnknownNameError
 from brewslm.rows.record import MAX_RECORD_BYTES, Record
 
@@ -135,6 +135,8 @@ class Feed:
     digest: str = ""
     size_bytes: int = 0
     rows_read: int = 0
+    link_roots: tuple[Path, ...] = ()
+    """Folders outside the project that links may lead into."""
 
 
 def parse_locator(text: str) -> Locator:
@@ -160,7 +162,11 @@ def parse_locator(text: str) -> Locator:
 
 
 def open_source(
-    locator_text: str, root: Path, limit: int | None = None, delimiter: str | None = None
+    locator_text: str,
+    root: Path,
+    limit: int | None = None,
+    delimiter: str | None = None,
+    link_roots: tuple[Path, ...] = (),
 ) -> Feed:
     """Return a feed of the records of a source; nothing is read yet.
 
@@ -183,7 +189,7 @@ def open_source(
         ) from error
     if delimiter is not None and source.read_delimited is not None:
         source = replace(source, read=source.read_delimited(delimiter.encode()))
-    feed = Feed(locator, iter(()), Tally())
+    feed = Feed(locator, iter(()), Tally(), link_roots=link_roots)
     feed.records = _records(source, feed, root, limit)
     return feed
 
@@ -215,7 +221,7 @@ def open_chunks(feed: Feed, root: Path) -> Iterator[Chunk]:
 def size_of(feed: Feed, root: Path) -> int:
     """Return the size of a feed's file in bytes, 0 where it cannot be opened."""
     try:
-        with open_inside(root, feed.locator.path) as stream:
+        with open_inside(root, feed.locator.path, link_roots=feed.link_roots) as stream:
             return os.fstat(stream.fileno()).st_size
     except PathError:
         return 0
@@ -251,7 +257,7 @@ def _through(
 ) -> Iterator[T]:
     """Yield what `read` makes of a file's bytes, which are digested and must not change."""
     try:
-        stream = open_inside(root, feed.locator.path)
+        stream = open_inside(root, feed.locator.path, link_roots=feed.link_roots)
     except PathError as error:
         raise SourceError(
             error.message,
@@ -272,6 +278,7 @@ def _through(
             )
         raw = _DigestingRaw(stream)
         digested = io.BufferedReader(raw, _BUFFER_BYTES)
+        _check_fetched(digested.peek(len(LFS_POINTER)), before.st_size, feed.locator.path)
         if source.is_seekable:
             _drain(digested)
             stream.seek(0)
@@ -334,6 +341,18 @@ def head_of(stream: BinaryIO) -> bytes:
 def _drain(stream: BinaryIO) -> None:
     while stream.read(_BUFFER_BYTES):
         pass
+
+
+def _check_fetched(start: bytes, size_bytes: int, path: str) -> None:
+    """Refuse what Git LFS puts in place of a file. Raises: SourceError."""
+    if start.startswith(LFS_POINTER) and size_bytes <= MAX_LFS_POINTER_BYTES:
+        raise SourceError(
+            f'"{path}" is a pointer of Git LFS, and the rows were not fetched',
+            code=FindingCode.SOURCE_NOT_FETCHED,
+            found="a Git LFS pointer",
+            expected="the file that it stands for",
+            remedy="git lfs pull",
+        )
 
 
 def _check_encoding(start: bytes, path: str) -> None:

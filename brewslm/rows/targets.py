@@ -63,7 +63,7 @@ def text_reference(target: Target, answer: Any, field: str, missing: RejectCode)
         return structured_reference(target, value, field)
     if profile == "qa":
         return {"answers": answer_list(answer, field, missing)}
-    text = _answer_text(answer, field, missing, accepts_scalars=profile == "classification")
+    text = _answer_text(answer, field, missing, accepts_fractions=profile != "classification")
     if profile == "classification":
         return {"label": allowed_label(target, text, field)}
     return {"text": text}
@@ -247,12 +247,13 @@ def _parameters_fit(schema: bytes, arguments: Any) -> bool:
 
 
 def _answer_text(
-    answer: Any, field: str, missing: RejectCode, *, accepts_scalars: bool = False
+    answer: Any, field: str, missing: RejectCode, *, accepts_fractions: bool = True
 ) -> str:
+    """Return an answer as trimmed text; a number or a boolean becomes its JSON text."""
     if answer is None:
         raise RejectedRow(missing, field)
-    if accepts_scalars and type(answer) in (bool, int):
-        return str(answer).lower()
+    if type(answer) in (bool, int) or (accepts_fractions and type(answer) is float):
+        return canonical_json(answer).decode() if type(answer) is float else str(answer).lower()
     if type(answer) is not str:
         raise RejectedRow(RejectCode.WRONG_TYPE, field, f"a {type(answer).__name__}")
     if not (text := answer.strip()):

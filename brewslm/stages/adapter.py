@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 from brewslm.stages.data_source import DataSourceSpec, SourceRole
 from brewslm.stages.dataset import TaskProfile
 
@@ -79,4 +79,5 @@ def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, 
     return tuple(InputRef(source, "rows") for source in _SERVED.by(address.name, specs))
 
 
-KIND = Kind("adapter", AdapterSpec, Category.DATA, 1, Work.OBSERVED, _inputs)
+_ENDING = Ending("adapter", counts=("mapped", "rejected"))
+KIND = Kind("adapter", AdapterSpec, Category.DATA, 2, Work.OBSERVED, _inputs, ending=_ENDING)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, Kind, Later, Spec, Work
 
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
@@ -60,9 +60,9 @@ class DataSourceSpec(Spec):
     """Copies of each train row in an epoch; the fractional part keeps a share by row hash."""
     limit: Annotated[int | None, Field(ge=1), Category.DATA] = None
     """Read only the first n rows."""
-    delimiter: Annotated[str | None, Field(pattern=r"^[!#-~\t ]$"), Category.DATA] = None
-    """Character between the cells of a `csv` or `tsv` file, such as `";"` or `"\\t"`; null is the
-    format's own, or for `csv` what the header and the first row clearly show (`;`, tab or `|`).
+    delimiter: Annotated[str | None, Category.DATA, Later.FIELD] = None
+    """The one ASCII character between cells of a `csv` or `tsv` file, as `";"` or `"\\t"`; null is
+    the format's own, or for `csv` what header and first row clearly show (`;`, tab or `|`).
     """
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$"), Category.METADATA] = None
     """Pin of the file's bytes, checked at every plan and when rows are used."""
@@ -93,4 +93,5 @@ def source_path(source: DataSourceSpec) -> str:
     return path if scheme in _SCHEMES.values() else ""
 
 
-KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED)
+_ENDING = Ending("ingestion", "dataset_import_run", ("rows_read", "blank_lines"))
+KIND = Kind("data_source", DataSourceSpec, Category.DATA, 2, Work.OBSERVED, ending=_ENDING)

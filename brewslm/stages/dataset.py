@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 
 TaskProfile = Literal[
     "instruction_sft",
@@ -130,4 +130,5 @@ def _inputs(_address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef,
     return (*sources, *adapters)
 
 
-KIND = Kind("dataset", DatasetSpec, Category.DATA, 2, Work.OBSERVED, _inputs)
+_ENDING = Ending("cleaning", counts=("manifest.accounting.total", "manifest.leaks.counts"))
+KIND = Kind("dataset", DatasetSpec, Category.DATA, 2, Work.OBSERVED, _inputs, ending=_ENDING)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 from brewslm.stages.workflow import TargetProfile
 
 FORMATS_OF_TARGET = {
@@ -41,4 +41,7 @@ def _inputs(_address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef,
     )
 
 
-KIND = Kind("deployment", DeploymentSpec, Category.PROMOTE, 1, Work.POINTER, _inputs)
+_ENDING = Ending("deployment", "deployment_promoted", ("alias",))
+KIND = Kind(
+    "deployment", DeploymentSpec, Category.PROMOTE, 1, Work.POINTER, _inputs, ending=_ENDING
+)

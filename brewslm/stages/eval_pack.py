@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Tier, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Tier, Work
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.workflow import Inconclusive
 from brewslm.tasks.gate import Gate
@@ -79,6 +79,9 @@ class EvalPackContentSpec(EvalPackSpec):
     """What the file at `path` says, without what it leaves unwritten."""
     on_inconclusive: Annotated[Inconclusive, Category.GATES, Tier.VERDICTS] = "block"
     """The workflow's policy for gates that do not say."""
+    scoring: Annotated[dict[str, Any], Category.GATES, Tier.METRICS] = {}
+    """Versions of task, metrics, statistics and shipped pack, so that another version of the
+    program scores stored predictions again."""
 
 
 def sets_of(spec: EvalPackSpec, specs: Mapping[Address, Spec]) -> tuple[str, ...]:
@@ -112,6 +115,7 @@ def _inputs(address: Address, specs: Mapping[Address, Spec]) -> tuple[InputRef, 
     )
 
 
+_ENDING = Ending("eval", "eval_decided", ("verdict", "rows", "metrics"))
 KIND = Kind(
     "eval_pack",
     EvalPackContentSpec,
@@ -120,4 +124,5 @@ KIND = Kind(
     Work.DOOR,
     _inputs,
     door="brewslm.engine.generate:run",
+    ending=_ENDING,
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 
 ExportFormat = Literal["adapter", "safetensors", "gguf", "onnx", "ollama", "vllm"]
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "INT8"]
@@ -66,6 +66,7 @@ def _inputs(_address: Address, _specs: Mapping[Address, Spec]) -> tuple[InputRef
     )
 
 
+_ENDING = Ending("export", counts=("parity",))
 KIND = Kind(
     "export",
     ExportFormatSpec,
@@ -74,4 +75,5 @@ KIND = Kind(
     Work.DOOR,
     _inputs,
     door="brewslm.engine.formats.adapter:run",
+    ending=_ENDING,
 )

@@ -263,7 +263,7 @@ class TrainingConfig(Spec):
         Category.RECIPE,
         LoadingMark.COUNTS_UNLESS_DEFAULT,
     ] = "auto"
-    """auto: flash_attention_2 if wanted and present, else sdpa."""
+    """auto: sdpa where the architecture supports it, else eager; a written value is kept."""
     gradient_checkpointing: Annotated[bool, Category.METADATA] = True
     """Recompute activations: less memory, about a fifth slower."""
     use_liger_kernel: Annotated[bool, Category.RECIPE] = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from brewslm.address import Address
-from brewslm.contracts import Category, InputRef, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 from brewslm.stages.training_config import TrainingConfig, TrainingMode
 from brewslm.stages.workflow import PlanProfile
 
@@ -33,6 +33,19 @@ def _inputs(_address: Address, _specs: Mapping[Address, Spec]) -> tuple[InputRef
     )
 
 
+_ENDING = Ending(
+    "training",
+    counts=(
+        "steps",
+        "kept_step",
+        "stop_reason",
+        "train_loss",
+        "eval_loss",
+        "rows",
+        "rows_left_out",
+        "trained_tokens",
+    ),
+)
 KIND = Kind(
     "training_plan",
     TrainingPlanSpec,
@@ -41,4 +54,5 @@ KIND = Kind(
     Work.DOOR,
     _inputs,
     door="brewslm.engine.train:run",
+    ending=_ENDING,
 )

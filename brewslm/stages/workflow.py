@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Tier, Work
+from brewslm.contracts import Category, Kind, Later, Spec, Tier, Work
 
 PlanProfile = Literal["safe", "balanced", "max_quality"]
 TargetProfile = Literal["vllm_server", "mobile_cpu", "edge_gpu", "browser_webgpu", "cpu_local"]
@@ -33,6 +33,8 @@ class GatePolicy(Spec):
     """Whether a change may loosen gates; the value recorded by the last apply decides."""
     require_baseline: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
     """Whether promotion needs a comparison, so that `compare_to: none` is refused."""
+    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS, Later.FIELD] = False
+    """Whether a deployment may promote a candidate that no required gate has judged."""
 
 
 class BudgetSettings(Spec):
@@ -53,12 +55,17 @@ class BudgetSettings(Spec):
 
 
 class Backend(Spec):
-    """Where state and artifacts live."""
+    """Where state and artifacts live, and rows that are kept elsewhere."""
 
     state: Annotated[str | None, Category.METADATA] = None
     """State store; null is `.brewslm/state.db`."""
     artifacts: Annotated[str | None, Category.METADATA] = None
     """Artifact store; null is `.brewslm/store`."""
+    link_roots: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA] = ()
+    """Folders outside the project that links to rows may lead into, such as a cache of DVC: an
+    absolute path, `~/...`, or one relative to the manifest. Nothing but the rows of data sources is
+    read there, and nothing at all under `plan --untrusted`.
+    """
 
 
 class WorkflowSpec(Spec):

@@ -1,5 +1,6 @@
 """The state of a project that was never applied."""
 
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import (
     SCHEMA_VERSION,
     DeploymentRecord,
@@ -55,6 +56,10 @@ class EmptyState:
         since: str | None = None,  # noqa: ARG002
     ) -> list[RunEvent]:
         """Return no event."""
+        return []
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return no cluster."""
         return []
 
     def close(self) -> None:

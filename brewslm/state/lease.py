@@ -26,6 +26,8 @@ RENEWAL_S = 20.0
 SHARED_GRACE_S = 30.0
 """How much longer than its expiry a lease of another host is left alone."""
 
+_ENDED = frozenset("ZX")
+"""States of a process that has ended; of several threads it is only the first one that has."""
 TAKEN_OVER, FORCED = "lease_taken_over", "lease_forced"
 """Reason codes of the events that tell how a lease ended; their payload names it."""
 
@@ -58,12 +60,18 @@ def pid_namespace() -> str:
 
 
 def process_start(pid: int) -> str:
-    """Return when a process started, in ticks since boot; empty when there is no such process."""
+    """Return when a process started, in ticks since boot; empty when there is no such process, or
+    it has ended and only waits for its parent to ask how.
+
+    Source: proc(5), /proc/pid/stat: state, num_threads and starttime.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return text.rpartition(")")[2].split()[19]
+    fields = text.rpartition(")")[2].split()
+    state, threads, started = fields[0], int(fields[17]), fields[19]
+    return "" if state in _ENDED and threads <= 1 else started
 
 
 def wanted_lease(

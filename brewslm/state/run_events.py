@@ -26,6 +26,7 @@ SEVERITIES = ("info", "warning", "error", "critical")
 
 ANY_STAGE = frozenset(
     [
+        "action_applied",
         "action_reused",
         "action_skipped",
         "input_changed",

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import (
     DeploymentRecord,
     LeaseRecord,
@@ -59,6 +60,10 @@ class StateReader(Protocol):
         since: str | None = None,
     ) -> list[RunEvent]:
         """Return run events, newest first."""
+        ...
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return failures that look the same, by stage, reason and signature."""
         ...
 
     def close(self) -> None:

@@ -50,11 +50,16 @@ def gate_problems(
     rows: int | None = None,
     slice_rows: Mapping[str, int] | None = None,
     has_deployment: bool = False,
+    has_champion: bool = True,
+    promotes_ungated: bool = False,
+    required_metrics: Sequence[str] = (),
 ) -> list[GateProblem]:
     """Return everything that is wrong with the gates of a project.
 
     rows: of the deciding set; slice_rows: `column=value` to rows. What depends on them is left
-    out while they are unknown.
+    out while they are unknown. has_champion: whether something is promoted that a candidate can be
+    held against; promotes_ungated: whether the workflow lets a candidate be promoted that no gate
+    has judged; required_metrics: that have to have a value.
     """
     problems = [
         problem
@@ -63,19 +68,60 @@ def gate_problems(
     ]
     problems += _repeated(gates)
     problems += [_alike(labels) for labels in TASKS.load(profile).alike(contract)]
-    if gates and not any(gate.required for gate in gates):
+    problems += [
+        _not_required(metric_id, profile, contract)
+        for metric_id in required_metrics
+        if resolve_metric(profile, contract, metric_id) is None
+    ]
+    if has_deployment and promotes_ungated:
+        return problems
+    if (gates or has_deployment) and not any(
+        _can_refuse(gate, profile, contract, has_champion=has_champion) for gate in gates
+    ):
         problems.append(
             GateProblem(
                 "NO_REQUIRED_GATE",
                 "error" if has_deployment else "warning",
                 -1,
                 "gates",
-                "no gate is required, so nothing would be checked",
-                "one gate with required: true",
-                "write required: true at the gate that matters most",
+                "no required gate can refuse a candidate, so every one would be promoted"
+                if has_deployment
+                else "no gate is required, so nothing would be checked",
+                "one gate with required: true that some result misses",
+                "write required: true at the gate that matters most, or add one with a threshold; "
+                "to promote unchecked: workflow.gate_policy.promote_ungated: true"
+                if has_deployment
+                else "write required: true at the gate that matters most",
             )
         )
     return problems
+
+
+def _can_refuse(gate: Gate, profile: str, contract: Contract, *, has_champion: bool) -> bool:
+    """Return whether some result misses a required gate; without a champion nothing is compared
+    with it.
+    """
+    metric = resolve_metric(profile, contract, gate.metric_id)
+    is_bar = gate.threshold is not None and not (metric and is_vacuous(gate, metric))
+    is_comparison = gate.max_regression is not None and (
+        has_champion or gate.baseline == "base_model"
+    )
+    return gate.required and (is_bar or is_comparison)
+
+
+def _not_required(metric_id: str, profile: str, contract: Contract) -> GateProblem:
+    known = [name for name in sorted(produced_metrics(profile, contract)) if "per_" not in name]
+    near = closest(metric_id, known)
+    return GateProblem(
+        "GATE_METRIC_UNKNOWN",
+        "error",
+        -1,
+        "gates",
+        f'the pack requires the metric "{metric_id}", which task "{profile}" does not produce',
+        "one of " + ", ".join(known),
+        f"write required_metric_ids: [{near[0]}]" if near else "remove it from required_metric_ids",
+        near,
+    )
 
 
 def _alike(labels: Sequence[str]) -> GateProblem:

@@ -173,6 +173,8 @@ class GateOutcome(ReportValue):
     baseline: dict[str, Any] | None = None
     """Of a gate on regression: role, its value, delta, delta_interval, p, method."""
     chance_wrong: float | None = None
+    normaliser: str | None = None
+    """Form in which the metric compared answers; null in verdicts of releases that did not say."""
     rows_needed: int | None = None
     """Rows at which an undecided gate would be decided, as far as that can be told."""
     severity: str

@@ -39,8 +39,8 @@ def weakenings(
 ) -> list[GateChange]:
     """Return every change of gates and policy, weakenings first, each named by its kind.
 
-    Policies are plain mappings; known keys are pack_id, on_inconclusive, error_budget,
-    allow_weakening, required_metrics, options and metric_versions.
+    Policies are plain mappings, compared key by key; a difference that is not known to be stricter
+    counts as weaker.
     """
     old = {gate.name: gate for gate in before}
     new = {gate.name: gate for gate in after}
@@ -156,38 +156,90 @@ def _slices(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
 
 
 def _of_policy(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[GateChange]:
+    """Yield every difference of two policies, of whatever key; one that the older policy does not
+    speak of is no difference.
+    """
     yield from _inconclusive(
         "policy.on_inconclusive", old.get("on_inconclusive"), new.get("on_inconclusive")
     )
-    if old.get("pack_id") != new.get("pack_id"):
-        is_weaker = old.get("pack_id") is not None
-        kind = "pack_swapped" if is_weaker else "pack_added"
-        yield _change(kind, "pack_id", old.get("pack_id"), new.get("pack_id"), is_weaker)
-    budget_before, budget_after = old.get("error_budget", 0), new.get("error_budget", 0)
-    if budget_before != budget_after:
-        is_weaker = budget_after > budget_before
-        kind = "errors_allowed" if is_weaker else "errors_refused"
-        yield _change(kind, "policy.error_budget", budget_before, budget_after, is_weaker)
-    if bool(old.get("allow_weakening")) != bool(new.get("allow_weakening")):
-        is_weaker = bool(new.get("allow_weakening"))
-        yield _change(
-            "policy_changed",
-            "policy.allow_weakening",
-            bool(old.get("allow_weakening")),
-            is_weaker,
-            is_weaker,
-        )
-    dropped = sorted(set(old.get("required_metrics", ())) - set(new.get("required_metrics", ())))
-    for metric_id in dropped:
-        yield _change("gate_removed", f"required_metric_ids.{metric_id}", metric_id, None)
-    for section, kind in (
-        ("options", "policy_changed"),
-        ("metric_versions", "metric_version_changed"),
-    ):
-        before, after = old.get(section, {}), new.get(section, {})
-        for key in sorted(before.keys() | after.keys()):
-            if before.get(key) != after.get(key):
-                yield _change(kind, f"{section}.{key}", before.get(key), after.get(key))
+    for key in sorted(old.keys() | new.keys() | _UNSAID.keys()):
+        if key in _UNSAID or key in old:
+            before, after = old.get(key, _UNSAID.get(key)), new.get(key, _UNSAID.get(key))
+            yield from _of_key(key, before, after)
+
+
+def _of_key(key: str, before: Any, after: Any) -> Iterator[GateChange]:
+    if before == after or key == "on_inconclusive":
+        return
+    if key == "required_metrics":
+        for metric_id in sorted({*before} - {*after}):
+            yield _change("gate_removed", f"required_metric_ids.{metric_id}", metric_id, None)
+        for metric_id in sorted({*after} - {*before}):
+            yield _change("gate_added", f"required_metric_ids.{metric_id}", None, metric_id, False)
+    elif isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                kind = _KINDS.get(key, "policy_changed")
+                is_weaker = key not in _NOT_WEAKER and not (
+                    key == "contract" and before.get(name) in (None, [])
+                )
+                path = f"{key}.{name}"
+                yield _change(kind, path, before.get(name), after.get(name), is_weaker)
+    else:
+        is_weaker = not _is_stricter(key, before, after)
+        kind = _KINDS.get(key, "policy_changed")
+        if not is_weaker:
+            kind = _STRICTER_KINDS.get(key, kind)
+        path = key if key in ("pack_id", "pack") else f"policy.{key}"
+        yield _change(kind, path, before, after, is_weaker)
+
+
+def _is_stricter(key: str, before: Any, after: Any) -> bool:
+    match key:
+        case "pack_id":
+            return before is None
+        case "error_budget":
+            return bool(after < before)
+        case "epochs":
+            return bool(after > before)
+        case "compare_to":
+            return _COMPARED.index(after) > _COMPARED.index(before)
+        case "require_baseline":
+            return bool(after)
+        case "allow_weakening" | "promote_ungated":
+            return not after
+        case _:
+            return False
+
+
+_UNSAID: dict[str, Any] = {
+    "pack_id": None,
+    "error_budget": 0,
+    "allow_weakening": False,
+    "required_metrics": (),
+    "options": {},
+    "metric_versions": {},
+}
+"""What a policy means that does not speak of a key."""
+_KINDS = {
+    "pack_id": "pack_swapped",
+    "error_budget": "errors_allowed",
+    "epochs": "sample_reduced",
+    "compare_to": "baseline_changed",
+    "require_baseline": "baseline_changed",
+    "metric_versions": "metric_version_changed",
+    "generation": "generation_changed",
+}
+_STRICTER_KINDS = {
+    "pack_id": "pack_added",
+    "error_budget": "errors_refused",
+    "epochs": "sample_raised",
+    "compare_to": "baseline_added",
+    "require_baseline": "baseline_added",
+}
+_NOT_WEAKER = ("generation",)
+"""Keys under which a difference asks the model in another way and moves no bar."""
+_COMPARED = ("none", "base_model", "champion")
 
 
 def _inconclusive(path: str, old: str | None, new: str | None) -> Iterator[GateChange]:

@@ -11,6 +11,7 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
 from brewslm.contracts import Job
 from brewslm.errors import WorkerError
+from brewslm.redactor import Redactor
 
 pytestmark = pytest.mark.case("CRA-10")
 
@@ -90,3 +91,35 @@ def test_second_result_of_a_job_counts_for_no_job(
         worker.run(_job("second"), lambda _message: None, Stop())
     assert caught.value.code == "worker_protocol_error"
     assert "two results of one job" in caught.value.found
+
+
+@pytest.mark.case("SEC-01")
+def test_what_a_library_prints_is_logged_without_secrets(
+    worker_that: Callable[[str], ProcessWorker], tmp_path: Path
+) -> None:
+    secret = "c4n4ry-t0k3n-0123456789"  # noqa: S105  of nobody
+    program = """
+import os, time
+said = "first line\\n", "token {begin}", "{rest} refused\\n", "%63%34{tail}\\n"
+for piece in said:
+    os.write(2, piece.encode())
+    time.sleep(0.05)
+name = job()
+for _ in range(3000):
+    os.write(2, b"a line that says nothing about {all}\\n")
+tell(type="result", job_id=name, result={"outputs": {}, "values": {}})
+"""
+    parts = {"{begin}": secret[:7], "{rest}": secret[7:], "{tail}": secret[2:], "{all}": secret}
+    for name, part in parts.items():
+        program = program.replace(name, part)
+    worker = worker_that(program)
+    worker.redact_log(Redactor({"KEY": [secret]}))
+    worker.run(_job(), lambda _message: None, Stop())
+    worker.close()
+    log = (tmp_path / "worker.log").read_text()
+    assert log.startswith(
+        "the last words of a library\nfirst line\ntoken [secret://KEY] refused\n[secret://KEY]\n"
+    )
+    assert log.count("a line that says nothing about [secret://KEY]\n") == 3000
+    assert secret not in log
+    assert (tmp_path / "worker.log").stat().st_mode & 0o077 == 0

@@ -108,6 +108,42 @@ def test_stat_proves_nothing_for_a_file_that_was_just_written(tmp_path: Path) ->
     assert not settled.holds_for(path.stat())
 
 
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_links_may_lead_into_folders_that_are_allowed(tmp_path: Path, is_relative: bool) -> None:
+    project, cache, other = (tmp_path / name for name in ("project", "cache", "other"))
+    for folder in (project / "data", cache / "files" / "md5", other):
+        folder.mkdir(parents=True)
+    (cache / "files" / "md5" / "a").write_bytes(b"rows")
+    (other / "b").write_bytes(b"secret")
+    above = "../.." if is_relative else str(tmp_path)
+    links = {
+        "file": "cache/files/md5/a", "folder": "cache/files", "climbs": "cache/../other/b",
+        "through": "cache/link", "other": "other/b", "back": "cache/back",
+    }  # fmt: skip
+    for name, target in links.items():
+        (project / "data" / name).symlink_to(f"{above}/{target}")
+    (cache / "link").symlink_to("../other/b")
+    (project / "own").write_bytes(b"own")
+    (cache / "back").symlink_to(project / "own")
+    (tmp_path / "alias").symlink_to(cache)
+    for root in (cache, tmp_path / "alias"):
+        for path, content in (("file", b"rows"), ("folder/md5/a", b"rows"), ("back", b"own")):
+            with open_inside(project, f"data/{path}", link_roots=(root,)) as stream:
+                assert stream.read() == content
+        for path in ("climbs", "through", "other"):
+            with pytest.raises(PathError) as error:
+                open_inside(project, f"data/{path}", link_roots=(root,))
+            assert error.value.code == "PATH_OUTSIDE_PROJECT"
+            assert "is a link" in error.value.message
+    for path in ("file", "folder/md5/a", "back"):
+        with pytest.raises(PathError) as error:
+            open_inside(project, f"data/{path}")
+        allowed = "../cache" if is_relative else str(cache)
+        assert allowed in error.value.remedy
+        with pytest.raises(PathError):
+            open_inside(project, f"data/{path}", link_roots=(cache,), follows_links=False)
+
+
 @pytest.mark.parametrize("path", ["link", "folder/rows", "folder/../rows"])
 def test_no_link_is_followed_where_none_is_wanted(tmp_path: Path, path: str) -> None:
     (tmp_path / "rows").write_bytes(b"x")

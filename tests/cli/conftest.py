@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brewslm.apply.scripted import ScriptedWorker
-from brewslm.apply.worker import Message
+from brewslm.apply.worker import Message, worker_environment
 from brewslm.cli.main import main
 from brewslm.contracts import Job, Result
 from tests.apply.bench import Bench
@@ -84,14 +84,17 @@ class Doubles:
     messages: dict[int, list[Message]] = field(default_factory=dict)
     """What a job of this index sends before it ends."""
     started: list[ScriptedWorker] = field(default_factory=list)
+    environments: list[dict[str, str]] = field(default_factory=list)
+    """The variables that each worker process would have had."""
 
     @property
     def doors(self) -> list[str]:
         """The doors that were opened, in order."""
         return [job.door for worker in self.started for job in worker.jobs]
 
-    def start(self, log_path: Path, _environment: Mapping[str, str]) -> ScriptedWorker:
+    def start(self, log_path: Path, environment: Mapping[str, str]) -> ScriptedWorker:
         """Take the place of a worker process; its log lies below the project's home."""
+        self.environments.append(worker_environment(environment))
         project = log_path.parents[2]
         worker = ScriptedWorker(self.answer or Bench(project).answer, messages=self.messages)
         self.started.append(worker)

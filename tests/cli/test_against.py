@@ -1,5 +1,6 @@
 """`plan --against REF`: what a change does, from another commit's objects alone."""
 
+import json
 import os
 
 import pytest
@@ -252,6 +253,61 @@ def test_other_gold_rows_than_there_count_as_weaker(bench: Bench, base: str, run
     (refused,) = [item for item in answer.document["findings"] if item["severity"] == "error"]
     assert refused["code"] == "GATE_WEAKENED"
     assert "eval rows changed" in refused["message"]
+
+
+def test_gold_rows_are_compared_by_content_and_told_by_id(
+    bench: Bench, base: str, run: Run
+) -> None:
+    bench.write_rows("gold", [*range(100, 128), 500])
+    (change,) = run("plan", "--against", base, "--json").document["against"]["gate_changes"]
+    assert change["before"].endswith(", 30 rows")
+    assert ", 29 rows: 2 removed, 1 added (" in change["after"]
+
+
+def test_gold_rows_in_another_order_or_spelling_are_the_same(
+    bench: Bench, base: str, run: Run
+) -> None:
+    path = bench.root / "data" / "gold.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(dict(reversed(x.items()))) + "\n" for x in lines[::-1]))
+    answer = run("plan", "--against", base, "--json")
+    assert (answer.code, answer.document["against"]["gate_changes"]) == (0, [])
+    left = [item.name for item in (bench.home / "cache").iterdir()]
+    assert not [name for name in left if name.startswith("base-")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("gold.jsonl}", "gold.jsonl, limit: 9}", "rows.gold_test"),
+        ("{require_baseline: true}", "{}", "policy.require_baseline"),
+        ("type: gold_test", "type: train", "rows.gold_test"),
+    ],
+)
+def test_what_decides_is_compared_with_the_base(
+    bench: Bench, run: Run, before: str, after: str, path: str
+) -> None:
+    bench.edit("spec:\n", "spec:\n  workflow: {gate_policy: {require_baseline: true}}\n")
+    base = begin(bench.root)
+    bench.edit(before, after)
+    answer = run("plan", "--against", base, "--json")
+    changes = answer.document["against"]["gate_changes"]
+    assert (answer.code, [item["path"] for item in changes if item["weakened"]]) == (6, [path])
+
+
+@pytest.mark.parametrize("said", ["", "task_profile: classification, "])
+@pytest.mark.parametrize("option", ["json_mode: strict", "normaliser: none"])
+def test_options_of_a_pack_file_are_compared_with_the_base(
+    bench: Bench, run: Run, said: str, option: str
+) -> None:
+    bench.edit("dataset: {", f"dataset: {{{said}")
+    bench.edit("eval_pack:\n", "eval_pack:\n    path: own.yaml\n")
+    strict = f"task_profile: classification\n    options: {{{option}}}\n"
+    plain = PACK.replace("task_specs:", "extensions: [brewslm/gates-1]\ntask_specs:")
+    (bench.root / "own.yaml").write_text(plain.replace("task_profile: classification\n", strict))
+    base = begin(bench.root)
+    (bench.root / "own.yaml").write_text(plain)
+    assert run("plan", "--against", base).code == 6
 
 
 def test_gold_rows_that_moved_are_the_same(bench: Bench, base: str, run: Run) -> None:

@@ -81,7 +81,11 @@ CASES: list[tuple[str, str | bytes, set[str]]] = [
     ("YAM-10", config("seed: 9007199254740992"), {"NUMBER_FORMAT"}),
     ("YAM-11", spec('data_sources: [{name: "", type: raw}]'), {"MISSING_FIELD"}),
     ("YAM-11", spec(f"data_sources: [{{name: {'n' * 256}, type: raw}}]"), {"OUT_OF_RANGE"}),
-    ("YAM-11", spec('data_sources: [{name: "a\\nb", type: raw}]'), {"NAME_CHARACTERS"}),
+    (
+        "YAM-11",
+        spec('data_sources: [{name: "a\\nb", type: raw, file_path: a.jsonl}]'),
+        {"NAME_CHARACTERS"},
+    ),
     ("YAM-11", spec('adapters: [{name: "a\\u202eb"}]'), {"NAME_CHARACTERS"}),
     (
         "YAM-11",
@@ -92,12 +96,18 @@ CASES: list[tuple[str, str | bytes, set[str]]] = [
     ),
     (
         "YAM-12",
-        spec("data_sources: [{name: a, type: raw, adapter: lables}], adapters: [{name: labels}]"),
+        spec(
+            "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}], "
+            "adapters: [{name: labels}]"
+        ),
         {"UNKNOWN_ADAPTER"},
     ),
     (
         "YAM-12",
-        spec("data_sources: [{name: a, type: raw}], adapters: [{name: x}, {name: y}]"),
+        spec(
+            "data_sources: [{name: a, type: raw, file_path: a.csv}], "
+            "adapters: [{name: x}, {name: y}]"
+        ),
         {"ADAPTER_BINDING_AMBIGUOUS"},
     ),
     ("YAM-12", spec(f"{BASE}, eval_pack: {{datasets: [gold_tset]}}"), {"UNKNOWN_EVAL_DATASET"}),
@@ -204,7 +214,8 @@ def test_many_sources_are_refused_by_their_nodes() -> None:
         (spec("eval_pck: {}"), "eval_pack"),
         (
             spec(
-                "data_sources: [{name: a, type: raw, adapter: lables}], adapters: [{name: labels}]"
+                "data_sources: [{name: a, type: raw, file_path: a.csv, adapter: lables}], "
+                "adapters: [{name: labels}]"
             ),
             "labels",
         ),
@@ -243,7 +254,7 @@ def test_five_errors_come_in_one_run_in_one_order(empty: Path, run: Run) -> None
 
 @pytest.mark.case("UNT-03")
 def test_a_word_in_an_open_map_is_recorded_and_idle(empty: Path, run: Run) -> None:
-    text = spec(f"{BASE}, deployment: {{extra: {{trust_remote_code: true}}}}")
+    text = spec(f"{BASE}, export: {{extra: {{trust_remote_code: true}}}}")
     (empty / "brewslm.yaml").write_text(text)
     findings = json.loads(run("validate", "--json").out)["findings"]
     assert "OPEN_KEY_UNREAD" in {item["code"] for item in findings}

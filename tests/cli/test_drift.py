@@ -1,5 +1,8 @@
 """Drift on the command line: text, Markdown, exit codes."""
 
+import shutil
+
+from brewslm.plan.base_model import BUILTIN
 from brewslm.render.text import NO_DRIFT
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
@@ -39,6 +42,22 @@ def test_drift_alone_is_told_as_such_and_mended(applied: Bench, run: Run) -> Non
     assert done.code == 0
     assert done.out.endswith("What drifted is as recorded again.\n")
     assert run("plan", "--detailed-exitcode").code == 0
+
+
+def test_changed_base_counts_as_pending_though_apply_leaves_it_alone(
+    bench: Bench, run: Run
+) -> None:
+    shutil.copytree(BUILTIN / "nano", bench.root / "base")
+    bench.edit("builtin:nano", "./base")
+    assert bench.apply().exit_code == 0
+    assert run("plan", "--detailed-exitcode").code == 0
+    config = bench.root / "base" / "config.json"
+    config.write_text(config.read_text() + "\n")
+    answer = run("plan", "--detailed-exitcode", "--markdown", "plan.md")
+    assert (answer.code, "1 drifted" in answer.out) == (2, True)
+    assert (bench.root / "plan.md").read_text().splitlines()[1].startswith("**Drifted")
+    assert run("plan").code == 0
+    assert run("apply", "--refresh-only", "--auto-approve").code == 0
 
 
 def test_saved_drift_check_does_what_it_says(applied: Bench, run: Run) -> None:

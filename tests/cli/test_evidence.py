@@ -89,7 +89,7 @@ def _named(kept: Output) -> Document:
 @pytest.mark.parametrize("threshold", ["0", "0.0", "1", "1.0", "5e-1"])
 @pytest.mark.usefixtures("doubles")
 def test_any_way_to_write_a_threshold_promotes(threshold: str, bench: Bench, run: Run) -> None:
-    bench.edit("threshold: 0.8", f"threshold: {threshold}")
+    bench.edit("metric_id: accuracy, threshold: 0.8", f"metric_id: mcc, threshold: {threshold}")
     run("apply", "--auto-approve").says(0)
     assert bench.promoted() is not None
 
@@ -142,6 +142,54 @@ def test_evidence_of_another_candidate_promotes_nothing(
     run("apply", "--auto-approve").says(6, "eval_evidence_mismatch", said)
     assert (applied.promoted(), doubles.doors) == (promoted, _EXPORTED)
     assert len(applied.deployments()) == 1
+
+
+def _comparing(bench: Bench) -> None:
+    """Gate on the difference to the base model and to what is promoted."""
+    bench.edit(
+        "threshold: 0.8, operator: gte}",
+        "threshold: 0.8, baseline: base_model, max_regression: 0}\n"
+        "      - {metric_id: macro_f1, baseline: champion, max_regression: 0}",
+    )
+
+
+@pytest.mark.case("EVA-08", "DEP-01")
+@pytest.mark.parametrize("role", ["baseline", "promoted"])
+def test_answers_of_a_weaker_model_to_compare_with_promote_nothing(
+    role: str, applied: Bench, run: Run, doubles: Doubles
+) -> None:
+    _comparing(applied)
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.skill = lambda index: index % 3 != 0
+    assert applied.apply().exit_code == 3
+    promoted = applied.promoted()
+    doubles.answer = applied.answer
+
+    def change(document: Document) -> None:
+        _as_passed(document)
+        outputs = _eval_pack(document)["outputs"]
+        candidates = outputs["predictions.candidate.gold_test"]
+        metrics = json.loads(applied.artifacts().read_bytes(outputs["metrics"]["digest"]))
+        metrics["files"][f"predictions.{role}.gold_test"] = candidates["digest"]
+        ours = metrics["sets"]["gold_test"]["roles"]["candidate"]["metrics"]
+        for values in (ours["accuracy"], ours["macro_f1"]):
+            values |= {"value": 1.0, "k": values["n"]}
+        for compared in metrics["sets"]["gold_test"]["comparisons"].values():
+            for values in compared["metrics"].values():
+                values |= {"delta": 0.0, "mcnemar": None}
+        made = applied.artifacts().put_bytes(json.dumps(metrics).encode())
+        verdict = json.loads(applied.artifacts().read_bytes(outputs["verdict"]["digest"]))
+        for gate in verdict["gates"]:
+            gate |= {"verdict": "PASS", "passed": True}
+        passed = {"verdict": "PASS", "metrics_digest": made.digest, "gates": verdict["gates"]}
+        outputs["metrics"] |= _named(made)
+        outputs["verdict"] |= _forged(applied, outputs["verdict"]["digest"], **passed)
+        outputs[f"predictions.{role}.gold_test"] |= {**candidates}
+
+    assert _push(applied, run, change) == 0
+    said = f"another model made the predictions of the {role} on gold_test"
+    run("apply", "--auto-approve").says(6, "eval_evidence_mismatch", said)
+    assert applied.promoted() == promoted
 
 
 @pytest.mark.case("EVA-12")

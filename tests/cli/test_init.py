@@ -60,28 +60,75 @@ def test_rows_that_are_sure_give_a_manifest_that_plans(profile: str, empty: Path
     assert (planned.code, errors) == (0, [])
 
 
-def test_rows_that_are_not_sure_give_comments_to_choose_from(empty: Path, run: Run) -> None:
+@pytest.mark.parametrize("count", [10, 12, 30, 60, 200])
+def test_short_numeric_answers_of_one_template_are_prompts_and_plan(
+    count: int, empty: Path, run: Run
+) -> None:
+    lines = [
+        json.dumps({"prompt": f"what is {number} plus 1", "completion": f"{number + 1}"})
+        for number in range(count)
+    ]
+    (empty / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    answer = run("init", "--from-data", "rows.jsonl")
+    assert answer.code == 0
+    assert "prompt_completion_passthrough for instruction_sft, confidence 0.95" in answer.out
+    planned = run("plan", "--json")
+    errors = [item for item in planned.document["findings"] if item["severity"] == "error"]
+    assert (planned.code, errors) == (0, [])
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_rows_that_are_not_sure_write_nothing_and_name_the_command_that_does(
+    empty: Path, run: Run
+) -> None:
+    fill(empty, {"question": LONG, "answer": LONG, **ROWS["chat_sft"]})
+    command = "brewslm init --from-data rows.jsonl --mapper qa_pair_passthrough"
+    answer = run("init", "--from-data", "rows.jsonl")
+    answer.says(1, "MAPPING_LOW_CONFIDENCE", "qa (0.79); chat_messages_passthrough", command)
+    assert written(empty) == ["rows.jsonl"]
+    assert run(*command.split()[1:]).code == 0
+    assert run("plan").code == 0
+
+
+def test_labels_in_two_spellings_are_shown_where_they_stand(empty: Path, run: Run) -> None:
     lines = [
         json.dumps({**row(number), "label": ("late", "Late")[number % 2]}) for number in range(40)
     ]
     (empty / "rows.jsonl").write_text("\n".join(lines) + "\n")
     answer = run("init", "--from-data", "rows.jsonl")
-    assert answer.code == 0
-    assert "confidence 0.79" in answer.out
-    assert "note        label_vocab_fragmented" in answer.out
-    assert "not sure enough" in answer.out
-    assert "# adapters:" in (empty / "brewslm.yaml").read_text()
-    planned = run("plan")
-    assert planned.code == 1
-    assert "MAPPING_LOW_CONFIDENCE" in planned.out
+    answer.says(1, "rows.jsonl:1: error[LABEL_COLLISION]", "write one spelling")
+    assert written(empty) == ["rows.jsonl"]
 
 
-def test_rows_that_cannot_be_trained_on_yet_are_said_to_be_so(empty: Path, run: Run) -> None:
+def test_rows_of_a_task_that_is_not_supported_write_nothing(empty: Path, run: Run) -> None:
     fill(empty, {"article": LONG, "summary": LONG})
     answer = run("init", "--from-data", "rows.jsonl")
-    assert "for seq2seq, confidence 0.9" in answer.out
-    assert "neither trains nor evaluates seq2seq" in answer.out
-    assert run("plan").code == 1
+    answer.says(1, "VALUE_UNAVAILABLE", "summarization, which is not supported yet")
+    assert written(empty) == ["rows.jsonl"]
+
+
+def test_a_known_shape_without_a_mapper_says_how_to_reshape_it(empty: Path, run: Run) -> None:
+    fill(empty, {"premise": LONG, "hypothesis": LONG, "label": 1})
+    answer = run("init", "--from-data", "rows.jsonl")
+    answer.says(1, "VALUE_UNAVAILABLE", "pairs of texts", "do:", "join premise and hypothesis")
+    assert written(empty) == ["rows.jsonl"]
+
+
+def test_rows_whose_plan_has_errors_write_nothing(empty: Path, run: Run) -> None:
+    fill(empty, ROWS["instruction_sft"], count=1)
+    answer = run("init", "--from-data", "rows.jsonl")
+    answer.says(1, "error[SPLIT_EMPTY]", "add rows", "Nothing was written")
+    assert written(empty) == ["rows.jsonl"]
+
+
+def test_a_mapper_that_was_not_proposed_is_refused(empty: Path, run: Run) -> None:
+    fill(empty, ROWS["instruction_sft"])
+    answer = run("init", "--from-data", "rows.jsonl", "--mapper", "text_only")
+    answer.says(1, "not among the proposals", "--mapper instruction_passthrough")
+    run("init", "--mapper", "text_only").says(1, "--from-data")
 
 
 def test_an_absolute_path_inside_the_project_is_written_relative(empty: Path, run: Run) -> None:
@@ -127,7 +174,7 @@ REFUSED = {
     "folder": ("PATH_NOT_REGULAR_FILE", "expected: a regular file"),
     "../outside.jsonl": ("PATH_OUTSIDE_PROJECT", "move the file into the project folder"),
     "/etc/hostname": ("PATH_OUTSIDE_PROJECT", "expected: a relative path"),
-    "link.jsonl": ("PATH_OUTSIDE_PROJECT", "expected: a relative path"),
+    "link.jsonl": ("PATH_OUTSIDE_PROJECT", "is a link that leads out of the project"),
     "empty.jsonl": ("SOURCE_EMPTY", "found:    0 bytes"),
     "empty.csv": ("SOURCE_EMPTY", "found:    0 bytes"),
     "header.csv": ("SOURCE_EMPTY", "no row that can be read"),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from brewslm.fingerprint import digest_bytes
+from brewslm.plan.base_model import BUILTIN
 from tests.apply.bench import Bench
 from tests.cli.conftest import Run
+from tests.cli.repository import begin
 
 CANARY = "canary-7d1e"
 
@@ -269,3 +272,75 @@ def test_source_that_grows_while_it_is_read_is_refused(bench: Bench, run: Run) -
         answer = run("plan", "--json")
     assert answer.code == 1
     assert "INPUT_CHANGED" in {item["code"] for item in json.loads(answer.out)["findings"]}
+
+
+def _allow(bench: Bench, folder: Path | str) -> None:
+    backend = f'workflow: {{backend: {{link_roots: ["{folder}"]}}}}'
+    bench.edit("spec:\n", f"spec:\n  {backend}\n")
+
+
+@pytest.mark.case("PTH-02")
+def test_rows_are_read_through_links_into_a_folder_that_the_manifest_allows(
+    bench: Bench, outside: Path, run: Run
+) -> None:
+    rows = bench.root / "data" / "rows.jsonl"
+    before = run("plan", "--json").document
+    kept = outside / "files" / "md5" / "ab" / "cd"
+    kept.parent.mkdir(parents=True)
+    rows.rename(kept)
+    rows.symlink_to(kept)
+    refusal = run("plan").out
+    assert f'found:    a link to "{kept}"' in refusal
+    written = f'link_roots: ["{outside}"]'
+    assert "do:       put a copy in place of the link, or allow the folder" in refusal
+    assert written in refusal
+    _allow(bench, outside)
+    after = run("plan", "--json").document
+    assert [item for item in after["findings"] if item["severity"] == "error"] == []
+    assert after["inputs"] == before["inputs"]
+    assert run("validate").code == 0
+    begin(bench.root)
+    run("plan", "--untrusted").says(1, "PATH_OUTSIDE_PROJECT", "data/rows.jsonl")
+    kept.unlink()
+    assert "is a link to a file that is not there" in run("plan").out
+    assert "dvc pull data/rows.jsonl" in run("plan").out
+
+
+def test_what_git_lfs_did_not_fetch_is_named(bench: Bench, run: Run) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    rows = bench.root / "data" / "rows.jsonl"
+    lines = rows.read_text()
+    rows.write_text(pointer)
+    answer = run("plan")
+    assert answer.code == 1
+    assert "error[SOURCE_NOT_FETCHED]" in answer.out
+    assert "do:       git lfs pull\n" in answer.out
+    rows.write_text(lines)
+    shutil.copytree(BUILTIN / "nano", bench.root / "models" / "own")
+    bench.edit("base_model: builtin:nano", "base_model: ./models/own")
+    assert "SOURCE_NOT_FETCHED" not in run("plan").out
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        path = bench.root / "models" / "own" / name
+        kept = path.read_bytes()
+        path.write_text(pointer)
+        assert f"{name} of the base model is a pointer of Git LFS" in run("plan").out
+        path.write_bytes(kept)
+
+
+def test_a_folder_that_is_written_like_a_hub_model_is_named(
+    bench: Bench, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    shutil.copytree(BUILTIN / "nano", bench.root / "models" / "own")
+    bench.edit("base_model: builtin:nano", "base_model: models/own")
+    answer = run("plan")
+    assert (answer.code, "error[BASE_MODEL_FORM]" in answer.out) == (1, True)
+    assert "do:       write base_model: ./models/own\n" in answer.out
+    commit = "a" * 40
+    repository = tmp_path / "hub" / "models--models--own"
+    shutil.copytree(BUILTIN / "nano", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    assert "warning[BASE_MODEL_FORM]" in run("plan").out
+    bench.edit("base_model: models/own", "base_model: ./models/own")
+    assert "BASE_MODEL_FORM" not in run("plan").out

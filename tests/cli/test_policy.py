@@ -84,6 +84,21 @@ def test_weakening_is_refused_whatever_the_manifest_allows(bench: Bench, run: Ru
     assert "the policy's gates.weakening does not allow this" in answer.out
 
 
+def test_other_gold_rows_are_refused_whatever_was_recorded(applied: Bench, run: Run) -> None:
+    """The state is that of a project without a leave: plan and apply refuse by themselves."""
+    applied.write_rows("gold", range(100, 120))
+    answer = run("plan")
+    assert answer.code == 6
+    assert "rows.gold_test: eval_rows_changed" in answer.out
+    assert "10 removed (" in answer.out
+    assert run("apply", "--auto-approve").code == 6
+    write(applied, "gates: {weakening: {value: refuse}}\n")
+    begin(applied.root)
+    again = run("plan")
+    assert again.code == 6
+    assert "the policy's gates.weakening does not allow this" in again.out
+
+
 def test_a_looser_copy_decides_nothing_and_is_told(bench: Bench, run: Run) -> None:
     write(bench, "licenses: {allow: {value: [mit]}}\n")
     base = begin(bench.root)
@@ -105,6 +120,44 @@ def test_a_policy_that_only_the_change_has_decides_nothing(bench: Bench, run: Ru
     assert answer.code == 0
     assert answer.document["policy"] is None
     assert "POLICY_CHANGED" in [item["code"] for item in answer.document["findings"]]
+
+
+@pytest.mark.case("PLN-02")
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("models: {allow: {value: []}}\nlicenses:\n  alow: {value: []}\n", "3:3"),
+        ("price:\n  max_wall: {value: soon}\n", "2:14"),
+        ("price: {max_wall: {level: advisory}}\n", "1:9"),
+        ("a: [\n", "2:1"),
+        ("- a\n", "1:1"),
+        ("", "1:1"),
+    ],
+)
+@pytest.mark.parametrize("flags", [(), ("--untrusted",), ("--policy-ref", "HEAD~1")])
+def test_a_broken_policy_in_a_change_is_an_error_and_the_trusted_one_decides(
+    text: str, place: str, flags: tuple[str, ...], bench: Bench, run: Run
+) -> None:
+    write(bench, "licenses: {allow: {value: [mit]}}\n")
+    base = begin(bench.root)
+    bench.edit("sorts complaints", "sorts letters")
+    commit(bench.root)
+    write(bench, text)
+    if flags:
+        commit(bench.root)
+    if flags == ("--untrusted",):
+        flags = ("--untrusted", "--against", base)
+    answer = run("plan", "--json", *flags)
+    assert answer.code == 6
+    found = {
+        f"{item['line']}:{item['column']} {item['message']}"
+        for item in answer.document["findings"]
+        if item["code"] == "POLICY_REFUSED" and item["file"] == "brewslm.policy.yaml"
+    }
+    assert [item for item in found if item.startswith(f"{place} the policy of this change")], found
+    assert answer.document["policy"]["decision"] == "refuse"
+    assert [item["rule"] for item in answer.document["policy"]["results"]] == ["licenses.allow"]
+    assert answer.document["is_applyable"] is False
 
 
 @pytest.mark.parametrize(

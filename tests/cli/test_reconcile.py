@@ -53,6 +53,15 @@ def test_commit_is_applied_and_then_nothing_has_to_be_done(hub: Hub) -> None:
     assert hub.trainings() == 2
 
 
+def test_gold_rows_that_went_are_never_applied(hub: Hub) -> None:
+    hub.push(("gold.jsonl}", "gold.jsonl, limit: 9}"))
+    answer = hub.reconcile("--json")
+    assert answer.code == 6
+    assert "GATE_WEAKENED" in answer.out
+    assert hub.trainings() == 1
+    assert hub.reconcile().code == 6
+
+
 @pytest.mark.slow
 def test_line_for_people_names_time_commit_sync_and_health(hub: Hub) -> None:
     pushed = hub.push(("2.0e-3", "1.0e-3"))
@@ -246,8 +255,17 @@ def test_missing_ref_and_silent_remote_are_told_and_do_not_change_what_is_follow
     assert stand(hub.report()) == "Synced/Healthy"
 
 
-def test_credentials_in_the_url_of_a_remote_are_shown_nowhere(hub: Hub) -> None:
-    url = "http://mira:c4n4ry-s3cr3t@127.0.0.1:1/hub.git"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://mira:c4n4ry-s3cr3t@127.0.0.1:1/hub.git",
+        "http://c4n4ry-s3cr3t@127.0.0.1:1/hub.git",
+        "http://mira:c4n4ry%2Fs3cr3t%40x@127.0.0.1:1/hub.git",
+        "http://127.0.0.1:1/hub.git?private_token=c4n4ry-s3cr3t",
+        "http://mira:c4n4ry@s3cr3t@127.0.0.1:1/hub.git",
+    ],
+)
+def test_credentials_in_the_url_of_a_remote_are_shown_nowhere(hub: Hub, url: str) -> None:
     git(hub.agent.root, "remote", "set-url", "origin", url)
     refused = hub.reconcile("--json")
     assert codes(reports(refused)[-1]) == ["fetch_failed"]

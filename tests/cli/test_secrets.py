@@ -1,6 +1,7 @@
 """Values of secrets are nowhere: not in what is said, not in what is kept, in no spelling."""
 
 import base64
+import html
 import json
 import stat
 from pathlib import Path
@@ -68,6 +69,130 @@ def test_a_run_that_succeeds_keeps_nothing(
     assert "[secret://PARCELS_TOKEN]" in applied.err
     assert_nowhere(tmp_path, applied, *everything(run))
     assert_nowhere(project.root)
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(
+    f"c4n4ryk3y{index}" + "Qz7" * 18 for index in range(5)
+)
+SPELT = {
+    "lower percent": "".join(f"%{byte:02x}" for byte in PASSWORD.encode()),
+    "double percent": quote(quote(PASSWORD, safe=""), safe=""),
+    "entities": "".join(f"&#{ord(item)};" for item in PASSWORD),
+    "html": html.escape(PASSWORD),
+    "json of json": json.dumps(json.dumps(PASSWORD)),
+    "lines": "\n".join(f"worker: {line}" for line in PEM.splitlines()[1:]),
+    "json of lines": json.dumps({"key": PEM}),
+}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.case("SEC-01")
+@pytest.mark.parametrize("spelling", SPELT)
+def test_no_spelling_is_kept_or_shown(
+    spelling: str,
+    run: Run,
+    doubles: Doubles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PARCELS_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PARCELS_TLS", PEM)
+    text = SPELT[spelling]
+    doubles.messages[0] = [
+        {"type": "log", "text": f"said {text} and more"},
+        {"type": "warning", "reason_code": "training_oom", "text": text, "facts": {"a": [text]}},
+    ]
+    applied = run("--debug", "apply", "--auto-approve", "--json-into", tmp_path / "events.json")
+    assert applied.code == 0, applied.err
+    pieces = {text[at : at + 12].encode() for at in range(0, len(text) - 12, 5)}
+    pieces = {item for item in pieces if b"worker" not in item and b"key" not in item}
+    said = {"out": applied.out.encode(), "err": applied.err.encode()}
+    kept = {"shown": run("events", "--json").out.encode(), **said, **kept_below(tmp_path)}
+    assert [(name, item) for name, data in kept.items() for item in pieces if item in data] == []
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.case("SEC-01")
+def test_a_value_split_over_messages_is_not_shown(
+    run: Run, doubles: Doubles, tmp_path: Path
+) -> None:
+    doubles.messages[0] = [
+        {"type": "log", "text": f"token {TOKEN[:9]}"},
+        {"type": "progress", "unit": "steps", "done": 1, "total": 2, "metrics": {}},
+        {"type": "log", "text": TOKEN[9:15]},
+        {"type": "log", "text": f"{TOKEN[15:]} was refused"},
+    ]
+    applied = run("--debug", "apply", "--auto-approve", "--json-into", tmp_path / "events.json")
+    assert applied.code == 0, applied.err
+    assert "was refused" in applied.err
+    written = applied.err + (tmp_path / "events.json").read_text()
+    assert [part for part in (TOKEN[:9], TOKEN[9:15], TOKEN[15:]) if part in written] == []
+
+
+@pytest.mark.case("SEC-01")
+def test_a_result_with_a_value_in_its_names_is_refused_and_not_kept(
+    project: Bench, run: Run, doubles: Doubles, tmp_path: Path
+) -> None:
+    bench = Bench(project.root)
+
+    def answer(job: Job, folder: Path) -> Result:
+        result = bench.answer(job, folder)
+        if job.address != "training_plan":
+            return result
+        values = {**result.values, "metrics": {f"loss of {TOKEN}": 1.0, f"rate of {TOKEN}": 2.0}}
+        return result.model_copy(update={"values": values})
+
+    doubles.answer = answer
+    applied = run("apply", "--auto-approve")
+    applied.says(1, "worker_protocol_error", "the value of a secret in its names")
+    assert_nowhere(tmp_path, applied, *everything(run))
+    assert "training_plan" not in bench.records()
+
+
+@pytest.mark.case("SEC-01")
+def test_values_of_a_result_are_kept_without_secrets(
+    project: Bench, run: Run, doubles: Doubles, tmp_path: Path
+) -> None:
+    bench = Bench(project.root)
+
+    def answer(job: Job, folder: Path) -> Result:
+        result = bench.answer(job, folder)
+        if job.address != "training_plan":
+            return result
+        note = {"note": [f"from {URL}", {"deep": TOKEN}]}
+        return result.model_copy(update={"values": result.values | note})
+
+    doubles.answer = answer
+    assert run("apply", "--auto-approve").code == 0
+    note = bench.records()["training_plan"].values["note"]
+    assert note == ["from [secret://PARCELS_STATE_URL]", {"deep": "[secret://PARCELS_TOKEN]"}]
+    assert_nowhere(tmp_path, *everything(run))
+
+
+@pytest.mark.usefixtures("project", "doubles")
+@pytest.mark.case("SEC-01")
+def test_an_error_of_a_store_during_an_apply_is_kept_without_secrets(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ArtifactError(f"no answer from {URL}", code="unreachable", found=TOKEN, remedy=URL)
+
+    monkeypatch.setattr("brewslm.artifacts.local.LocalStore.put_folder", fail)
+    applied = run("apply", "--auto-approve", "--json-into", tmp_path / "events.json")
+    assert applied.code == 1
+    assert "no answer from [secret://PARCELS_STATE_URL]" in applied.err
+    shown = run("events", "--json")
+    assert "no answer from [secret://PARCELS_STATE_URL]" in shown.out
+    assert_nowhere(tmp_path, applied, shown)
+
+
+@pytest.mark.case("SEC-01")
+def test_a_secret_in_the_manifest_is_not_in_any_view(project: Bench, run: Run) -> None:
+    project.edit("sorts complaints", f"sorts complaints by {TOKEN}")
+    answers = [run("plan"), run("plan", "--json"), run("plan", "--markdown", "a.md"), run("show")]
+    (project.root / "brewslm.yaml").unlink()
+    assert found_in({str(index): item.out.encode() for index, item in enumerate(answers)}) == []
+    assert TOKEN.encode() not in (project.root / "a.md").read_bytes()
 
 
 @pytest.mark.case("SEC-01")

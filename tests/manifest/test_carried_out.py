@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from brewslm.manifest.carried_out import unavailable
-from brewslm.manifest.load import load_manifest
+from brewslm.diagnostics import Finding
+from brewslm.manifest.load import check_manifest
 from brewslm.manifest.starter import starter_text
 from tests.manifest.writing import MARK, config, project, spec, write
 
@@ -43,12 +43,16 @@ CASES = [
 ]
 
 
+def refused(folder: Path) -> list[Finding]:
+    return [item for item in check_manifest(folder)[1] if item.severity == "error"]
+
+
 @pytest.mark.parametrize("marked", CASES)
 def test_what_is_not_carried_out_is_refused_at_its_place(marked: str, tmp_path: Path) -> None:
     write(tmp_path, marked.replace(MARK, ""))
     before = marked.partition(MARK)[0]
     place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
-    found = [item for item in unavailable(load_manifest(tmp_path)) if item.severity == "error"]
+    found = refused(tmp_path)
     assert place in [(item.place.line, item.place.column) for item in found], found
     assert {item.code for item in found} == {"VALUE_UNAVAILABLE"}
     assert all(item.actionable_fix and item.address for item in found)
@@ -71,15 +75,15 @@ def test_what_is_not_carried_out_is_refused_at_its_place(marked: str, tmp_path: 
 )
 def test_what_the_engine_does_is_not_refused(text: str, tmp_path: Path) -> None:
     write(tmp_path, text)
-    assert unavailable(load_manifest(tmp_path)) == ()
+    assert refused(tmp_path) == []
 
 
 def test_a_source_without_rows_is_refused(tmp_path: Path) -> None:
     write(tmp_path, spec("data_sources: [{name: a, type: raw}]"))
-    (finding,) = unavailable(load_manifest(tmp_path))
+    (finding,) = refused(tmp_path)
     assert (finding.code, finding.place.line) == ("SOURCE_LOCATOR_MISSING", 5)
 
 
 def test_the_starter_is_carried_out_whole(tmp_path: Path) -> None:
     write(tmp_path, starter_text(name="n"))
-    assert unavailable(load_manifest(tmp_path)) == ()
+    assert refused(tmp_path) == []

@@ -46,7 +46,7 @@ CASES = [
     ("LOCATOR_FORM", "error", source("§locator: a.jsonl")),
     ("LOCATOR_FORM", "error", source('§locator: "http://example.org/a.jsonl"')),
     ("LOCATOR_FORM", "error", source('§locator: "file:a.unknown"')),
-    ("SOURCE_LOCATOR_MISSING", "warning", spec("data_sources: [§{name: a, type: raw}]")),
+    ("SOURCE_LOCATOR_MISSING", "error", spec("data_sources: [§{name: a, type: raw}]")),
     ("HTTPS_SOURCE_UNPINNED", "error", source('§locator: "https://example.org/a.jsonl"')),
     ("HF_SOURCE_UNPINNED", "warning", source('§locator: "hf:org/rows:train"')),
     (
@@ -55,6 +55,9 @@ CASES = [
         spec(f"data_sources:\n  {PAIR}\n  {OTHER_CASE}"),
     ),
     ("PATH_OUTSIDE_PROJECT", "error", source('§locator: "jsonl:../a.jsonl"')),
+    ("INVALID_VALUE", "error", source("file_path: a.csv, §delimiter: ab")),
+    ("INVALID_VALUE", "error", source("file_path: a.csv, §delimiter: '\"'")),
+    ("FIELD_UNUSED", "error", source("file_path: a.jsonl, §delimiter: ';'")),
     ("PATH_OUTSIDE_PROJECT", "error", source("§file_path: /data/a.jsonl")),
     ("PATH_OUTSIDE_PROJECT", "error", source("§file_path: 'C:/a.jsonl'")),
     ("PATH_OUTSIDE_PROJECT", "error", source("§file_path: 'data\\a.jsonl'")),
@@ -84,7 +87,7 @@ CASES = [
     ("MIX_BACK_SOURCE", "error", project("dataset: {§mix_back: {source: nobody, fraction: 0.1}}")),
     ("MIX_BACK_SOURCE", "error", project("dataset: {§mix_back: {source: pairs}}")),
     ("BUDGET_CONFLICT", "error", spec("workflow: {budget_settings: {§cap: 1, max_cost_usd: 2}}")),
-    ("BUDGET_COST_UNPRICED", "warning", spec("workflow: {§budget_settings: {cap: 1}}")),
+    ("BUDGET_COST_UNPRICED", "warning", spec("workflow: {budget_settings: {§cap: 1}}")),
     ("BACKEND_URL", "error", spec("workflow: {backend: {§state: 'mysql://host/db'}}")),
     ("BACKEND_URL", "error", spec("workflow: {backend: {§artifacts: 'postgresql://host/db'}}")),
     ("SECRET_IN_MANIFEST", "error", f"metadata: {{name: a, §description: 'use {TOKEN}'}}\n"),
@@ -165,7 +168,7 @@ def test_a_secret_by_name_is_read_for_stores(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_is_answered_with_the_nearest(tmp_path: Path) -> None:
     finding = assert_found(tmp_path, "LOCATOR_FORM", "error", source('§locator: "jsnl:a.jsonl"'))
-    assert finding.actionable_fix == "write jsonl:PATH"
+    assert finding.actionable_fix == "write locator: jsonl:a.jsonl"
 
 
 def test_a_reading_with_warnings_still_gives_a_manifest(tmp_path: Path) -> None:

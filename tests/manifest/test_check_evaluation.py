@@ -57,7 +57,7 @@ CASES = [
         "warning",
         project(OPEN + "eval_pack: {§gates: [{metric_id: f1, threshold: 0, required: false}]}"),
     ),
-    ("NO_REQUIRED_GATE", "info", project("§deployment: {}")),
+    ("NO_REQUIRED_GATE", "error", project("§deployment: {}")),
 ]
 
 

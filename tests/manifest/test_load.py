@@ -232,6 +232,9 @@ def test_any_part_of_the_valid_fields_loads_and_comes_back(
     sections: dict[str, dict[str, Any]] = {"model": {"base_model": "builtin:nano"}}
     for section, name, value in (VALID[index] for index in sorted(chosen)):
         sections.setdefault(section, {})[name] = value
+    if "deployment" in sections and "gates" not in sections.get("eval_pack", {}):
+        workflow = sections.setdefault("workflow", {})
+        workflow["gate_policy"] = workflow.get("gate_policy", {}) | {"promote_ungated": True}
     rows = [{"name": "a", "type": "raw", "locator": "jsonl:a.jsonl"}]
     document = {"metadata": {"name": "n"}, "spec": {**sections, "data_sources": rows}}
     with (tmp_path / "brewslm.yaml").open("w", encoding="utf-8") as stream:
@@ -239,6 +242,7 @@ def test_any_part_of_the_valid_fields_loads_and_comes_back(
     manifest = load_manifest(tmp_path)
     effective = manifest.effective
     assert effective["eval_pack"].pop("pack") is None
+    assert effective["eval_pack"].pop("scoring") == {}
     policy = effective["workflow"]["gate_policy"]
     assert effective["eval_pack"].pop("on_inconclusive") == policy["on_inconclusive"]
     typed = ManifestFile.model_validate(document, strict=False)

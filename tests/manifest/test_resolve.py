@@ -2,10 +2,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.contracts import counting_values
-from brewslm.manifest.host import HostFacts, observe_host
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import check_manifest, load_manifest
 from brewslm.manifest.project import Wanted
 from tests.manifest.writing import config, project, write
@@ -119,7 +120,7 @@ def test_a_host_swaps_values_and_the_identity_keeps_its_own(tmp_path: Path) -> N
     assert here.host == {
         "optimizer": "adamw_torch",
         "dtype": "float32",
-        "attn_implementation": "sdpa",
+        "flash_attention": False,
         "sequence_packing": False,
         "batch_size": 2,
         "gradient_accumulation_steps": 8,
@@ -165,12 +166,69 @@ def test_of_two_precisions_the_better_one_is_used(
     assert "AUTOFIX_TWO_PRECISIONS" in codes
 
 
+MPS = HostFacts(has_mps=True, has_bf16=True)
+OLD_MPS = HostFacts(has_mps=True)
+TURING = HostFacts(has_cuda=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "written", "dtype"),
+    [
+        (GPU, "", "bfloat16"),
+        (GPU, "fp16: true", "float16"),
+        (TURING, "", "float16"),
+        (TURING, "dtype: bfloat16", "float16"),
+        (TURING, "fp16: true", "float16"),
+        (MPS, "", "bfloat16"),
+        (MPS, "dtype: float16", "float16"),
+        (OLD_MPS, "", "float32"),
+        (OLD_MPS, "fp16: true", "float16"),
+        (CPU, "", "float32"),
+        (CPU, "fp16: true", "float32"),
+        *((host, "dtype: float32", "float32") for host in (GPU, TURING, MPS, CPU)),
+    ],
+)
+def test_each_device_has_its_dtype(
+    host: HostFacts, written: str, dtype: str, tmp_path: Path
+) -> None:
+    wanted = plan_of(tmp_path, config(written or "lora_r: 8"), host)
+    assert wanted.host.get("dtype", values(wanted)["dtype"]) == dtype
+
+
+@pytest.mark.parametrize(
+    ("host", "optimizer", "checkpointing"),
+    [
+        (GPU, "paged_adamw_8bit", True),
+        (replace(GPU, has_bitsandbytes=False), "adamw_torch", True),
+        (MPS, "adamw_torch", True),
+        (CPU, "adamw_torch", False),
+    ],
+)
+def test_each_device_has_its_optimizer_and_saves_memory_its_way(
+    host: HostFacts, optimizer: str, checkpointing: bool, tmp_path: Path
+) -> None:
+    wanted = plan_of(tmp_path, config("optimizer: paged_adamw_8bit"), host)
+    held = values(wanted) | wanted.host
+    assert (held["optimizer"], held["gradient_checkpointing"]) == (optimizer, checkpointing)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("host", [CPU, GPU, MPS])
+def test_a_written_attention_is_kept(attention: str, host: HostFacts, tmp_path: Path) -> None:
+    text = config(f"attn_implementation: {attention}")
+    wanted = plan_of(tmp_path, text, host)
+    assert "attn_implementation" not in wanted.host
+    assert values(wanted)["attn_implementation"] == attention
+    codes = {item.code for item in check_manifest(tmp_path, host=host)[1]}
+    assert "AUTOFIX_ATTENTION" not in codes
+
+
+def test_flash_attention_that_is_not_here_leaves_the_choice_to_the_worker(tmp_path: Path) -> None:
+    written = plan_of(tmp_path, config("attn_implementation: flash_attention_2"), CPU)
+    assert written.host["attn_implementation"] == "auto"
+    assert "attn_implementation" not in plan_of(tmp_path, config("lora_r: 8"), CPU).host
+
+
 def test_a_written_batch_is_kept_without_cuda(tmp_path: Path) -> None:
     text = config("batch_size: 8").replace("config:", "plan_profile: max_quality\n    config:", 1)
     assert "batch_size" not in plan_of(tmp_path, text, CPU).host
-
-
-def test_a_worker_has_seen_more_than_this_process() -> None:
-    seen = observe_host({"has_cuda": True, "has_bf16": True, "memory_bytes": 5})
-    assert (seen.has_cuda, seen.has_bf16, seen.memory_bytes) == (True, True, 5)
-    assert (observe_host({"has_cuda": False}).memory_bytes or 0) > 0

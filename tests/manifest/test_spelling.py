@@ -108,8 +108,8 @@ UNAVAILABLE = [
 
 
 @pytest.mark.parametrize("text", UNAVAILABLE)
-def test_values_with_nothing_behind_them_are_a_warning(text: str, tmp_path: Path) -> None:
-    assert_found(tmp_path, "VALUE_UNAVAILABLE", "warning", text)
+def test_values_with_nothing_behind_them_are_an_error(text: str, tmp_path: Path) -> None:
+    assert_found(tmp_path, "VALUE_UNAVAILABLE", "error", text)
     assert check_manifest(tmp_path)[0] is not None
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from brewslm.address import Address
 from brewslm.diagnostics import Severity
-from brewslm.manifest.carried_out import PROFILES, unavailable
+from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.load import check_manifest, load_manifest
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.starter import DEFAULT_PACK_ID, starter_text
@@ -34,10 +34,18 @@ def proposals(folder: Path, row: dict[str, Any]) -> tuple[Proposal, ...]:
 def started(folder: Path, text: str) -> Manifest:
     write(folder, text)
     manifest, findings = check_manifest(folder)
-    noisy = [item for item in findings if item.severity is not Severity.INFO]
+    noisy = [
+        item
+        for item in findings
+        if item.severity is not Severity.INFO and item.code != "VALUE_UNAVAILABLE"
+    ]
     assert manifest is not None, findings
     assert noisy == []
     return manifest
+
+
+def is_supported(manifest: Manifest) -> bool:
+    return "VALUE_UNAVAILABLE" not in {item.code for item in manifest.findings}
 
 
 def spec_of(manifest: Manifest, address: Address) -> Any:
@@ -57,7 +65,7 @@ def test_without_data_it_is_a_project_for_labels(tmp_path: Path) -> None:
         "export.adapter",
     }
     assert "deployment" not in {address.kind for address in manifest.resources}
-    assert unavailable(manifest) == ()
+    assert is_supported(manifest)
 
 
 ROWS: list[tuple[dict[str, Any], str, str]] = [
@@ -77,10 +85,8 @@ ROWS: list[tuple[dict[str, Any], str, str]] = [
 def test_each_kind_of_rows_gets_a_manifest_that_loads(
     row: dict[str, Any], mapper_id: str, mode: str, gold: str | None, tmp_path: Path
 ) -> None:
-    best, *others = proposals(tmp_path, row)
-    text = starter_text(
-        name="rows", proposal=best, others=others, locator=LOCATOR, gold_locator=gold
-    )
+    best = proposals(tmp_path, row)[0]
+    text = starter_text(name="rows", proposal=best, rows=80, locator=LOCATOR, gold_locator=gold)
     manifest = started(tmp_path, text)
     adapter: AdapterSpec = spec_of(manifest, Address("adapter", "mapping"))
     assert (adapter.base_adapter_id, adapter.field_mapping) == (mapper_id, best.field_map)
@@ -92,8 +98,7 @@ def test_each_kind_of_rows_gets_a_manifest_that_loads(
     assert dataset.task_profile == best.target_task_profile
     assert f"confidence {best.confidence:.2f}" in text
     is_carried_out = best.target_task_profile in PROFILES
-    assert (unavailable(manifest) == ()) is is_carried_out
-    assert ("neither trains nor evaluates" in text) is not is_carried_out
+    assert is_supported(manifest) is is_carried_out
 
 
 def test_gold_rows_bring_the_gates_of_the_default_pack(tmp_path: Path) -> None:
@@ -118,30 +123,6 @@ def test_labels_become_the_contract(tmp_path: Path) -> None:
     )
     manifest = started(tmp_path, starter_text(name="n", proposal=best))
     assert spec_of(manifest, Address("dataset")).contract.allowed_labels == best.labels
-
-
-def test_below_the_rule_candidates_stand_in_comments(tmp_path: Path) -> None:
-    ranked = tuple(
-        Proposal(mapper, profile, {"question": "a", "answer": "b"}, sure, f"columns {mapper}")
-        for mapper, profile, sure in (
-            ("qa_pair_passthrough", "qa", 0.79),
-            ("qa_pair_passthrough", "seq2seq", 0.78),
-        )
-    )
-    text = starter_text(name="n", proposal=ranked[0], others=ranked[1:], locator=LOCATOR)
-    manifest = started(tmp_path, text)
-    assert spec_of(manifest, Address("data_source", "rows")).adapter is None
-    assert spec_of(manifest, Address("dataset")).task_profile is None
-    assert text.index("Confidence 0.79") < text.index("Confidence 0.78")
-    lines = text.splitlines()
-    first = lines.index("  # adapters:")
-    end = next(at for at in range(first, len(lines)) if lines[at] == "  #")
-    kept = [line.replace("  # ", "  ", 1) for line in lines[first:end]]
-    assert kept[0] == "  adapters:"
-    uncommented = "\n".join([*lines[:first], *kept, *lines[end:]]) + "\n"
-    adopted = uncommented.replace("      type: raw", "      adapter: mapping\n      type: raw")
-    adapter = spec_of(started(tmp_path, adopted), Address("adapter", "mapping"))
-    assert adapter.base_adapter_id == "qa_pair_passthrough"
 
 
 @settings(

@@ -176,6 +176,10 @@ OTHER: dict[str, Document] = {
         "spec.eval_pack.gates[].slice_name": "label",
     },
     "spec.eval_pack.gates[].slice": {"spec.eval_pack.gates[].slice": "label=late"},
+    "spec.eval_pack.gates[].required": {
+        "spec.eval_pack.gates[].required": False,
+        "spec.workflow.gate_policy.promote_ungated": True,
+    },
     "spec.eval_pack.gates[].confidence": {"spec.eval_pack.gates[].confidence": 0.9},
     **{
         f"spec.eval_pack.gates[].{name}": {
@@ -261,6 +265,18 @@ def others(leaf: Leaf) -> Iterator[Document]:
         return
     for value in _others(leaf.info, value_in(WHOLE, leaf)):
         yield with_values(WHOLE, {leaf.path: value})
+
+
+def other_values(leaf: Leaf) -> list[Any]:
+    """Return values that a field may have instead, those that go with other fields left out."""
+    return list(_others(leaf.info, value_in(WHOLE, leaf)))
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """Return every member of every closed list that a field's type names."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(item for inner in get_args(annotation) for item in choices(inner))
 
 
 def _steps(path: str) -> list[str | int]:

@@ -91,6 +91,91 @@ def test_other_reading_of_outputs_scores_again_without_a_model(packed: Bench) ->
     assert packed.doors() == ["score"]
 
 
+_STRICT = """\
+  - task_profile: classification
+    required_metric_ids: [macro_f1]
+    options: {json_mode: strict, normaliser: none, label_synonyms: {late: torn},
+              numeric_tolerance: 0.5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("json_mode: strict, ", "", "options.json_mode"),
+        ("normaliser: none, ", "", "options.normaliser"),
+        ("normaliser: none", "normaliser: squad", "options.normaliser"),
+        ("label_synonyms: {late: torn},", "", "options.label_synonyms"),
+        ("label_synonyms: {late: torn}", "label_synonyms: {late: lost}", "options.label_synonyms"),
+        ("numeric_tolerance: 0.5", "numeric_tolerance: 9", "options.numeric_tolerance"),
+        ("    required_metric_ids: [macro_f1]\n", "", "required_metric_ids.macro_f1"),
+        ("[macro_f1]", "[accuracy]", "required_metric_ids.macro_f1"),
+    ],
+)
+def test_all_that_decides_in_a_file_is_compared(
+    bench: Bench, before: str, after: str, path: str
+) -> None:
+    pack = bench.root / "pack.yaml"
+    pack.write_text(_PACK.replace("  - task_profile: classification\n", _STRICT))
+    bench.edit(_GATES, "    path: pack.yaml\n")
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.built().plan.gate_changes == ()
+    _edit(pack, before, after)
+    plan = bench.built().plan
+    weakened = {item.path for item in plan.gate_changes if item.weakened}
+    assert weakened == {path}
+    assert not plan.is_applyable
+
+
+def test_required_metric_has_to_have_a_value(bench: Bench) -> None:
+    pack = bench.root / "pack.yaml"
+    demand = "  - task_profile: classification\n    required_metric_ids: [mcc]\n"
+    pack.write_text(_PACK.replace("  - task_profile: classification\n", demand))
+    _edit(pack, "threshold: 0.8", "threshold: 0.1")
+    bench.edit(_GATES, "    path: pack.yaml\n")
+    bench.speech = lambda _index, _right: ("late", "stop")
+    assert bench.apply().exit_code is ExitCode.GATE_NOT_PASSED, "mcc of one label is undefined"
+    assert bench.promoted() is None
+    assert "mcc" in bench.records()["eval_pack"].values["blocking"]
+    held = bench.built().plan.held_back
+    assert held is not None
+    assert held.gates == ("mcc",)
+
+
+def test_required_metric_of_another_task_is_an_error(packed: Bench) -> None:
+    demand = "  - task_profile: classification\n    required_metric_ids: [overall_em]\n"
+    _edit(packed.root / "pack.yaml", "  - task_profile: classification\n", demand)
+    codes = {str(item.code) for item in packed.built().plan.finding_values}
+    assert "GATE_METRIC_UNKNOWN" in codes
+
+
+_POLICY = "spec:\n", "spec:\n  workflow: {gate_policy: {require_baseline: true}}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ("{require_baseline: true}", "{}", "policy.require_baseline"),
+        ("{require_baseline: true}", "{promote_ungated: true}", "policy.promote_ungated"),
+        ("    gates:", "    epochs: 1\n    seeds: [7]\n    gates:", "policy.seeds"),
+        (
+            "leak_check:",
+            "contract: {allowed_labels: [late, torn, lost, gone]}, leak_check:",
+            None,
+        ),
+    ],
+)
+def test_all_that_decides_in_the_manifest_is_compared(
+    bench: Bench, before: str, after: str, path: str | None
+) -> None:
+    bench.edit(*_POLICY)
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.built().plan.gate_changes == ()
+    bench.edit(before, after)
+    weakened = {item.path for item in bench.built().plan.gate_changes if item.weakened}
+    assert path in weakened if path else weakened == set()
+
+
 def test_file_that_moved_with_the_same_content_decides_nothing(packed: Bench) -> None:
     (packed.root / "pack.yaml").rename(packed.root / "gates.yaml")
     packed.edit("path: pack.yaml", "path: gates.yaml")

@@ -41,6 +41,8 @@ class Forge:
     runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     artifacts: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     archives: dict[int, bytes] = field(default_factory=dict)
+    heads: dict[int, str] = field(default_factory=dict)
+    """Head commit by run."""
     refusals: dict[str, list[Refusal]] = field(default_factory=dict)
     """By method and last words of the path, such as `PATCH comments/3`."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -50,6 +52,10 @@ class Forge:
     def said(self) -> list[str]:
         """The bodies of all comments, oldest first."""
         return [str(comment["body"]) for comment in self.comments]
+
+    def pulls_now(self) -> list[dict[str, Any]]:
+        """Return the open pull requests, asked each time."""
+        return self.pulls
 
     def pull(self, number: int, commit: str, head: str = "ana:lower-rate") -> None:
         """Open a pull request."""
@@ -144,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             owner, _, branch = query["head"].partition(":")
             heads = [
                 pull
-                for pull in forge.pulls
+                for pull in forge.pulls_now()
                 if (pull["head"]["user"]["login"], pull["head"]["ref"]) == (owner, branch)
             ]
             return self._page(heads, query)
@@ -159,6 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(201, {"id": len(forge.statuses)})
         if method == "GET" and path.startswith("/actions/workflows/"):
             return self._runs(path.split("/")[3], query)
+        if method == "GET" and re.fullmatch(r"/actions/runs/\d+", path):
+            run = _number(path)
+            if run in forge.heads:
+                return self._answer(200, {"id": run, "head_sha": forge.heads[run]})
         if method == "GET" and re.fullmatch(r"/actions/runs/\d+/artifacts", path):
             named = [
                 item

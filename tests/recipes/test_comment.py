@@ -44,7 +44,8 @@ def report(tmp_path: Path, forge: Forge, python: Path, plan_file: Path) -> Repor
     """Return the whole script: an event and a plan in, log and outputs out."""
 
     def call(plan: Path = plan_file, **event: Any) -> Done:
-        job = Job.make(tmp_path / "job", forge, workflow_run={**_RUN, **event})
+        folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        job = Job.make(folder, forge, workflow_run={**_RUN, **event})
         return job.run(
             "comment.py",
             *("--python", python, "--plan", plan, "--identity", BOT, "--context", "brewslm/plan"),
@@ -83,6 +84,61 @@ def test_next_plan_changes_our_comment_on_a_later_page(forge: Forge, api: GitHub
     assert put_comment(api, 7, _BODY, BOT) == ours
     assert len(forge.comments) == 7
     assert forge.said[ours - 1] == _BODY
+
+
+def _said_by(run: int, what: str) -> str:
+    return f"{_MARKER.replace('run=12', f'run={run}')}\n{what}"
+
+
+def test_of_two_own_comments_the_newer_one_is_changed(forge: Forge, api: GitHub) -> None:
+    older, newer = (forge.comment(BOT, _said_by(run, "was")) for run in (3, 9))
+    assert put_comment(api, 7, _BODY, BOT, _COMMIT) == newer
+    assert forge.said == [_said_by(3, "was"), _BODY]
+    assert older != newer
+
+
+@pytest.mark.parametrize("runs", [(14,), (3, 14), (14, 3)])
+def test_older_run_changes_no_comment_of_a_newer_one(
+    forge: Forge, api: GitHub, runs: tuple[int, ...]
+) -> None:
+    for run in runs:
+        forge.comment(BOT, _said_by(run, "was"))
+    forge.heads[14] = _COMMIT
+    before = list(forge.said)
+    assert put_comment(api, 7, _BODY, BOT, _COMMIT) is None
+    assert forge.said == before
+
+
+def test_newer_run_of_a_commit_that_is_not_the_head_any_more_is_overwritten(
+    forge: Forge, api: GitHub
+) -> None:
+    ours = forge.comment(BOT, _said_by(14, "was"))
+    forge.heads[14] = _OTHER
+    assert put_comment(api, 7, _BODY, BOT, _COMMIT) == ours
+    assert forge.said == [_BODY]
+
+
+def test_older_run_sets_no_status_either(forge: Forge, report: Report) -> None:
+    forge.pull(7, _COMMIT)
+    forge.heads[14] = _COMMIT
+    assert report(id=14).code == 0
+    said, statuses = list(forge.said), list(forge.statuses)
+    assert "run=14 " in said[0]
+    done = report(id=12, conclusion="failure")
+    assert "a newer run than 12 reported on" in done.log
+    assert (forge.said, forge.statuses) == (said, statuses)
+
+
+def test_head_that_moves_while_the_plan_is_read_gets_nothing(
+    forge: Forge, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge.pull(7, _COMMIT)
+    moved = {"number": 7, "head": {"sha": _OTHER, "ref": "lower-rate", "user": {"login": "ana"}}}
+    pulls = iter([list(forge.pulls), [moved]])
+    monkeypatch.setattr(Forge, "pulls_now", lambda _forge: next(pulls))
+    done = report()
+    assert "#7 has another head commit by now" in done.log
+    assert (forge.said, forge.statuses) == ([], [])
 
 
 def test_same_plan_again_writes_nothing(forge: Forge, api: GitHub) -> None:

@@ -37,6 +37,12 @@ def test_an_interval_is_told_with_its_own_level(levels: dict[str, Any], interval
     assert gate_cells(GATE | levels)[4] == interval
 
 
+def test_a_gate_says_how_its_metric_compared_answers() -> None:
+    shown = "accuracy (as label) [label=late] 0.9000 worst slice ≥ 0.8"
+    assert gate_cells(GATE | {"normaliser": "label"})[2] == shown
+    assert gate_cells(GATE | {"normaliser": "none"})[2] == gate_cells(GATE)[2]
+
+
 def test_roles_have_the_names_of_every_other_view() -> None:
     held = {"role": "promoted", "actual": 0.88, "delta": 0.02}
     assert gate_cells(GATE | {"baseline": held})[5] == "promoted 0.8800 (+0.0200)"

@@ -34,7 +34,7 @@ def proposals(folder: Path, rows: list[dict[str, Any]]) -> tuple[Proposal, ...]:
             "chat_sft",
             0.95,
         ),
-        ({"instruction": LONG, "output": LONG}, "instruction_passthrough", "instruction_sft", 0.93),
+        ({"instruction": LONG, "output": LONG}, "instruction_passthrough", "instruction_sft", 0.95),
         (
             {"prompt": LONG, "chosen": LONG, "rejected": LONG},
             "preference_pair",
@@ -42,15 +42,15 @@ def proposals(folder: Path, rows: list[dict[str, Any]]) -> tuple[Proposal, ...]:
             0.95,
         ),
         ({"question": LONG, "context": LONG, "answer": LONG}, "rag_passthrough", "rag_qa", 0.95),
-        ({"article": LONG, "summary": LONG}, "qa_pair_passthrough", "seq2seq", 0.93),
-        ({"question": LONG, "answer": LONG}, "qa_pair_passthrough", "qa", 0.92),
+        ({"article": LONG, "summary": LONG}, "qa_pair_passthrough", "summarization", 0.95),
+        ({"question": LONG, "answer": LONG}, "qa_pair_passthrough", "qa", 0.95),
         (
             {"prompt": LONG, "completion": LONG},
             "prompt_completion_passthrough",
             "instruction_sft",
-            0.92,
+            0.95,
         ),
-        ({"text": LONG}, "text_only", "language_modeling", 0.90),
+        ({"text": LONG}, "text_only", "language_modeling", 0.95),
         (
             {"tokens": ["a", "b"], "tags": ["B-X", "O"]},
             "bio_to_spans",

@@ -1,5 +1,6 @@
 """Several processes: the same bytes and findings as one, and none of them left behind."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -60,7 +61,14 @@ def _write_troubled(root: Path) -> None:
     lines = (root / "tickets.jsonl").read_bytes().splitlines()
     lines[7] = b'{"text": "write to ana@example.org or +49 170 1234567", "label": "minor"}'
     lines[11], lines[12] = b"", b'{"text": 1, "text": 2}'
-    other = [*lines[:30], b'{"text": "' + b"x" * (2 << 20) + b'"}', *lines[5:9], b'{"text": "to']
+    lines[20:23] = [b'{"n": NaN, ' + line[1:] for line in lines[20:23]]
+    other = [
+        *lines[:30],
+        b'{"text": NaN, "label": "minor"}',
+        b'{"text": "' + b"x" * (2 << 20) + b'"}',
+        *lines[5:9],
+        b'{"text": "to',
+    ]
     (root / "tickets.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines) + b"\n")
     (root / "other.jsonl").write_bytes(b"\n".join(other))
 
@@ -89,7 +97,7 @@ def test_number_of_processes_changes_no_byte(
     _write_troubled(tmp_path)
     alone, shared = _prepared(tmp_path, 1), _prepared(tmp_path, 2)
     assert alone.manifest["accounting"]["total"]["rejected"].keys() >= {
-        "duplicate_key", "row_too_large", "truncated_last_line"
+        "duplicate_key", "number_not_finite", "row_too_large", "truncated_last_line"
     }  # fmt: skip
     assert [(tmp_path / "out1" / name).read_bytes() for name in _FILES] == [
         (tmp_path / "out2" / name).read_bytes() for name in _FILES
@@ -100,6 +108,17 @@ def test_number_of_processes_changes_no_byte(
         shared.sources,
         shared.bindings,
     )
+
+
+def test_an_array_under_the_name_of_lines_is_read_by_several_processes_too(tmp_path: Path) -> None:
+    write_rows(tmp_path / "gold.jsonl", rows_of(40, 1000))
+    write_rows(tmp_path / "other.jsonl", rows_of(40, 500))
+    lines = [json.dumps(row) for row in rows_of(100)]
+    (tmp_path / "tickets.jsonl").write_text("[" + ",\n".join(lines) + "]")
+    alone, shared = _prepared(tmp_path, 1), _prepared(tmp_path, 2)
+    assert alone.sources == shared.sources
+    assert alone.sources["tickets"].rows_read == 100
+    assert alone.files == shared.files
 
 
 def test_results_come_in_the_order_of_the_chunks() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.diagnostics import Severity
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
@@ -305,6 +305,24 @@ def test_mixing_back_reaches_its_fraction_within_one_row(tmp_path: Path) -> None
     assert abs(result.manifest["mix"]["mix_back"]["rows"] - 0.1 * effective) <= 1
 
 
+def test_too_few_rows_to_mix_back_are_told(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(100))
+    write_rows(tmp_path / "general.jsonl", rows_of(5, 5000))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("general"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        mix_back_source="general",
+        mix_back_fraction=0.2,
+    )
+    (told,) = [item for item in result.findings if item.code == "MIX_BACK_SHORT"]
+    assert (told.found, told.expected) == (
+        "5 rows, a share of 0.0476",
+        "25 rows, a share of 0.2",
+    )
+
+
 def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(60))
     split = SplitRequest(1.0, 0.0, 0.0)
@@ -491,3 +509,43 @@ def test_introspection_prepares_what_it_is_sure_of(tmp_path: Path) -> None:
     assert (stats.mapper_id, stats.confidence) == ("label_to_classification", 0.95)
     write_rows(tmp_path / "tickets.jsonl", [{"x": 1, "y": 2}, {"x": 2, "y": 3}])
     assert "MAPPING_LOW_CONFIDENCE" in codes_of(prepared(tmp_path, source(mapper_id=None)))
+
+
+_KV = {"mapper_id": "kv_to_structured", "options": {"fields": ["site", "label"]}}
+
+
+@pytest.mark.parametrize(
+    ("column", "settings", "request_settings", "is_needed"),
+    [
+        ("n", {}, {}, False),
+        ("text", {}, {}, True),
+        ("site", {"field_mapping": {"id": "site"}}, {}, True),
+        ("site", {}, {"split": SplitRequest(group_by=("site",))}, True),
+        ("site", {}, {"split": SplitRequest(method="random", stratify_by="site")}, True),
+        ("site", {}, {"tag_columns": ("site",)}, True),
+        ("n", _KV, {}, False),
+        ("site", _KV, {}, True),
+        ("review_status", {}, {}, False),
+        ("review_status", {"role": "synthetic"}, {}, True),
+    ],
+)
+def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
+    tmp_path: Path,
+    column: str,
+    settings: dict[str, Any],
+    request_settings: dict[str, Any],
+    is_needed: bool,
+) -> None:
+    rows = rows_of(40)
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    lines = (tmp_path / "tickets.jsonl").read_text().splitlines()
+    lines[7] = json.dumps({**rows[7], column: 0}).replace(f'"{column}": 0', f'"{column}": NaN')
+    (tmp_path / "tickets.jsonl").write_text("\n".join(lines) + "\n")
+    done = prepared(tmp_path, source(**settings), **request_settings)
+    rejected = done.manifest["accounting"]["total"]["rejected"]
+    assert rejected == ({"number_not_finite": 1} if is_needed else {})
+    found = [item for item in done.findings if item.code == "number_not_finite"]
+    assert [(item.place.line, column in item.found) for item in found] == [(8, True)] * is_needed
+    if column == "n" and not is_needed:
+        (unread,) = [item for item in done.findings if item.code == FindingCode.COLUMNS_UNREAD]
+        assert "n" in unread.found

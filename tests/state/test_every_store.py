@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from brewslm.errors import LeaseLostError, StateError, StateLockedError
 from brewslm.state.empty import EmptyState
+from brewslm.state.failure_clusters import clusters_of
 from brewslm.state.opening import open_shared_state
 from brewslm.state.records import OperationStatus, ResourceRecord
 from brewslm.state.store import StateSession, StateStore
@@ -299,6 +300,53 @@ def test_run_events_are_chained_and_can_be_filtered(store: StateStore) -> None:
         assert session.run_events(severity="error") == [second]
         assert session.run_events(reason_code="training_oom") == [second]
         assert session.run_events(since=SOON) == [third, second]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_alike"),
+    [
+        ("no room for 3 rows", "no room for 12.5 rows", True),
+        ("runs/0f9a/a.bin is torn", "runs/77/b.bin  is torn", True),
+        ("at 2031-01-02T03:04:05Z", "at 2032-11-12T13:14:15Z", True),
+        ("object 0123456789abcdef", "object fedcba9876543210", True),
+        ("no room", "no memory", False),
+    ],
+)
+def test_failures_of_one_wording_are_counted_together(
+    first: str, second: str, is_alike: bool, store: StateStore
+) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        for number, (summary, at) in enumerate(((first, NOW), (second, SOON), (first, SOON))):
+            session.add_run_event(
+                run_event(
+                    event_id=f"event-{number}",
+                    severity="error",
+                    reason_code="training_oom",
+                    summary=summary,
+                    at=at,
+                )
+            )
+        session.add_run_event(run_event(severity="warning", summary=first))
+        found = session.failure_clusters()
+        assert found == clusters_of(session.run_events())
+        assert sorted(item.failure_count for item in found) == ([3] if is_alike else [1, 2])
+        largest = max(found, key=lambda item: item.failure_count)
+        assert (largest.first_seen_at, largest.last_seen_at) == (NOW, SOON)
+        assert largest.exemplar_event_ids[0] == "event-2"
+    with closing(store.read()) as reader:
+        assert reader.failure_clusters() == found
+
+
+def test_a_cluster_shows_its_five_newest_failures(store: StateStore) -> None:
+    with closing(store.acquire(lease(), NOW)) as session:
+        for number in range(7):
+            failure = run_event(
+                event_id=f"event-{number}", severity="critical", reason_code="disk_full"
+            )
+            session.add_run_event(failure)
+        (found,) = session.failure_clusters()
+    assert found.failure_count == 7
+    assert found.exemplar_event_ids == [f"event-{number}" for number in (6, 5, 4, 3, 2)]
 
 
 def test_unknown_run_events_are_refused(store: StateStore) -> None:

@@ -1,7 +1,10 @@
 """Who may be taken over, and a keeper that renews until the lease is gone."""
 
+import subprocess
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +51,24 @@ def test_renewal_moves_the_clock_of_the_boot(session: MemorySession) -> None:
 
 def test_dead_process_is_taken_over() -> None:
     assert may_take_over(dead_lease(), lease(), SOON)
+
+
+def test_process_of_which_only_the_first_thread_ended_lives() -> None:
+    program = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print('ready', flush=True)\n"
+        "ctypes.PyDLL(None).pthread_exit(None)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        stat = Path(f"/proc/{child.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert child.poll() is None
+        started = stat.read_text().rpartition(")")[2].split()[19]
+        assert process_start(child.pid) == started
+        child.kill()
 
 
 def test_pid_that_belongs_to_another_process_is_taken_over() -> None:

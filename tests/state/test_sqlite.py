@@ -226,6 +226,17 @@ input()
         assert session.operations(only_open=True) == [operation()]
 
 
+@pytest.mark.case("CON-03")
+def test_holder_that_ended_and_was_not_waited_for_is_taken_over(path: Path) -> None:
+    child = start(HEAD + "\nsession = store.acquire(lease(), NOW)\nimport os\nos._exit(1)\n", path)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    state = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    assert state == "Z"
+    with closing(SqliteStore(path).acquire(lease(), SOON)) as session:
+        assert session.fence == 2
+    child.communicate()
+
+
 @pytest.mark.parametrize("reader", ["before", "after"])
 def test_kill_inside_a_transaction_leaves_the_state_before(path: Path, reader: str) -> None:
     fill(path)
@@ -423,6 +434,17 @@ def test_log_cut_at_any_page_gives_an_older_state(path: Path, tmp_path: Path) ->
             }
     assert counts == sorted(counts)
     assert set(counts) == set(range(7))
+
+
+def test_failures_of_an_earlier_program_are_counted_with_the_next_one(path: Path) -> None:
+    failed = run_event(severity="error", reason_code="training_oom")
+    with closing(SqliteStore(path).acquire(lease(), NOW)) as session:
+        session.add_run_event(failed)
+        session.add_run_event(failed)
+    change(path, "DELETE FROM failure_clusters")
+    with closing(SqliteStore(path).acquire(lease(), NOW)) as session:
+        session.add_run_event(failed)
+        assert [item.failure_count for item in session.failure_clusters()] == [3]
 
 
 def test_the_file_is_marked_as_ours(path: Path) -> None:

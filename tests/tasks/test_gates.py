@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from brewslm.contracts import Category, category_of
 from brewslm.tasks.builtin_packs import BUILTIN_PACKS, builtin_pack
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.gate_checks import gate_problems
@@ -83,6 +84,17 @@ def test_nothing_required_blocks_a_deployment() -> None:
     gate = Gate(metric_id="accuracy", threshold=0.5, required=False)
     assert codes(gate) == [("NO_REQUIRED_GATE", "warning")]
     assert codes(gate, has_deployment=True) == [("NO_REQUIRED_GATE", "error")]
+    assert codes(has_deployment=True) == [("NO_REQUIRED_GATE", "error")]
+    assert codes(gate, has_deployment=True, promotes_ungated=True) == []
+
+
+def test_gate_that_can_refuse_nobody_is_none() -> None:
+    error = ("NO_REQUIRED_GATE", "error")
+    vacuous = Gate(metric_id="accuracy", threshold=0.0)
+    assert error in codes(vacuous, has_deployment=True)
+    compared = Gate(metric_id="accuracy", baseline="champion", max_regression=0.0)
+    assert codes(compared, has_deployment=True, has_champion=False) == [error]
+    assert codes(compared, has_deployment=True, has_champion=True) == []
 
 
 def test_gates_on_metrics_of_other_tasks_are_errors() -> None:
@@ -218,3 +230,61 @@ def test_removed_gates_and_looser_policy_are_weakenings() -> None:
         "inconclusive_allowed",
     ]
     assert weakenings([gate], {}, [gate], {}) == []
+
+
+_OTHER: dict[str, Any] = {
+    "gate_id": "other",
+    "metric_id": "macro_f1",
+    "operator": "lte",
+    "threshold": 0.7,
+    "required": False,
+    "slice_name": "site",
+    "min_slice_support": 4,
+    "variance_policy": "mean",
+    "slice": "site=north",
+    "min_n": 4,
+    "confidence": 0.9,
+    "decide_on": "upper",
+    "baseline": "champion",
+    "max_regression": 0.2,
+    "test": "none",
+    "on_inconclusive": "warn",
+}
+
+
+def test_no_field_of_a_gate_changes_without_a_word() -> None:
+    gate = Gate(
+        gate_id="g",
+        metric_id="accuracy",
+        threshold=0.8,
+        min_n=5,
+        baseline="base_model",
+        max_regression=0.1,
+    )
+    counting = {
+        name
+        for name, info in Gate.model_fields.items()
+        if category_of(info) is not Category.METADATA
+    }
+    assert counting == _OTHER.keys(), "give every field that counts a looser value"
+    for name, value in _OTHER.items():
+        found = weakenings([gate], {}, [gate.model_copy(update={name: value})], {})
+        assert [change.weakened for change in found][:1] == [True], name
+
+
+def test_policy_of_any_key_is_compared_and_weaker_unless_known_to_be_stricter() -> None:
+    def weaker(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+        return [item.path for item in weakenings([], before, [], after) if item.weakened]
+
+    assert weaker({"rule_of_tomorrow": 1}, {"rule_of_tomorrow": 2}) == ["policy.rule_of_tomorrow"]
+    assert weaker({"rule_of_tomorrow": 1}, {}) == ["policy.rule_of_tomorrow"]
+    assert weaker({}, {"rule_of_tomorrow": 1}) == [], "an older program did not speak of it"
+    assert weaker({"options": {"a": 1}}, {"options": {"b": 1}}) == ["options.a", "options.b"]
+    assert weaker({"compare_to": "champion"}, {"compare_to": "none"}) == ["policy.compare_to"]
+    assert weaker({"compare_to": "none"}, {"compare_to": "champion"}) == []
+    assert weaker({"epochs": 5}, {"epochs": 1}) == ["policy.epochs"]
+    assert weaker({"epochs": 1}, {"epochs": 5}) == []
+    assert weaker({"contract": {"json_schema": None}}, {"contract": {"json_schema": "x"}}) == []
+    assert weaker({"promote_ungated": False}, {"promote_ungated": True}) == [
+        "policy.promote_ungated"
+    ]

@@ -3,8 +3,10 @@
     comment.py --python PYTHON --plan FILE --identity LOGIN --context NAME
 
 Runs for the event `workflow_run`. The commit and the pull request come from GitHub, never from the
-plan. One comment a project is kept up to date: the one that begins with our hidden marker and was
-written by our own identity; a marker copied by somebody else counts for nothing.
+plan. One comment per project is kept up to date: the newest one that begins with our hidden marker
+and was written by our own identity; a marker copied by somebody else counts for nothing. The marker
+names the run that planned, so that an older run never overwrites what a newer one said about the
+same commit.
 """
 
 import argparse
@@ -24,7 +26,7 @@ _MAX_BODY_CHARACTERS = 65_536
 _MAX_DESCRIPTION_CHARACTERS = 140
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _MARKER = re.compile(
-    r"<!-- brewslm-plan v1 project=([A-Za-z0-9._-]{1,64}) run=[0-9]{1,20} digest=[0-9a-f]{64} -->"
+    r"<!-- brewslm-plan v1 project=([A-Za-z0-9._-]{1,64}) run=([0-9]{1,20}) digest=[0-9a-f]{64} -->"
 )
 
 
@@ -36,6 +38,7 @@ class Run(NamedTuple):
     branch: str
     conclusion: str
     url: str
+    run_id: str
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Run":
@@ -52,7 +55,12 @@ class Run(NamedTuple):
         repository = run.get("head_repository") or {}
         owner = str(repository.get("owner", {}).get("login", ""))
         return cls(
-            commit, owner, str(run["head_branch"]), str(run["conclusion"]), str(run["html_url"])
+            commit,
+            owner,
+            str(run["head_branch"]),
+            str(run["conclusion"]),
+            str(run["html_url"]),
+            str(int(run["id"])),
         )
 
 
@@ -76,9 +84,15 @@ def main() -> int:
     if number is None:
         say(f"no open pull request has the head commit {run.commit}; nothing to say")
         return 0
-    report = report_of(given.python, Path(given.plan), run.conclusion)
+    report = report_of(given.python, Path(given.plan), run.conclusion, run.run_id)
+    if find_pull_request(api, run) != number:
+        say(f"#{number} has another head commit by now; nothing to say")
+        return 0
     if report.body:
-        comment = put_comment(api, number, report.body, given.identity)
+        comment = put_comment(api, number, report.body, given.identity, run.commit)
+        if comment is None:
+            say(f"a newer run than {run.run_id} reported on {run.commit}; nothing to say")
+            return 0
         say(f"#{number} has the comment {comment}")
         write_output("comment", str(comment))
     status = {"state": report.state, "context": given.context, "target_url": run.url}
@@ -102,7 +116,7 @@ def find_pull_request(api: GitHub, run: Run) -> int | None:
     return int(found[0]["number"]) if found else None
 
 
-def report_of(python: str, plan: Path, conclusion: str) -> Report:
+def report_of(python: str, plan: Path, conclusion: str, run_id: str = "") -> Report:
     """Return what a plan comes to; a plan that can't be read gives no comment.
 
     What the plan finds decides even where its run claims success: a pull request can change both.
@@ -113,7 +127,7 @@ def report_of(python: str, plan: Path, conclusion: str) -> Report:
     with tempfile.TemporaryDirectory() as name:
         body = Path(name) / "comment.md"
         code = called(python, checked, Path(name))
-        called(python, [*checked, "--markdown", "--out", str(body)], Path(name))
+        called(python, [*checked, "--markdown", "--out", str(body)], Path(name), run_id)
         markdown = body.read_text("utf-8") if body.exists() else ""
     if not markdown:
         return Report("failure", "The plan is not readable; see the log of this job.")
@@ -121,10 +135,11 @@ def report_of(python: str, plan: Path, conclusion: str) -> Report:
     return Report("success" if has_passed else "failure", verdict_of(markdown), markdown)
 
 
-def put_comment(api: GitHub, number: int, body: str, identity: str) -> int:
-    """Return the comment that now says this, the one of the last time where there is one.
+def put_comment(api: GitHub, number: int, body: str, identity: str, commit: str = "") -> int | None:
+    """Return the comment that now says this, the newest of ours where there is one; None where
+    that one is of a newer run on the same commit, and stays.
 
-    Raises: RecipeError.
+    commit: that the body is about, which is the head of the pull request. Raises: RecipeError.
     """
     marker = _MARKER.match(body)
     if marker is None:
@@ -135,6 +150,8 @@ def put_comment(api: GitHub, number: int, body: str, identity: str) -> int:
     ours = _find_ours(api.listed(comments), marker[1], identity)
     if ours is not None and ours["body"] == body:
         return int(ours["id"])
+    if ours is not None and _is_newer(api, ours, int(marker[2]), commit):
+        return None
     if ours is not None:
         try:
             changed = api.ask("PATCH", f"/issues/comments/{int(ours['id'])}", {"body": body})
@@ -147,12 +164,34 @@ def put_comment(api: GitHub, number: int, body: str, identity: str) -> int:
 def _find_ours(
     comments: Iterable[Mapping[str, Any]], project: str, identity: str
 ) -> Mapping[str, Any] | None:
-    for comment in comments:
-        marker = _MARKER.match(comment.get("body") or "")
-        author = (comment.get("user") or {}).get("login")
-        if marker is not None and marker[1] == project and author == identity:
-            return comment
-    return None
+    """Return the comment of the newest run, of several the one that was written last."""
+    found = [
+        comment
+        for comment in comments
+        if (comment.get("user") or {}).get("login") == identity
+        and (marker := _MARKER.match(comment.get("body") or "")) is not None
+        and marker[1] == project
+    ]
+    return max(found, key=lambda item: (_run_of(item), int(item["id"])), default=None)
+
+
+def _run_of(comment: Mapping[str, Any]) -> int:
+    marker = _MARKER.match(comment["body"])
+    return int(marker[2]) if marker else 0
+
+
+def _is_newer(api: GitHub, comment: Mapping[str, Any], run: int, commit: str) -> bool:
+    """Return whether a comment is of a later run than this one, and not of another commit: the
+    head may have been moved back to a commit whose run is older.
+    """
+    later = _run_of(comment)
+    if later <= run:
+        return False
+    try:
+        head = str(api.ask("GET", f"/actions/runs/{later}").get("head_sha", ""))
+    except NotThereError:
+        return True
+    return not commit or head in ("", commit)
 
 
 if __name__ == "__main__":

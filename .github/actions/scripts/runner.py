@@ -70,16 +70,17 @@ def inert(text: str) -> str:
     return "".join(f"{_PREFIX}{line}\n" for line in lines)
 
 
-def called(python: str, arguments: Sequence[str], folder: Path) -> int:
+def called(python: str, arguments: Sequence[str], folder: Path, run_id: str = "") -> int:
     """Run brewslm in isolation, show what it says as inert lines, and return its exit code.
 
     python: the interpreter that has brewslm. The program gets the search path and the number of
-    the run from the environment, and nothing else: no token, no address of the runner.
+    the run from the environment, and nothing else: no token, no address of the runner. run_id: of
+    the run to name instead of this one.
     """
     done = subprocess.run(
         [python, "-I", "-m", "brewslm", *arguments],
         cwd=folder,
-        env=_bare_environment(os.environ),
+        env=_bare_environment(os.environ) | ({"GITHUB_RUN_ID": run_id} if run_id else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

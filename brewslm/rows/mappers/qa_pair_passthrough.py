@@ -54,7 +54,8 @@ MAPPER = Mapper(
         Sample({"question": "Pump 3", "answer": '{"n": 3}'}, profile="structured_extraction"),
         Sample({"answer": "In hall B"}, RejectCode.MISSING_QUESTION),
         Sample({"question": "Where is pump 3?", "answer": " "}, RejectCode.MISSING_ANSWER),
-        Sample({"question": "Where is pump 3?", "answer": 3}, RejectCode.WRONG_TYPE),
+        Sample({"question": "How many pumps stop?", "answer": 3}),
+        Sample({"question": "Where is pump 3?", "answer": {"hall": "B"}}, RejectCode.WRONG_TYPE),
         Sample(
             {"question": "Pump 3", "answer": "{n: 3}"},
             RejectCode.REFERENCE_NOT_JSON,

@@ -73,7 +73,22 @@ def _records(stream: BinaryIO, tally: Tally, line: int, offset: int) -> Iterator
         if not raw.strip(_BLANKS):
             tally.blank_lines += 1
             continue
-        yield parse_object(line, start, raw, is_unterminated=is_unterminated)
+        record = parse_object(line, start, raw, is_unterminated=is_unterminated)
+        if record.fault is None or b"\r" not in raw:
+            yield record
+        else:
+            yield from _between_returns(record)
+
+
+def _between_returns(record: Record) -> Iterator[Record]:
+    """Yield the objects between lone carriage returns if each can be read alone, else the fault."""
+    pieces: list[Record] = []
+    offset = record.byte_offset or 0
+    for raw in record.raw.split(b"\r"):
+        if raw.strip(_BLANKS):
+            pieces.append(parse_object(record.line, offset, raw, is_unterminated=False))
+        offset += len(raw) + 1
+    yield from pieces if all(piece.fault is None for piece in pieces) else [record]
 
 
 def _skip_line(stream: BinaryIO, start: bytes) -> tuple[int, str]:

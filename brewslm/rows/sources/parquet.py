@@ -1,11 +1,11 @@
 """Parquet columns as fields; types are kept, timestamps and decimals become exact text.
 
 A value that has no exact JSON form is a fault of its column, so that only a row that needs it is
-rejected.
+rejected. Columns of a type that never has one, such as images, are not even decoded.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO
@@ -25,28 +25,26 @@ _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _MAX_EXACT_INTEGER = 2**53 - 1
 _CONVERSION_ERRORS = (ValueError, OverflowError, KeyError, pyarrow.ArrowException)
 """What pyarrow raises for times beyond year 9999, unknown time zones and broken UTF-8."""
-_ABSENT = object()
-"""A null in a column whose values have no exact JSON form."""
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
     try:
         file = parquet.ParquetFile(stream)
         names = file.schema_arrow.names
-        unsupported = {field.name for field in file.schema_arrow if not _is_supported(field.type)}
-        batches = file.iter_batches(_BATCH_ROWS)
         _check_names(names)
+        opaque = {
+            field.name: Fault(RejectCode.UNSUPPORTED_VALUE_TYPE, str(field.type)[:80])
+            for field in file.schema_arrow
+            if not _is_supported(field.type)
+        }
+        readable = [name for name in names if name not in opaque]
         tally.columns.update(dict.fromkeys(names))
         ordinal = 0
-        for batch in batches:
-            columns = {name: batch.column(name) for name in names}
-            values = {
-                name: _opaque(column) if name in unsupported else _listed(column)
-                for name, column in columns.items()
-            }
+        for batch in file.iter_batches(_BATCH_ROWS, columns=readable or None):
+            values = {name: _listed(batch.column(name)) for name in readable}
             for index in range(batch.num_rows):
                 ordinal += 1
-                yield _record(ordinal, {name: values[name][index] for name in names})
+                yield _record(ordinal, {name: values[name][index] for name in readable}, opaque)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SourceError(
             "the file is no readable parquet file",
@@ -92,12 +90,6 @@ def _is_supported(kind: Any) -> bool:
     )
 
 
-def _opaque(column: Any) -> list[Any]:
-    """Return what stands for values that have no exact JSON form: a fault, or nothing for null."""
-    fault = Fault(RejectCode.UNSUPPORTED_VALUE_TYPE, str(column.type)[:80])
-    return [fault if is_valid else _ABSENT for is_valid in column.is_valid().to_pylist()]
-
-
 def _listed(column: Any) -> list[Any]:
     """Return the values of a column; one that Python cannot hold is a fault."""
     try:
@@ -115,23 +107,26 @@ def _scalar(item: Any) -> Any:
         return Fault(RejectCode.NUMBER_OUT_OF_RANGE, f"beyond what {item.type} is read as")
 
 
-def _record(ordinal: int, row: dict[str, Any]) -> Record:
+def _record(ordinal: int, row: dict[str, Any], opaque: Mapping[str, Fault]) -> Record:
+    """opaque: columns whose values have no exact JSON form; they are not decoded."""
     value: dict[str, Any] = {}
     faults: dict[str, Fault] = {}
     for name, item in row.items():
         if type(item) is Fault:
             faults[name] = item
-        elif item is not _ABSENT:
-            try:
-                value[name] = _plain(item, 2)
-            except RejectedRow as error:
-                faults[name] = Fault(error.code, error.detail)
+            continue
+        try:
+            value[name] = _plain(item, 2)
+        except RejectedRow as error:
+            faults[name] = Fault(error.code, error.detail)
     raw = canonical_json(_quoted(value))
     if len(raw) > MAX_RECORD_BYTES:
         raw = _without_largest(value, faults)
-    if not faults:
+    if faults:
+        raw = canonical_json([_quoted(value), {name: fault.code for name, fault in faults.items()}])
+    if not faults and not opaque:
         return Record(ordinal, None, raw, value, None)
-    raw = canonical_json([_quoted(value), {name: fault.code for name, fault in faults.items()}])
+    faults |= opaque
     return Record(ordinal, None, raw, value | dict.fromkeys(faults), None, cell_faults=faults)
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from brewslm.errors import LeaseLostError, StateError
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
+from brewslm.state.failure_clusters import FailureCluster, cluster_of, is_failure, signature
 from brewslm.state.lease import TakeoverRule, locked_error, lost_error, renewed
 from brewslm.state.records import (
     DeploymentRecord,
@@ -161,6 +162,13 @@ class SqlReader:
             values.append(since)
         return self._newest(RunEvent, "run_events", clauses, values, limit)
 
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return failures that look the same, by stage, reason and signature."""
+        rows = self._database.execute(
+            "SELECT document FROM failure_clusters ORDER BY stage, reason_code, signature"
+        ).fetchall()
+        return [from_text(FailureCluster, row[0]) for row in rows]
+
     def close(self) -> None:
         """End the look."""
         self._database.close()
@@ -240,7 +248,21 @@ def append_event(database: Database, event: RunEvent) -> RunEvent:
             to_text(filled),
         ),
     )
+    if is_failure(filled):
+        _count_failure(database, filled)
     return filled
+
+
+def _count_failure(database: Database, event: RunEvent) -> None:
+    """Put the cluster that a failure belongs to in its table, over all events."""
+    alike = SqlReader(database).run_events(stage=event.stage, reason_code=event.reason_code)
+    own = signature(event)
+    cluster = cluster_of([item for item in alike if is_failure(item) and signature(item) == own])
+    database.execute(
+        "INSERT INTO failure_clusters VALUES (?, ?, ?, ?) ON CONFLICT (stage, reason_code,"
+        " signature) DO UPDATE SET document = excluded.document",
+        (cluster.stage, cluster.reason_code, cluster.signature, to_text(cluster)),
+    )
 
 
 class SqlSession(SqlReader):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from brewslm.state import faults
 from brewslm.state.documents import differs, from_text, to_text
+from brewslm.state.failure_clusters import FailureCluster, clusters_of
 from brewslm.state.lease import locked_error, lost_error, may_take_over, renewed
 from brewslm.state.records import (
     SCHEMA_VERSION,
@@ -127,6 +128,10 @@ class MemoryReader:
             and (since is None or item.at >= since)
         )
         return list(islice(found, limit))
+
+    def failure_clusters(self) -> list[FailureCluster]:
+        """Return failures that look the same, by stage, reason and signature."""
+        return clusters_of(self.run_events())
 
     def close(self) -> None:
         """End the look."""

@@ -10,12 +10,12 @@ import pytest
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from brewslm.engine import template_program
 from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.chat_template import chat_template, close_all
-from brewslm.engine.templates import TEMPLATES
 from brewslm.engine.tokens import Renderer
 from brewslm.errors import WorkerError
+from brewslm.rows import template_program
+from brewslm.rows.templates import TEMPLATES
 from tests.engine.loaded.conftest import NANO
 
 _CHATS: list[list[dict[str, Any]]] = [

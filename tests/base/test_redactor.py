@@ -1,0 +1,168 @@
+"""No spelling of a secret passes, whole or in pieces; everything else stays as it is."""
+
+import base64
+import html
+import json
+import string
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus, unquote
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brewslm.redactor import Redactor
+
+SECRETS = (
+    st.text(
+        st.sampled_from(string.ascii_letters + string.digits + "+/%&=\"'\\<> éß漢\U0001f511~-_."),
+        min_size=10,
+        max_size=60,
+    )
+    .map(str.strip)
+    .filter(lambda value: len(value) >= 10 and len("".join(value.split())) >= 8)
+)
+PIECES = st.lists(st.integers(1, 30), max_size=40)
+PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(
+    (chr(65 + index) + "Qz7" * 21)[:64] for index in range(6)
+)
+
+
+def _lower_percent(text: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in text.encode())
+
+
+def _some_percent(text: str) -> str:
+    return "".join(
+        _lower_percent(item) if index % 2 else quote(item, safe="")
+        for index, item in enumerate(text)
+    )
+
+
+def _entities(text: str) -> str:
+    return "".join(
+        f"&#x{ord(item):x};" if index % 3 else f"&#{ord(item)};" for index, item in enumerate(text)
+    )
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "percent": lambda text: quote(text, safe=""),
+    "form": quote_plus,
+    "lower percent": _lower_percent,
+    "mixed percent": _some_percent,
+    "double percent": lambda text: quote(quote(text, safe=""), safe=""),
+    "lower double percent": lambda text: _lower_percent(quote(text)),
+    "html": html.escape,
+    "entities": _entities,
+    "html of percent": lambda text: html.escape(quote(text)),
+    "json": json.dumps,
+    "json of json": lambda text: json.dumps(json.dumps({"key": text})),
+    "json, as it is": lambda text: json.dumps(text, ensure_ascii=False).replace("/", "\\/"),
+    "repr": repr,
+    "bytes": lambda text: repr(text.encode()),
+    "hex": lambda text: text.encode().hex(),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 behind a name": lambda text: base64.b64encode(b"ana:" + text.encode()).decode(),
+    "url base64": lambda text: base64.urlsafe_b64encode(b"xy" + text.encode() + b"z").decode(),
+    "wrapped base64": lambda text: base64.encodebytes(text.encode() * 3).decode(),
+    "wrapped": lambda text: f"{text[:7]}\n  {text[7:]}",
+}
+
+
+DECODERS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "percent": unquote,
+    "double percent": lambda text: unquote(unquote(text)),
+    "entities": html.unescape,
+}
+
+
+def _core(spelt: str) -> str:
+    """Return what must not be left: the middle of a spelling, without the edges of a code."""
+    return spelt[len(spelt) // 4 : -len(spelt) // 4]
+
+
+@given(SECRETS, st.sampled_from(sorted(SPELLINGS)))
+def test_every_spelling_is_replaced(secret: str, name: str) -> None:
+    spelt = SPELLINGS[name](secret)
+    found = Redactor({"KEY": [secret]})(f"could not reach it: {spelt}: see the log")
+    assert "[secret://KEY]" in found
+    assert spelt not in found
+    assert _core(spelt) not in found
+    assert found.startswith("could not reach it: ")
+    assert found.endswith(": see the log")
+
+
+@given(SECRETS, st.sampled_from(sorted(SPELLINGS)), PIECES)
+def test_a_stream_in_pieces_is_what_the_whole_text_is(
+    secret: str, name: str, sizes: list[int]
+) -> None:
+    text = f"{'a line before ' * 3}{SPELLINGS[name](secret)} and some more\n" * 2
+    redactor, written = Redactor({"KEY": [secret]}), list[str]()
+    stream = redactor.stream(written.append)
+    for piece in _cut(text, sizes):
+        stream.feed(piece)
+    stream.end()
+    assert "".join(written) == redactor(text)
+
+
+@given(SECRETS, st.sampled_from(sorted(DECODERS)), PIECES)
+def test_texts_that_follow_each_other_show_no_more_than_the_first_characters(
+    secret: str, name: str, sizes: list[int]
+) -> None:
+    texts = Redactor({"KEY": [secret]}).texts()
+    pieces = _cut(f"it says {SPELLINGS[name](secret)} and ends", sizes)
+    shown = DECODERS[name]("".join(map(texts.next, pieces)))
+    assert secret[:5] not in shown or secret[:5] in "it says [secret://KEY] and ends"
+    assert secret[4:] not in shown
+
+
+@given(SECRETS, PIECES)
+def test_a_document_hides_a_value_in_several_of_its_texts(secret: str, sizes: list[int]) -> None:
+    redactor = Redactor({"KEY": [secret]})
+    document = redactor.document({"values": _cut(secret, sizes), secret: {"n": [1, None, secret]}})
+    shown = "".join([*document["values"], *document])
+    assert secret not in shown
+    assert document["[secret://KEY]"] == {"n": [1, None, "[secret://KEY]"]}
+
+
+@given(st.text(max_size=200), SECRETS)
+def test_other_texts_stay(text: str, secret: str) -> None:
+    redactor = Redactor({"KEY": [secret]})
+    if "".join(secret.split())[:8] not in "".join(text.split()) and "://" not in text:
+        assert redactor(text) == text
+        assert redactor.document([text]) == [text]
+
+
+def test_lines_of_a_key_are_replaced_one_by_one() -> None:
+    redactor = Redactor({"KEY": [PEM]})
+    lines = PEM.splitlines()
+    for shown in (
+        redactor("\n".join(f"12:00 worker: {line}" for line in lines)),
+        redactor(json.dumps({"key": PEM})),
+        redactor(PEM.replace("\n", "\r\n")),
+        redactor(lines[3]),
+    ):
+        assert not [line for line in lines[1:] if line in shown]
+    assert redactor(lines[0]) == lines[0], "a header is no secret"
+
+
+def test_credentials_in_an_address_are_replaced_though_nobody_named_them() -> None:
+    redactor = Redactor({})
+    assert redactor("at 'https://ana:p4ss@host/x'") == "at 'https://[credentials]@host/x'"
+    assert redactor("https://abcdefgh1234@host/x") == "https://[credentials]@host/x"
+    assert redactor("ssh://git@host/x, ana@host, https://host/@x") == (
+        "ssh://git@host/x, ana@host, https://host/@x"
+    )
+
+
+def test_short_values_are_left() -> None:
+    assert Redactor({"KEY": ["seven77"]})("seven77") == "seven77"
+
+
+def _cut(text: str, sizes: list[int]) -> list[str]:
+    pieces = []
+    for size in sizes:
+        pieces.append(text[:size])
+        text = text[size:]
+    return [*pieces, text]
