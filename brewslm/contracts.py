@@ -210,6 +210,14 @@ class Composition(NamedTuple):
 Compose = Callable[[str, dict[str, Any], dict[str, Any], dict[str, Any], str], Composition]
 """(task profile, inputs, reference, contract, system prompt) to chat turns; tasks/ has the one."""
 
+RowProgress = Callable[[str, int, int | None], None]
+"""(what is done, rows finished, all rows where they are known)."""
+
+
+def untold(_what: str, _done: int, _total: int | None) -> None:
+    """Report progress to nobody."""
+
+
 TokenCounter = Callable[[list[str]], list[int]]
 """Texts to their numbers of tokens."""
 
