@@ -37,6 +37,7 @@ def check_evaluation(
     """Yield what is wrong with the evaluation and its gates."""
     yield from _rows(file, say)
     yield from _fallback(file, shaped, say)
+    yield from _greedy(file, shaped, say)
     profile = _profile(file, bound)
     contract = _contract(file, bound)
     if profile is not None and "spec.eval_pack.eval_types" in shaped.written:
@@ -233,6 +234,20 @@ def _gate_finding(
         severity=Severity(problem.severity),
         suggestions=problem.suggestions,
     )
+
+
+def _greedy(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
+    """Yield settings of sampling that greedy answers do not use."""
+    pack = file.spec.eval_pack
+    for field in ("generation.top_p", "seeds"):
+        if pack.generation.temperature == 0 and f"spec.eval_pack.{field}" in shaped.written:
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*_PACK, *field.split(".")),
+                "answers are greedy, so nothing is sampled",
+                "delete the line, or write a temperature",
+                severity=Severity.WARNING,
+            )
 
 
 def _fallback(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
