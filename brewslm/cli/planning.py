@@ -24,6 +24,7 @@ from brewslm.cli.device_flag import wanted_device
 from brewslm.cli.devices import device_findings
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.reviewing import NO_REVIEW, Review, reviewed
+from brewslm.cli.row_progress import row_progress
 from brewslm.cli.session import Session
 from brewslm.contracts import Spec, Work
 from brewslm.errors import ApplyError, MissingExtraError, RefusedError
@@ -268,7 +269,9 @@ def _built(
         wanted_device=wanted,
         device=Device(cores=host.cores, has_cuda=host.has_cuda),
     )
-    built = build(manifest, state, artifacts or session.artifacts(), options)
+    with row_progress(session) as tell:
+        told = replace(options, tell_rows=tell)
+        built = build(manifest, state, artifacts or session.artifacts(), told)
     if host.is_device_missing or not wishes.is_elsewhere:
         if found := device_findings(wanted, host, built, manifest):
             built.plan = built.plan.noted(found)

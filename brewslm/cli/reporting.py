@@ -4,16 +4,21 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from brewslm.cli.addresses import unknown_address
 from brewslm.cli.paths import as_named
 from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
 from brewslm.fingerprint import canonical_json
 from brewslm.plan.recorded_evaluation import RecordedEvaluation
+from brewslm.plan.recorded_run import RecordedRun
 from brewslm.render import words
 from brewslm.render.csv import render_csv
 from brewslm.render.html import render_html
 from brewslm.render.report_markdown import render_report_markdown
+from brewslm.render.training_page import render_training
 from brewslm.state.store import StateReader
+
+_TRAINING = "training_plan"
 
 
 class ReportFiles(Struct, frozen=True):
@@ -40,7 +45,7 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
         document = canonical_json(report.model_dump(mode="json"))
         made.append((wanted.report, document + b"\n", False))
     if wanted.html is not None:
-        page = render_html(report, items, wanted.most_rows)
+        page = render_html(report, items, wanted.most_rows, _candidate_run(session, evaluation))
         made.append((wanted.html, page.encode(), wanted.most_rows > 0))
     if wanted.csv is not None:
         made.append((wanted.csv, render_csv(items), True))
@@ -53,6 +58,33 @@ def write_files(session: Session, state: StateReader, wanted: ReportFiles) -> No
             )
         else:
             session.say(f"wrote {name}, which holds no rows")
+
+
+def write_training(session: Session, state: StateReader, path: Path) -> None:
+    """Write the training run as a page.
+
+    Raises: PlanError where nothing was trained, ApplyError.
+    """
+    records = state.resources()
+    record = records.get(_TRAINING)
+    if record is None:
+        raise unknown_address(_TRAINING, records)
+    project = records.get("project")
+    name = str(project.spec["name"]) if project is not None else session.root.name
+    page = render_training(name, record, RecordedRun.of(record, session.artifacts()))
+    write_output(path, page.encode())
+    session.say(f"wrote {words.visible(str(as_named(session, path)))}, which holds no rows")
+
+
+def _candidate_run(session: Session, evaluation: RecordedEvaluation) -> RecordedRun | None:
+    """Return the training of the candidate, None where another one was trained since."""
+    record = evaluation.records.get(_TRAINING)
+    if record is None:
+        return None
+    trained = record.outputs.get("lora_adapter")
+    if trained is None or trained.digest != evaluation.verdict["candidate_digest"]:
+        return None
+    return RecordedRun.of(record, session.artifacts())
 
 
 def evaluation_markdown(session: Session, state: StateReader, max_size: int) -> str:

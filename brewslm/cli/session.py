@@ -53,6 +53,8 @@ class Session(Struct, frozen=True):
     """Results."""
     err: TextIO = field(default_factory=lambda: sys.stderr)
     """Talk: progress, warnings, errors."""
+    progress: TextIO = field(default_factory=lambda: sys.stderr)
+    """How far a plan is; unlike talk it is no part of its answer."""
 
     @property
     def repository(self) -> Path:

@@ -21,6 +21,7 @@ from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ArtifactError, ExitCode, PlanError
 from brewslm.plan.plan import Plan
+from brewslm.plan.recorded_run import RecordedRun
 from brewslm.plan.saved import check_whole, read_saved, unreadable
 from brewslm.render import words
 from brewslm.render.markdown import MAX_SIZE, MIN_SIZE, render_markdown
@@ -31,6 +32,8 @@ from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 
 _EVALUATION = "eval_pack"
+_TRAINING = "training_plan"
+_OF_RESOURCES = ("--explain", "--files", "--log", "--extract")
 
 
 @click.command("show")
@@ -40,7 +43,11 @@ _EVALUATION = "eval_pack"
     "--markdown", "is_markdown", is_flag=True, help="A saved plan or eval_pack as Markdown."
 )
 @click.option("--report", type=NamedPath(), help="Write eval_pack as report.json.")
-@click.option("--html", type=NamedPath(), help="Write eval_pack as a page, by itself without rows.")
+@click.option(
+    "--html",
+    type=NamedPath(),
+    help="Write eval_pack or training_plan as a page, by itself without rows.",
+)
 @click.option("--rows", type=click.IntRange(0), help="Rows with their answers in the page.")
 @click.option(
     "--csv",
@@ -61,6 +68,10 @@ _EVALUATION = "eval_pack"
     help="Check a saved plan that may come from anybody; beside --markdown or --json, show it "
     "only then.",
 )
+@click.option("--explain", is_flag=True, help="A resource with the fields left at defaults.")
+@click.option("--files", "lists_files", is_flag=True, help="The stored files of a resource.")
+@click.option("--log", metavar="NAME", help="Print a stored file of a resource, by its name.")
+@click.option("--extract", type=NamedPath(), help="Write the stored files into a new folder.")
 @click.option("--rejects", "shows_rejects", is_flag=True, help="Rejected rows; local only.")
 @click.option("--out", type=NamedPath(), help="Write into a file.")
 @click.pass_obj
@@ -75,6 +86,10 @@ def command(
     csv: Path | None,
     max_chars: int,
     validates: bool,
+    explain: bool,
+    lists_files: bool,
+    log: str | None,
+    extract: Path | None,
     shows_rejects: bool,
     out: Path | None,
 ) -> int:
@@ -87,9 +102,26 @@ def command(
         "--markdown": is_markdown,
         "--validate": validates,
         "--rejects": shows_rejects,
+        "--explain": explain,
+        "--files": lists_files,
+        "--log": log is not None,
+        "--extract": extract is not None,
     }
+    if extract is not None and (out or report or html or csv):
+        raise UsageError(
+            "--extract writes a folder and nothing else",
+            code="usage_error",
+            found="--extract with another file to write",
+            expected="--extract alone",
+            remedy="brewslm show --help",
+        )
     _check_flags(what, {flag for flag, is_set in flags.items() if is_set}, is_plan=is_plan)
-    if report or html or csv or rows is not None:
+    if html is not None and what == _TRAINING and not (report or csv or rows is not None):
+        with open_state(session) as state:
+            _reporting().write_training(session, state, html)
+        if not (is_json or out):
+            return code
+    elif report or html or csv or rows is not None:
         _check_report(what, html, rows)
         _check_apart({"--report": report, "--html": html, "--csv": csv, "--out": out})
         _write_report(session, report, html, csv, rows or 0)
@@ -110,14 +142,26 @@ def command(
             text = plan.to_bytes().decode()
         else:
             text = _rendered(session, plan, path, max_chars if is_markdown else None)
+    elif extract is not None:
+        with open_state(session) as state:
+            _stored().extract(session, _record(state, what), session.artifacts(), extract)
+        return code
+    elif lists_files or log is not None:
+        with open_state(session) as state:
+            record, artifacts = _record(state, what), session.artifacts()
+            text = (
+                _stored().listed(record, artifacts)
+                if log is None
+                else _stored().read_stored(record, artifacts, log)
+            )
     elif shows_rejects:
         text = render_rejects(_rejects(session))
     else:
         with open_state(session) as state:
-            text = _from_state(session, state, what, is_json)
+            text = _from_state(session, state, what, is_json, explain)
     if out is not None:
         write_output(out, session.redacted(text).encode())
-    elif is_json:
+    elif is_json or log is not None:
         session.put_data(text)
     else:
         session.put(text)
@@ -126,9 +170,11 @@ def command(
 
 def _check_flags(what: str | None, flags: set[str], *, is_plan: bool) -> None:
     """Refuse flags that would do nothing beside the rest of the command line."""
+    is_resource = what is not None and not is_plan and not what.isdecimal()
     meant_for = {
         "--markdown": (is_plan or what == _EVALUATION, f"a saved plan or {_EVALUATION}"),
         "--validate": (is_plan, "a saved plan"),
+        **dict.fromkeys(_OF_RESOURCES, (is_resource, "an address such as training_plan")),
         "--rejects": (what is None, "no WHAT: rejected rows are those of the whole project"),
     }
     for flag, (has_meaning, expected) in meant_for.items():
@@ -140,11 +186,12 @@ def _check_flags(what: str | None, flags: set[str], *, is_plan: bool) -> None:
                 expected=expected,
                 remedy="brewslm show --help",
             )
-    if "--json" in flags and (others := sorted(flags & {"--markdown", "--rejects"})):
+    views = sorted(flags & {"--json", "--markdown", "--rejects", *_OF_RESOURCES})
+    if len(views) > 1:
         raise UsageError(
-            f"--json and {others[0]} cannot both be answered",
+            f"{views[0]} and {views[1]} cannot both be answered",
             code="usage_error",
-            found=f"--json beside {others[0]}",
+            found=" ".join(views),
             expected="one of them",
             remedy="brewslm show --help",
         )
@@ -223,18 +270,32 @@ def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) ->
         raise unreadable(path, f"values that cannot be shown ({type(error).__name__})") from error
 
 
-def _from_state(session: Session, state: StateReader, what: str | None, is_json: bool) -> str:
+def _stored() -> ModuleType:
+    """Import what only stored files pay for."""
+    return import_module("brewslm.cli.stored_files")
+
+
+def _record(state: StateReader, address: str | None) -> ResourceRecord:
+    records = state.resources()
+    record = records.get(address or "")
+    if record is None:
+        raise unknown_address(address or "", records)
+    return record
+
+
+def _from_state(
+    session: Session, state: StateReader, what: str | None, is_json: bool, explains: bool
+) -> str:
     records = state.resources()
     if what is None:
         return _project(session, state, records, is_json)
     if what.isdecimal():
         return _revision(state, int(what))
-    record = records.get(what)
-    if record is None:
-        raise unknown_address(what, records)
+    record = _record(state, what)
     if is_json:
         return json.dumps(to_document(record), ensure_ascii=False, sort_keys=True) + "\n"
-    return render_record(record, _note(session, record))
+    run = RecordedRun.of(record, session.artifacts()) if record.kind == _TRAINING else None
+    return render_record(record, _note(session, record), run, shows_defaults=explains)
 
 
 def _project(

@@ -13,7 +13,15 @@ from typing import Any
 from msgspec import Struct, field
 
 from brewslm.address import Address
-from brewslm.contracts import Output, Spec, TokenCounter, counting_values, spec_values
+from brewslm.contracts import (
+    Output,
+    RowProgress,
+    Spec,
+    TokenCounter,
+    counting_values,
+    spec_values,
+    untold,
+)
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.files import PathError, open_inside, swap_folder, temporary_name
 from brewslm.fingerprint import digest_folder, digest_value
@@ -83,6 +91,7 @@ def prepare_data(
     scratch: Path,
     base: BaseModel | None,
     project: str,
+    tell: RowProgress = untold,
 ) -> DataOutcome:
     """Read all sources and write the prepared folder below `scratch`.
 
@@ -105,7 +114,7 @@ def prepare_data(
     folder = scratch / "prepared" / key
     compose = import_module("brewslm.tasks.compose").compose
     with _token_counter(base) as counter, _built(folder) as built:
-        preparation = prepare.prepare(request, root, built, compose, counter)
+        preparation = prepare.prepare(request, root, built, compose, counter, tell=tell)
         _publish(built, folder)
     outcome = DataOutcome(
         findings=list(preparation.findings),

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from brewslm.contracts import Tier
-from brewslm.fingerprint import fingerprint
+from brewslm.fingerprint import digest_value, fingerprint
 from brewslm.tasks.metrics import produced_metrics
 from brewslm.tasks.packs import Pack
 from brewslm.tasks.task import TASKS
@@ -119,10 +119,10 @@ def scoring_versions(
 ) -> dict[str, Any]:
     """Return every version of the program's own that an evaluation rests on."""
     return {
-        "task": {profile: TASKS.load(profile).version},
+        "task": f"{profile} {TASKS.load(profile).version}",
         "statistics": STATISTICS_VERSION,
-        "metrics": metric_versions(profile, contract),
-        "pack": {pack.pack_id: pack.version} if pack else {},
+        "metrics": digest_value(metric_versions(profile, contract)),
+        "pack": f"{pack.pack_id} {pack.version}" if pack else None,
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from brewslm.contracts import RowProgress, untold
 from brewslm.plan.device import Device
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.selection import Selection
@@ -29,6 +30,8 @@ class PlanOptions(Struct, frozen=True):
     is_refresh_only: bool = False
     """Whether only drift is looked for; the manifest's wishes are left for another plan."""
     selection: Selection = Selection()
+    tell_rows: RowProgress = untold
+    """Hears how far the rows are."""
     memory_bytes: int | None = None
     """Capacity of the device that trains, None when unknown."""
     wanted_device: str = "auto"

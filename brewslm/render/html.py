@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
+from brewslm.plan.recorded_run import RecordedRun
 from brewslm.render import report_words, words
 from brewslm.render.gates import gate_cells
 from brewslm.render.markup import Markup, element, joined, lines
 from brewslm.render.page import bullets, facts, folded, interval_plot, named, page, section, table
+from brewslm.render.training_page import training_section
 from brewslm.tasks.report import (
     Answering,
     Comparison,
@@ -31,10 +33,16 @@ _CLASS_OF_CHANGE = {"improved": "good", "regressed": "bad"}
 _MOST_NAMES = 200
 
 
-def render_html(report: Report, items: Sequence[ReportItem] = (), most_rows: int = 0) -> str:
+def render_html(
+    report: Report,
+    items: Sequence[ReportItem] = (),
+    most_rows: int = 0,
+    run: RecordedRun | None = None,
+) -> str:
     """Return the evaluation as a page; equal reports give equal bytes.
 
-    items: of which at most `most_rows` rows of the deciding set are shown, those that matter first.
+    items: of which at most `most_rows` rows of the deciding set are shown, those that matter first;
+    run: the training of the candidate.
     """
     title = f"{report.project}: evaluation, {report.verdict}"
     return page(
@@ -46,6 +54,7 @@ def render_html(report: Report, items: Sequence[ReportItem] = (), most_rows: int
             *(_metrics(report, item.dataset) for item in report.datasets),
             section("Against the others, row by row", _flips(report.comparison)),
             section("How the candidate fails", _clusters(report)),
+            training_section(run) if run is not None else Markup(),
             section("Parts", *_parts(report)),
             section("Rows", *_rows(items, report.deciding.dataset, most_rows)),
             section("Where this comes from", *_origin(report)),

@@ -4,13 +4,17 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from brewslm.plan.recorded_run import RecordedRun
 from brewslm.render import words
 from brewslm.render.gates import gate_table
 from brewslm.render.text import flat
+from brewslm.render.training_run import run_lines, shown_results
+from brewslm.stages.kinds import default_values
 from brewslm.state.failure_clusters import FailureCluster
 from brewslm.state.records import DeploymentRecord, Meta, ResourceRecord, RevisionRecord, RunEvent
 
 _VALUE_WIDTH = 100
+_ABSENT = object()
 
 
 def render_project(
@@ -57,10 +61,16 @@ def render_addresses(records: Mapping[str, ResourceRecord]) -> str:
     return "\n".join(words.table(rows)) + "\n"
 
 
-def render_record(record: ResourceRecord, note: str = "") -> str:
-    """Return one resource: status, gates, note, spec, outputs, small results.
+def render_record(
+    record: ResourceRecord,
+    note: str = "",
+    run: RecordedRun | None = None,
+    *,
+    shows_defaults: bool = False,
+) -> str:
+    """Return one resource: status, gates, note, results, what was set, outputs, other values.
 
-    note: a text that explains the gates.
+    note: a text that explains the gates; run: the training run of the resource.
     """
     reason = f" ({words.visible(record.reason)})" if record.reason else ""
     lines = [f"{record.address}    {record.status}{reason} · revision {record.revision}"]
@@ -72,14 +82,40 @@ def render_record(record: ResourceRecord, note: str = "") -> str:
     if record.former:
         names = ", ".join(words.visible(name) for name in record.former)
         lines += ["", f"  formerly     {names}"]
-    lines += _section("spec", flat(record.spec))
+    if run is not None:
+        lines += run_lines(run)
+    lines += _spec_lines(record, run.origins if run is not None else {}, shows_defaults)
     outputs = {name: item.digest for name, item in sorted(record.outputs.items())}
     lines += _section("outputs", outputs)
-    hidden = ("gates", "contract_of_gates")
+    hidden = {"gates", "contract_of_gates", *(shown_results() if run is not None else ())}
     values = {name: value for name, value in record.values.items() if name not in hidden}
     lines += _section("values", flat(values))
     lines += ["", f"  fingerprint  {record.fingerprint}"]
     return "\n".join(lines) + "\n"
+
+
+def _spec_lines(
+    record: ResourceRecord, origins: Mapping[str, str], shows_defaults: bool
+) -> list[str]:
+    """Return the spec: what was written, and what a profile or a fix set; defaults if asked for."""
+    defaults = default_values(record.kind)
+    told: dict[str, Any] = {}
+    hidden = 0
+    for path, value in flat(record.spec).items():
+        origin = origins.get(path, "")
+        is_default = origin == "default" or (not origin and defaults.get(path, _ABSENT) == value)
+        if is_default and not shows_defaults:
+            hidden += 1
+            continue
+        origin = "default" if is_default else origin
+        suffix = f"   ({words.visible(origin)})" if origin not in ("", "manifest") else ""
+        told[path] = _short(value) + suffix
+    lines = _section("spec", told)
+    if hidden:
+        noun = "field" if hidden == 1 else "fields"
+        lines += [] if told else ["", "  spec"]
+        lines.append(f"    ({hidden} default {noun} hidden; --explain shows them)")
+    return lines
 
 
 def render_revisions(revisions: Iterable[RevisionRecord]) -> str:

@@ -11,10 +11,12 @@ from brewslm.render.markup import Markup, breakable, document, element, joined, 
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5b6068; --paper: #ffffff;
-  --line: #d5d8dd; --band: #f4f5f7; --good: #176b35; --bad: #a8201a; --open: #855600; }
+  --line: #d5d8dd; --band: #f4f5f7; --good: #176b35; --bad: #a8201a; --open: #855600;
+  --first: #1f5fa8; --second: #b4500a; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e8eb; --soft: #a2a8b0; --paper: #16181b; --line: #3a3f45; --band: #1f2226;
-    --good: #6fcf8e; --bad: #ff8a80; --open: #f0c060; } }
+    --good: #6fcf8e; --bad: #ff8a80; --open: #f0c060;
+    --first: #7fb4f0; --second: #f2a25c; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -38,6 +40,17 @@ tbody th { font-weight: 500; min-width: 10rem; max-width: 22rem; overflow-wrap: 
 .whole, td.number { white-space: nowrap; }
 svg { width: 9rem; height: 1.1rem; color: var(--ink); vertical-align: middle; }
 svg .bar { stroke: var(--bad); }
+svg.chart { width: 100%; max-width: 60rem; height: auto; display: block; margin: .6rem 0; }
+.chart .label { fill: var(--soft); font-size: 12px; }
+.chart .end { text-anchor: end; } .chart .middle { text-anchor: middle; }
+.chart .grid { stroke: var(--line); stroke-width: 1; }
+.chart .axis { stroke: var(--soft); stroke-width: 1; }
+.chart .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+.chart .trained { stroke: var(--first); } .chart .evaluated { stroke: var(--second); }
+.chart .rate { stroke: var(--soft); }
+.chart .baseline { stroke: var(--soft); stroke-dasharray: 6 4; stroke-width: 1.5; }
+.chart .dot { stroke: none; } .chart .dot.trained { fill: var(--first); }
+.chart .dot.evaluated { fill: var(--second); } .chart .dot.rate { fill: var(--soft); }
 summary { cursor: pointer; padding: .3rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }
 dd { margin: 0; } dt { color: var(--soft); }

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from brewslm.contracts import RowProgress, untold
 from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.leak_scan import (
     SHORT_MAX_TOKENS,
@@ -113,6 +114,7 @@ def find_leaks(
     has_declared_groups: bool,
     side: Side = lambda _: 0,
     workers: int = 1,
+    tell: RowProgress = untold,
 ) -> LeakReport:
     """Return every training row that resembles an evaluation row, with one row of each side that it
     resembles.
@@ -128,7 +130,7 @@ def find_leaks(
         layers.append(_groups(evaluated, trained, side))
     layers.append(_derived(evaluated, trained))
     if settings.ngram or settings.near is not None:
-        layers += _text_layers(evaluated, trained, settings, contents, report, side, workers)
+        layers += _text_layers(evaluated, trained, settings, contents, report, side, workers, tell)
     seen: set[tuple[int, int]] = set()
     for layer in layers:
         nearest: dict[tuple[int, int, bool], Leak] = {}
@@ -164,6 +166,7 @@ def _text_layers(
     report: LeakReport,
     side: Side,
     workers: int,
+    tell: RowProgress,
 ) -> list[Iterator[Leak]]:
     """Return the layers that compare texts, after one pass over the training rows."""
     texts = compared_texts([*evaluated, *trained], contents)
@@ -181,7 +184,10 @@ def _text_layers(
     sharing: list[StoredExample] = []
     holding: list[StoredExample] = []
     similar: list[tuple[StoredExample, list[tuple[int, float]]]] = []
-    for example, scanned in zip(trained, _scanned(scan, trained, contents, workers), strict=True):
+    found = _scanned(scan, trained, contents, workers)
+    for done, (example, scanned) in enumerate(zip(trained, found, strict=True)):
+        if done % _BATCH_ROWS == 0:
+            tell("comparing rows", done, len(trained))
         if scanned.may_share_run:
             sharing.append(example)
         if scanned.may_hold_short:

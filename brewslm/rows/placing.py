@@ -124,6 +124,7 @@ def _placed(work: Work, pool: list[StoredExample], grouping: Grouping, workers: 
         has_declared_groups=bool(work.request.split.group_by),
         side=is_own,
         workers=workers,
+        tell=work.tell,
     )
     certain = [leak for leak in report.leaks if not leak.is_only_reported]
     report.blocking = [leak for leak in certain if not is_own(leak.evaluated)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.address import Address
-from brewslm.contracts import Compose, Output, TokenCounter
+from brewslm.contracts import Compose, Output, RowProgress, TokenCounter, untold
 from brewslm.diagnostics import Finding, sorted_findings
 from brewslm.errors import BrewError
 from brewslm.files import make_private_folder
@@ -76,6 +76,7 @@ def prepare(
     compose: Compose,
     count_tokens: TokenCounter | None = None,
     workers: int | None = None,
+    tell: RowProgress = untold,
 ) -> Preparation:
     """Read all sources once, write the prepared folder to `out`, and tell everything found.
 
@@ -84,11 +85,12 @@ def prepare(
 
     workers: processes that share the work, which changes no byte of the result; None takes one for
     each core where there is enough to do. `compose` and `count_tokens` travel to them.
+    tell: hears how far reading and comparing are.
 
     Raises: WorkerLostError when one of them ended before its work.
     """
     with ContentStore(make_private_folder(out)) as contents:
-        return _prepare(Work(request, contents), root, out, compose, count_tokens, workers)
+        return _prepare(Work(request, contents, tell), root, out, compose, count_tokens, workers)
 
 
 def _prepare(
@@ -216,6 +218,7 @@ def _mapped(
         work.contents.take(chunk.examples, chunk.contents)
         examples += chunk.examples
         rejects += chunk.rejects
+        work.tell(f"reading {mapping.source.name}", len(examples) + len(rejects), None)
     binding.bind_extras(feed.tally.columns)
     return binding, examples, rejects
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from brewslm.contracts import RowProgress, untold
 from brewslm.diagnostics import Finding
 from brewslm.rows.binding import Binding
 from brewslm.rows.introspect import Proposal
@@ -46,6 +47,8 @@ class Work:
 
     request: Request
     contents: ContentStore
+    tell: RowProgress = untold
+    """Takes reports of progress."""
     findings: list[Finding] = field(default_factory=list)
     feeds: dict[str, Feed] = field(default_factory=dict)
     bindings: dict[str, Binding] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Tier, Work
+from brewslm.contracts import Category, Kind, Later, Spec, Tier, Work
 
 PlanProfile = Literal["safe", "balanced", "max_quality"]
 TargetProfile = Literal["vllm_server", "mobile_cpu", "edge_gpu", "browser_webgpu", "cpu_local"]
@@ -33,7 +33,7 @@ class GatePolicy(Spec):
     """Whether a change may loosen gates; the value recorded by the last apply decides."""
     require_baseline: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
     """Whether promotion needs a comparison, so that `compare_to: none` is refused."""
-    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
+    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS, Later.FIELD] = False
     """Whether a deployment may promote a candidate that no required gate has judged."""
 
 

@@ -24,6 +24,7 @@ from brewslm.contracts import Job, Result
 from brewslm.engine import score
 from brewslm.events import Event
 from brewslm.fingerprint import digest_bytes, digest_value
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.digest_cache import DigestCache
@@ -158,7 +159,7 @@ class Bench:
 
     def built(self, **wanted: Any) -> Built:
         """Plan the project; wanted: plan options that differ from those of a plain plan."""
-        manifest = load_manifest(self.root)
+        manifest = load_manifest(self.root, host=HostFacts())
         cache = self.home / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         digests = DigestCache(time.time_ns(), trusts_stat=wanted.get("refresh") != "full")
@@ -311,6 +312,7 @@ def _train(job: Job, folder: Path) -> Result:
     for name in ("lora_adapter", "run"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "content").write_text(f"{name} {identity}")
+    _write_run(job, folder / "run")
     tokens = len(_listing(job).splitlines()) * 100
     values = {
         "steps": 10,
@@ -322,6 +324,16 @@ def _train(job: Job, folder: Path) -> Result:
     }
     outputs = {"lora_adapter": "lora_adapter", "run": "run"}
     return Result(outputs=outputs, values=values, work_s=SETUP_S + tokens / TOKENS_A_S)
+
+
+def _write_run(job: Job, run: Path) -> None:
+    """Write the curve and the origins of settings as a real run does."""
+    points = ["step,epoch,loss,eval_loss,learning_rate"]
+    points += [f"{step},0.1,{2 / step},{'' if step % 5 else 3 / step},0.00{step}"
+               for step in range(1, 11)]  # fmt: skip
+    (run / "train_log.csv").write_text("\n".join(points) + "\n")
+    resolved = {"origins": job.options.get("origins", {})}
+    (run / "config.resolved.json").write_text(json.dumps(resolved))
 
 
 def _export(job: Job, folder: Path) -> Result:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.diagnostics import Severity
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
@@ -544,7 +544,8 @@ def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
     done = prepared(tmp_path, source(**settings), **request_settings)
     rejected = done.manifest["accounting"]["total"]["rejected"]
     assert rejected == ({"number_not_finite": 1} if is_needed else {})
-    (found,) = [item for item in done.findings if item.code == "number_not_finite"] or [None]
-    assert (found is not None) == is_needed
-    if found is not None:
-        assert (found.place.line, column in found.found) == (8, True)
+    found = [item for item in done.findings if item.code == "number_not_finite"]
+    assert [(item.place.line, column in item.found) for item in found] == [(8, True)] * is_needed
+    if column == "n" and not is_needed:
+        (unread,) = [item for item in done.findings if item.code == FindingCode.COLUMNS_UNREAD]
+        assert "n" in unread.found

@@ -12,6 +12,7 @@ from brewslm.tasks.builtin_packs import BUILTIN_PACKS
 from brewslm.tasks.compose import compose
 from brewslm.tasks.deciding import decide
 from brewslm.tasks.gate_checks import gate_problems
+from brewslm.tasks.junk import has_look_alikes
 from brewslm.tasks.metric import MetricKind
 from brewslm.tasks.metrics import produced_metrics
 from brewslm.tasks.packs import gates_of
@@ -132,6 +133,9 @@ JUNK: dict[str, Junk] = {
     "every answer at once": lambda it: ", ".join(
         dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
     ),
+    "every answer on a line": lambda it: "\n".join(
+        dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
+    ),
     "answer of the previous row": lambda it: it.gold(it.at - 1),
     "answer of the next row": lambda it: it.gold((it.at + 1) % len(it.rows)),
     "refusal": lambda _: "I'm sorry, but I can't help with that.",
@@ -149,6 +153,10 @@ JUNK: dict[str, Junk] = {
     ),
     "chat markup": lambda it: f"Assistant: <|im_start|> {it.gold(it.at - 1)}",
 }
+
+
+def _right(it: Turn) -> str:
+    return it.gold(it.at)
 
 
 def _most_common(it: Turn) -> str:
@@ -201,16 +209,19 @@ def _values(project: str, rows: Rows, outputs: Sequence[str], nll: float) -> dic
     ]
     totals = summed(item.counts for item in items)
     names = tuple(dict.fromkeys(name for row in rows for name in task.names(row["reference"])))
-    found = {}
+    found: dict[str, Any] = {}
     for key, metric in produced_metrics(profile, contract, names).items():
         value = float(metric.value(totals))
-        estimate = {"kind": str(metric.kind), "value": value if math.isfinite(value) else None}
-        estimate |= {"n": totals[metric.denominator] if not metric.formula else totals["n"]}
+        n = totals["n"] if metric.formula else totals[metric.denominator]
+        estimate: dict[str, Any] = {
+            "kind": str(metric.kind),
+            "value": value if math.isfinite(value) else None,
+            "n": n,
+        }
         if metric.kind is MetricKind.PROPORTION:
-            estimate["k"] = totals[metric.numerator]
-            if estimate["n"]:
-                estimate["interval"] = list(wilson(estimate["k"], estimate["n"], 0.95))
-                estimate["method"] = "wilson"
+            k = totals[metric.numerator]
+            ends = {"interval": list(wilson(k, n, 0.95)), "method": "wilson"} if n else {}
+            estimate |= {"k": k, **ends}
         found[key] = estimate
     return found
 
@@ -233,7 +244,7 @@ def _document(project: str, junk: str) -> dict[str, Any]:
     def gold(at: int) -> str:
         return task.answer(rows[at]["reference"], contract)
 
-    said = JUNK.get(junk, lambda it: it.gold(it.at))
+    said = JUNK.get(junk, _right)
     turns = [Turn(rows, at, gold) for at in range(len(rows))]
     ours = _values(project, rows, [said(turn) for turn in turns], 1.0)
     base = _base(project)
@@ -300,3 +311,19 @@ def test_every_shipped_pack_kills_all_junk(record_property: Callable[[str, objec
 @pytest.mark.parametrize("project", PROJECTS)
 def test_right_answers_pass_the_offline_pack(project: str) -> None:
     assert _verdict(project, "evalpack.local.offline", "right answers") == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_odd"),
+    [
+        ("\u0440ositive", True),
+        ("\uff47ood", True),
+        ("\U0001d420ood", True),
+        ("caf\u00e9 na\u00efve", False),
+        ("\u043a\u0443\u043f\u0438 iPhone", False),
+        ("5 \u00b5m at 20 \u2103", False),
+        ("T\u30b7\u30e3\u30c4\u306f\u8d64\u3044", False),
+    ],
+)
+def test_look_alikes_are_words_of_mixed_alphabets(text: str, is_odd: bool) -> None:
+    assert has_look_alikes(text) is is_odd
