@@ -95,7 +95,9 @@ def test_template_that_never_ends_is_refused_by_the_plan(bench: Bench) -> None:
 
 def test_gold_row_that_cannot_be_asked_is_named(bench: Bench) -> None:
     _add(bench, "gold", "where is <|user|> my parcel")
-    told = {item["code"]: item for item in bench.built().plan.findings}
+    plan = bench.built().plan
+    assert not plan.is_applyable
+    told = {item["code"]: item for item in plan.findings}
     assert told["special_token_in_text"]["file"] == "data/gold.jsonl"
     assert "cannot be asked" in told["special_token_in_text"]["message"]
 
