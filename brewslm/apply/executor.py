@@ -4,6 +4,7 @@ The executor knows no kind's rules: what an action needs comes from its kind's d
 costs and why it is done is never looked at.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +38,12 @@ from brewslm.plan.identity import resource_facts
 from brewslm.plan.moves import renamed
 from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
+from brewslm.stages.eval_pack import EVALUABLE_SETS
 from brewslm.stages.kinds import KINDS
 from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
+
+_ROW_INPUTS = tuple(f"dataset:{name}" for name in EVALUABLE_SETS)
 
 
 @dataclass(frozen=True)
@@ -422,15 +426,17 @@ class _Walk:
             self._history.add("system", "info", "journal_recovered", summary, {})
 
     def _looks(self, begun: Begun) -> int:
-        """Return how many candidates were judged on the evaluation rows, this one included; an
-        attempt that was cut short judged nothing.
+        """Return how many candidates were judged on the evaluation rows, this one included: another
+        threshold judges none anew, other rows begin at one, and an attempt that was cut short
+        judged nothing.
         """
-        judged = {
-            operation.fingerprint
+        candidate, rows = _judged(begun.running.facts)
+        earlier = [
+            _judged(operation.facts)
             for operation in self._session.operations(kind="eval_pack")
             if operation.status is OperationStatus.ENDED
-        }
-        return len(judged | {begun.running.fingerprint})
+        ]
+        return len({candidate} | {other for other, on in earlier if on & rows})
 
     def _repair_pointers(self) -> None:
         is_asked = self._plan.is_complete or "deployment" in self._outcome.applied
@@ -488,3 +494,10 @@ class _Walk:
             for address, record in self._records.items()
             if record.revision == self._revision
         ]
+
+
+def _judged(facts: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """Return the candidate of an evaluation and the sets of rows it was evaluated on, by digest."""
+    inputs = facts.get("inputs") or {}
+    sets = {str(digest) for name, digest in inputs.items() if name in _ROW_INPUTS}
+    return str(inputs.get("training_plan:lora_adapter")), sets

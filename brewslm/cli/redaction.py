@@ -3,23 +3,31 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 from brewslm.files import PathError, open_inside
-from brewslm.redactor import Redactor
+
+if TYPE_CHECKING:
+    from brewslm.redactor import Redactor
 
 _MAX_BYTES = 1 << 20
 _REFERENCE = re.compile(r"secret://([A-Za-z_][A-Za-z0-9_]*)")
-_NAMED = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY")
+_NAMED = re.compile(
+    r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(?:API|ACCESS|PRIVATE)_?KEY"
+)
 """Names of variables that hold credentials; an ID beside them is public."""
+_PEM = "PRIVATE KEY-----"
+"""In a value that holds a key, whatever its name."""
 _PUBLIC = re.compile(r"_(ID|FILE|PATH|URI_TEMPLATE)$")
 _USERINFO = re.compile(r"://[^/?#@:]*:([^/?#@]+)@|[?&](?:ssl)?password=([^&#]+)")
 
 
-def redaction(root: Path, manifest: str, environment: Mapping[str, str]) -> Redactor:
+def redaction(root: Path, manifest: str, environment: Mapping[str, str]) -> "Redactor":
     """Return what replaces, in a text, the values of a project's secrets and those variables of the
     environment that look like credentials.
     """
+    from brewslm.redactor import Redactor  # noqa: PLC0415  start-up time
+
     named = _named(root, manifest, environment)
     return Redactor({name: _parts(environment.get(name, "")) for name in sorted(named)})
 
@@ -36,7 +44,7 @@ def _named(root: Path, manifest: str, environment: Mapping[str, str]) -> set[str
 
 def _is_credential(name: str, value: str) -> bool:
     is_named = _NAMED.search(name) is not None and _PUBLIC.search(name) is None
-    return is_named or _USERINFO.search(value) is not None
+    return is_named or _PEM in value or _USERINFO.search(value) is not None
 
 
 def _referenced(root: Path, manifest: str) -> Iterator[str]:
@@ -50,6 +58,8 @@ def _referenced(root: Path, manifest: str) -> Iterator[str]:
 
 def _parts(value: str) -> Iterator[str]:
     """Yield a value and, where it is a URL, the password in it."""
+    from urllib.parse import unquote  # noqa: PLC0415  start-up time
+
     yield value
     for found in _USERINFO.finditer(value):
         written = found[1] or found[2]

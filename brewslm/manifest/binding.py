@@ -30,7 +30,9 @@ def bind_adapters(
                         code=FindingCode.UNKNOWN_ADAPTER,
                         severity=Severity.ERROR,
                         message=f'there is no adapter "{source.adapter}"',
-                        actionable_fix=f"write adapter: {near[0]}" if near else "add the adapter",
+                        actionable_fix=f"write adapter: {near[0]}"
+                        if near
+                        else "delete the line, or add an adapter of that name",
                         field=f"spec.data_sources[{index}].adapter",
                         place=source_file.place((*path, "adapter")),
                         found=source.adapter,

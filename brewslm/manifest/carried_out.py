@@ -48,6 +48,7 @@ def _except(supported: Iterable[str], every: Any) -> tuple[str, ...]:
 
 
 _CONFIG = "spec.training_plan.config"
+_BUDGET = "spec.workflow.budget_settings"
 NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
     "spec.adapters[].base_adapter_id": ("preference_pair", "rag_passthrough", "text_only"),
     "spec.adapters[].task_profile": _except(PROFILES, TaskProfile),
@@ -69,7 +70,7 @@ _INSTEAD = {
     "or another mapper of a supported task",
     "spec.adapters[].task_profile": "write one of " + ", ".join(PROFILES),
     "spec.dataset.task_profile": "write one of " + ", ".join(PROFILES),
-    "spec.export.formats[]": "write adapter or safetensors",
+    "spec.export.formats[]": "write formats: [safetensors], or [adapter]",
     "spec.training_plan.training_mode": "write training_mode: sft",
     "spec.training_plan.pin_environment": "write pin_environment: none",
     f"{_CONFIG}.training_mode": "write training_mode: sft",
@@ -86,7 +87,11 @@ _SEQ_SHRINK = TrainingConfig.model_fields["oom_retry_seq_shrink"].default
 _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("use_lora", lambda value: not value, "delete the line; export.formats: [safetensors] merges"),
     ("recommended_starting_checkpoint", bool, "delete the line; name that model in base_model"),
-    ("init_lora_weights", lambda value: str(value).startswith(_BASE_INITS), "write true"),
+    (
+        "init_lora_weights",
+        lambda value: str(value).startswith(_BASE_INITS),
+        "write init_lora_weights: true",
+    ),
     ("padding_free", bool, "write padding_free: false"),
     ("use_liger_kernel", bool, "write use_liger_kernel: false"),
     ("torch_compile", bool, "write torch_compile: false"),
@@ -125,6 +130,16 @@ def supported(path: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in refused]
 
 
+def is_supported(section: str, name: str, value: Any) -> bool:
+    """Return whether a value of a field is implemented, whatever is written beside it."""
+    path = f"{section}.{name}"
+    if section.endswith(".lr_scheduler_kwargs") or (section == _BUDGET and name in _LIMITS):
+        return False
+    if section == _CONFIG and any(name == own and is_no(value) for own, is_no, _ in _REFUSED):
+        return False
+    return not isinstance(value, str) or bool(supported(path, [value]))
+
+
 def unavailable(resources: Iterable[Wanted]) -> list[Finding]:
     """Return an error finding for each value that is asked for and not implemented."""
     return [finding for wanted in resources for finding in (*_members(wanted), *_of(wanted))]
@@ -145,7 +160,20 @@ def _members(wanted: Wanted) -> Iterator[Finding]:
             value = getattr(value, step)
         for item in value if isinstance(value, tuple) else (value,):
             if item in refused:
-                yield _finding(wanted, path.removesuffix("[]"), item, _INSTEAD[pattern])
+                if path == "training_mode":
+                    yield _mode(wanted, item)
+                else:
+                    yield _finding(wanted, path.removesuffix("[]"), item, _INSTEAD[pattern])
+
+
+def _mode(wanted: Wanted, mode: str) -> Finding:
+    """Return the finding about a training mode, at the value that asks for it."""
+    if "config.distillation_enabled" in wanted.written and mode == "kd":
+        field = "config.distillation_enabled"
+        return _finding(wanted, field, mode, "write distillation_enabled: false")
+    is_in_config = "config.training_mode" in wanted.written
+    field = "config.training_mode" if is_in_config else "training_mode"
+    return _finding(wanted, field, mode, "write training_mode: sft")
 
 
 def _export_member(

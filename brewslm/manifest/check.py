@@ -11,6 +11,7 @@ from typing import Any
 
 from brewslm.characters import unseen_in
 from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.carried_out import supported
 from brewslm.manifest.check_adapters import check_adapters
 from brewslm.manifest.check_blueprint import READ_LIMITS, check_blueprint
 from brewslm.manifest.check_evaluation import check_evaluation
@@ -152,7 +153,7 @@ def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
             FindingCode.INVALID_VALUE,
             (*path, "revision"),
             "this is no revision",
-            "write a commit, 40 hex digits, or the name of a tag",
+            "delete the line, or write a commit of 40 hex digits or the name of a tag",
             model.revision[:80],
         )
     if name and not is_local and not re.fullmatch(r"[0-9a-f]{40}", model.revision or ""):
@@ -168,7 +169,7 @@ def _model(file: ManifestFile, say: Say) -> Iterator[Finding]:
             FindingCode.INVALID_VALUE,
             (*path, "cache_fingerprint"),
             "this is no digest",
-            "write sha256: and 64 hex digits",
+            "delete the line, or write sha256: followed by 64 hex digits",
             model.cache_fingerprint[:80],
         )
 
@@ -180,8 +181,8 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
                 FindingCode.BASE_MODEL_FORM,
                 path,
                 f'"{name}" names no base model',
-                f"write ./{name} for a folder of the project, org/name for a Hub model, or"
-                " builtin:nano",
+                f"write {path[-1]}: {'builtin:nano' if '://' in name else f'./{name}'}, "
+                "or org/name for a Hub model, or ./folder for a folder of the project",
                 name,
             )
     elif name.startswith("builtin:") and name != "builtin:nano":
@@ -189,7 +190,7 @@ def _base_model(name: str, path: YamlPath, say: Say) -> Iterator[Finding]:
             FindingCode.BASE_MODEL_FORM,
             path,
             f'there is no built-in model "{name}"',
-            "write builtin:nano",
+            f"write {path[-1]}: builtin:nano",
             name,
             "builtin:nano",
         )
@@ -202,12 +203,13 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
     path: YamlPath = ("spec", "dataset")
     split = dataset.split
     total = split.train + split.validation + split.test
+    rest = 1 - split.validation - split.test
     if abs(total - 1) > 1e-6:
         yield say(
             FindingCode.SPLIT_RATIOS,
             (*path, "split"),
             "the shares do not add up to 1",
-            f"write train: {1 - split.validation - split.test:g}",
+            f"write train: {rest:g}" if rest >= 0 else "write shares that add up to 1",
             f"{total:g}",
             "1",
         )
@@ -223,7 +225,7 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
             FindingCode.OUT_OF_RANGE,
             (*path, "leak_check", "ngram"),
             "shorter runs are shared by chance",
-            "write 0 (off), or 5 to 50",
+            "write ngram: 13, or 0 to switch it off",
             str(dataset.leak_check.ngram),
             "0, or 5 to 50",
         )
@@ -260,15 +262,15 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 FindingCode.BUDGET_CONFLICT,
                 (*path, "cap"),
                 "cap and max_cost_usd are one limit and differ",
-                "keep max_cost_usd",
+                "delete the line; max_cost_usd is the other name of cap",
                 f"{budget.cap:g} and {budget.max_cost_usd:g}",
             )
     if budget.cap is not None or budget.max_cost_usd is not None:
         yield say(
             FindingCode.BUDGET_COST_UNPRICED,
-            path,
-            "the local runtime has no price",
-            "write max_minutes or max_gpu_hours",
+            (*path, "cap" if budget.max_cost_usd is None else "max_cost_usd"),
+            "the local runtime has no price, so nothing is limited",
+            "delete the line; training_plan.config.max_minutes limits a training run",
             severity=Severity.WARNING,
         )
     for name, schemes in _STORES.items():
@@ -328,12 +330,15 @@ def _target(file: ManifestFile, say: Say) -> Iterator[Finding]:
     target = deployment.target_profile_id or file.spec.workflow.target_profile_id
     runs = FORMATS_OF_TARGET.get(target or "", ())
     promoted = formats or ("adapter",)
+    written = supported("spec.export.formats[]", runs)
     if runs and not {*promoted} & {*runs}:
         yield say(
             FindingCode.TARGET_FORMAT_MISMATCH,
             ("spec", "deployment"),
             f"{target} runs none of the exported formats",
-            f"add {runs[0]} to export.formats",
+            f"write export.formats: [{written[0]}]"
+            if written
+            else "write target_profile_id: cpu_local",
             ", ".join(promoted),
             ", ".join(runs),
             severity=Severity.WARNING,
@@ -357,7 +362,7 @@ def _effects(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
                 FindingCode.SECTION_WITHOUT_EFFECT,
                 ("spec", name),
                 "this section does nothing without a base model and data",
-                "add model.base_model and data_sources",
+                "delete the section, or add model.base_model and data_sources",
                 severity=Severity.WARNING,
             )
 

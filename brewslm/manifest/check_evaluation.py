@@ -116,6 +116,8 @@ def _gates(
             gates = gates_of(chosen, profile, contract, pack.gates)
         except PackError as error:
             yield _pack_finding(error, pack, say)
+    if pack.compare_to == "none":
+        yield from _without_base(gates, profile, contract, say)
     written = {gate.name: index for index, gate in enumerate(pack.gates)}
     has_deployment = file.spec.deployment is not None
     for problem in gate_problems(
@@ -143,6 +145,26 @@ def _is_known_of_any_task(problem: GateProblem, pack: Pack | None) -> bool:
     if problem.code == FindingCode.NO_REQUIRED_GATE:
         return pack is None
     return problem.code == FindingCode.GATE_OPTIONS
+
+
+def _without_base(
+    gates: tuple[Gate, ...], profile: str | None, contract: Mapping[str, Any], say: Say
+) -> Iterator[Finding]:
+    """Yield a finding for the gates that need a base model which is not evaluated."""
+    names = []
+    for gate in gates:
+        metric = resolve_metric(profile, contract, gate.metric_id) if profile else None
+        if gate.baseline == "base_model" or (metric is not None and "baseline" in metric.needs):
+            names.append(gate.name)
+    if names:
+        yield say(
+            FindingCode.BASELINE_REQUIRED,
+            (*_PACK, "compare_to"),
+            "compare_to: none evaluates no base model, and gates compare with it",
+            "write compare_to: base_model",
+            ", ".join(names),
+            "gates that need no base model",
+        )
 
 
 def _pack(pack: EvalPackSpec, root: Path, say: Say) -> tuple[Pack | None, list[Finding]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
+from brewslm.manifest.carried_out import supported
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
@@ -45,17 +46,26 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
     tasks = _TASKS_OF_MODE[mode]
     profile = file.spec.dataset.task_profile
     if profile is not None:
-        is_preference = profile == "preference"
-        fits = profile in tasks if tasks else not is_preference
+        fits = profile in tasks if tasks else profile != "preference"
         if not fits:
-            yield say(
-                FindingCode.MODE_TASK_MISMATCH,
-                (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode"),
-                f"mode {mode} can't learn from {profile} rows",
-                "write training_mode: dpo" if is_preference else "write training_mode: sft",
-                mode,
-                ", ".join(tasks or ("sft",)),
-            )
+            able = [name for name, rows in _TASKS_OF_MODE.items() if rows and profile in rows]
+            at = (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode")
+            yield _mismatch(mode, profile, able or ["sft", "kd"], at, say)
+
+
+def _mismatch(mode: str, profile: str, able: list[str], at: YamlPath, say: Say) -> Finding:
+    """Return the finding about rows that a mode cannot learn from; able: the modes that can."""
+    modes = supported("spec.training_plan.training_mode", able)
+    return say(
+        FindingCode.MODE_TASK_MISMATCH,
+        at if modes else ("spec", "dataset", "task_profile"),
+        f"mode {mode} cannot learn from {profile} rows",
+        f"write training_mode: {modes[0]}"
+        if modes
+        else "write task_profile: instruction_sft, and map the prompts and the chosen answers",
+        f"mode {mode}",
+        "mode " + " or ".join(able) + ("" if modes else " (not supported yet)"),
+    )
 
 
 def _conflicts(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
@@ -200,7 +210,7 @@ def _losses(file: ManifestFile, mode: str, written: set[str], say: Say) -> Itera
             FindingCode.KD_TEACHER_MISSING,
             _CONFIG,
             "distillation without a teacher",
-            "add distillation_teacher_model",
+            "add distillation_teacher_model: ORG/NAME",
             severity=Severity.WARNING,
         )
 

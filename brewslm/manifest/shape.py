@@ -4,6 +4,7 @@ all at once.
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from msgspec import Struct, field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.annotations import element_in, model_in, takes_null
+from brewslm.manifest.carried_out import is_supported
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.spelling import (
     FOREIGN_KEYS,
@@ -20,6 +22,7 @@ from brewslm.manifest.spelling import (
     PLACEHOLDERS,
     UNAVAILABLE_VALUES,
     VALUE_ALIASES,
+    Foreign,
 )
 from brewslm.manifest.type_errors import pattern_of, shown, type_refusal
 from brewslm.manifest.yaml_file import Path, RefusedNumber, UnquotedDate, YamlFile, dotted
@@ -257,29 +260,20 @@ class _Shaper:
             FindingCode.NULL_NOT_ALLOWED,
             path,
             "a value is needed here",
-            "delete the line, or write a value",
+            "write a value, or delete the line",
             "null",
         )
 
     def _unknown_key(
         self, model: type[BaseModel], key: str, value: Any, path: Path, kept: dict[str, Any]
     ) -> None:
-        where = dotted(path) or "the manifest"
         foreign = FOREIGN_KEYS.get(key)
         if foreign is not None:
-            if foreign.name:
-                target = foreign.name
-                at = "" if "." in target else f" in {_CONFIG}"
-                example = foreign.value or shown(value)
-                fix = f"write {target}: {example}{at}" if example and at else f"write {target}{at}"
-                fix += f" ({foreign.note})" if foreign.note else ""
-            else:
-                fix = f"delete it: {foreign.note}"
             self._report(
                 FindingCode.FOREIGN_KEY,
                 (*path, key),
-                f'"{key}" is the name of another tool',
-                fix,
+                f'"{key}" is a key of another tool',
+                _foreign_fix(foreign, value),
                 key,
                 foreign.name,
             )
@@ -287,21 +281,14 @@ class _Shaper:
         near = closest(key, model.model_fields)
         if near:
             self._result.meant.append((kept, near[0], value))
-        elsewhere = sorted(_sections_with(key))
-        if elsewhere:
-            fix = f"move it to {elsewhere[0]}"
-        elif near:
-            fix = f"write {near[0]}: {shown(value)}" if shown(value) else f"write {near[0]}"
-        else:
-            fix = "delete it"
         self._report(
             FindingCode.UNKNOWN_KEY,
             (*path, key),
             "unknown key",
-            fix,
+            _unknown_fix(model, key, near, value, path),
             key,
-            near[0] if near else f"a key of {where}",
-            suggestions=tuple(dict.fromkeys([*near, *elsewhere])),
+            near[0] if near else f"a key of {dotted(path) or 'the manifest'}",
+            suggestions=tuple(dict.fromkeys([*near, *sorted(_sections_with(key))])),
         )
 
     # Types and ranges, by the models themselves
@@ -428,15 +415,79 @@ def _without_dates(value: Any, shaper: "_Shaper", path: Path) -> Any:
     return value
 
 
-def _sections_with(key: str) -> Iterator[str]:
+def _foreign_fix(foreign: Foreign, value: Any) -> str:
+    """Return what to write in place of another tool's key; the value only where it fits."""
+    note = f" ({foreign.note})" if foreign.note else ""
+    if not foreign.name:
+        return f"delete it: {foreign.note}"
+    if "." in foreign.name:
+        section, _, name = foreign.name.removesuffix("[]").rpartition(".")
+        written = foreign.value or shown(value)
+        if name in _models().get(section, ManifestFile).model_fields and _fits(
+            section, name, foreign.value or value
+        ):
+            return f"write {foreign.name}: {written}{note}"
+        return f"use {foreign.name} instead{note}"
+    if (value is False and foreign.value) or (foreign.value == "nf4" and value == "lora"):
+        return "delete it; it asks for what is the default here"
+    if foreign.note.startswith("the opposite") and isinstance(value, bool):
+        value = not value
+    if _fits(_CONFIG, foreign.name, foreign.value or value):
+        written = foreign.value or shown(value)
+        return f"write {foreign.name}: {written} in {_CONFIG}{note}"
+    return f"use {foreign.name} in {_CONFIG} instead{note}"
+
+
+def _unknown_fix(
+    model: type[BaseModel], key: str, near: tuple[str, ...], value: Any, path: Path
+) -> str:
+    """Return an edit that does away with an unknown key and fits its value, else to delete it."""
+    elsewhere = [item for item in sorted(_sections_with(key)) if "[]" not in item]
+    for place in elsewhere:
+        section, _, name = place.rpartition(".")
+        if section != dotted(path) and _fits(section, name, value):
+            return f"move it to {place}"
+    section = next((name for name, item in _models().items() if item is model), "")
+    is_plain = not isinstance(value, (dict, list)) and value not in (None, "")
+    if near and is_plain and _fits(section, near[0], value):
+        return f"write {near[0]}: {shown(value)}"
+    return "delete it" + (f"; the closest key is {near[0]}" if near else "")
+
+
+@cache
+def _models() -> dict[str, type[BaseModel]]:
+    """Return the model of every section by its dotted path."""
+    found: dict[str, type[BaseModel]] = {}
     pending: list[tuple[type[BaseModel], str]] = [(ManifestFile, "")]
     while pending:
         model, path = pending.pop()
+        found[path] = model
         for name, info in model.model_fields.items():
-            inner = f"{path}.{name}" if path else name
             element = element_in(info.annotation)
             child = model_in(info.annotation) or (model_in(element) if element else None)
-            if name == key:
-                yield inner
+            inner = f"{path}.{name}" if path else name
             if child is not None:
                 pending.append((child, inner if element is None else f"{inner}[]"))
+    return found
+
+
+def _fits(section: str, name: str, value: Any) -> bool:
+    """Return whether a plain value is one that a field takes and that is supported."""
+    model = _models().get(section)
+    if model is None or name not in model.model_fields:
+        return False
+    try:
+        model.model_validate_json(json.dumps({name: value}))
+    except ValidationError as error:
+        if any(item["loc"][:1] == (name,) for item in error.errors(include_url=False)):
+            return False
+    except (ValueError, TypeError):
+        return False
+    return is_supported(section, name, value)
+
+
+def _sections_with(key: str) -> Iterator[str]:
+    """Yield the path of every field of that name, entries of lists as []."""
+    for section, model in _models().items():
+        if key in model.model_fields and (section, key) != (_CONFIG, "observability"):
+            yield f"{section}.{key}" if section else key

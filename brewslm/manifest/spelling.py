@@ -108,18 +108,21 @@ UNAVAILABLE_VALUES: dict[str, dict[str, str]] = {
     ),
     "spec.eval_pack.pack_id": dict.fromkeys(
         ("evalpack.domain-profile", "evalpack.project.scaffolded"),
-        "save the pack as a file and name it in path",
+        "delete the line; save the pack as a file and name it in eval_pack.path",
     ),
     "spec.export.formats[]": {
-        "tensorrt": "write onnx",
-        "docker": "write vllm",
+        "tensorrt": "write formats: [safetensors]",
+        "docker": "write formats: [safetensors]",
     },
-    "spec.export.quantization": dict.fromkeys(("AWQ", "GPTQ"), "write Q8_0 or Q4_K_M"),
+    "spec.export.quantization": dict.fromkeys(
+        ("AWQ", "GPTQ"), "delete the line; exports keep the dtype of the base"
+    ),
     "spec.workflow.target_profile_id": {
-        "qa_with_auto_rag": "write vllm_server; retrieval is not part of the project"
+        "qa_with_auto_rag": "write target_profile_id: vllm_server; a project has no retrieval"
     },
     f"{_CONFIG}.task_type": dict.fromkeys(
-        ("seq2seq", "classification"), "write causal_lm and the task profile of that name"
+        ("seq2seq", "classification"),
+        "write task_type: causal_lm; the task is named in dataset.task_profile",
     ),
 }
 UNAVAILABLE_VALUES |= {

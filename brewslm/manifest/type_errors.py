@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from brewslm.diagnostics import FindingCode
+from brewslm.manifest.carried_out import supported
 from brewslm.manifest.yaml_file import Path, dotted
 from brewslm.registry import closest
 from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
@@ -106,14 +107,21 @@ def _no_choice(error: Mapping[str, Any], path: Path) -> TypeRefusal:
             expected,
         )
     names = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
-    near = closest(str(value), names)
+    names = supported(pattern_of(path), names)
     is_text = isinstance(value, str)
+    near = closest(value, names) if is_text else ()
+    key = f"{path[-1]}: " if path and isinstance(path[-1], str) else ""
+    choices = ", ".join(names)
+    if near or len(names) == 1:
+        fix = f"write {key}{near[0] if near else names[0]}"
+    else:
+        fix = f"write one of {choices}"
     return TypeRefusal(
         FindingCode.INVALID_VALUE if is_text else FindingCode.WRONG_TYPE,
-        f"{found} is no known value" if is_text else f"{found} has the wrong type",
-        f"write {near[0]}" if near else f"write one of {expected}",
+        f"unknown value {found}" if is_text else f"{found} has the wrong type",
+        fix,
         found,
-        expected,
+        choices,
     )
 
 

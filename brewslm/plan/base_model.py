@@ -131,12 +131,20 @@ def locate(
     return find_snapshot(base_model, revision, environment)
 
 
-def read_base_model(folder: Path, key: str, digests: DigestCache, root: Path) -> BaseModel:
+def read_base_model(
+    folder: Path,
+    key: str,
+    digests: DigestCache,
+    root: Path,
+    recorded: BaseModel | None = None,
+) -> BaseModel:
     """Return a base model's facts.
 
-    key: prefix of the digest cache's keys; root: the project folder. Raises: PlanError with code
-    MODEL_NOT_SAFETENSORS, MODEL_QUANTIZED, BASE_REFUSED, BASE_WEIGHTS_MISSING, CONFIG_KEY_REFUSED
-    or PATH_OUTSIDE_PROJECT.
+    key: prefix of the digest cache's keys; root: the project folder; recorded: what is recorded of
+    it, so that the vocabulary of a model with the same files is not read again.
+
+    Raises: PlanError with code MODEL_NOT_SAFETENSORS, MODEL_QUANTIZED, BASE_REFUSED,
+    BASE_WEIGHTS_MISSING, CONFIG_KEY_REFUSED or PATH_OUTSIDE_PROJECT.
     """
     weights = weight_files(folder)
     if not weights or not (folder / CONFIG).is_file():
@@ -161,9 +169,12 @@ def read_base_model(folder: Path, key: str, digests: DigestCache, root: Path) ->
     if not quantization:
         check_tensors(config, tensors)
     modules, counts = _linear_modules(tensors)
+    digest = digest_value(files)
+    is_recorded = recorded is not None and recorded.digest == digest
+    tokenizer = recorded.tokenizer if recorded is not None and is_recorded else None
     return BaseModel(
         folder=folder,
-        digest=digest_value(files),
+        digest=digest,
         size_bytes=size_bytes,
         files=files,
         parameters=sum(math.prod(shape) for _, shape in tensors.values()),
@@ -181,7 +192,7 @@ def read_base_model(folder: Path, key: str, digests: DigestCache, root: Path) ->
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
         commit=commit_of(folder),
         quantization=quantization,
-        tokenizer=read_tokenizer(folder),
+        tokenizer=tokenizer or read_tokenizer(folder),
         unread=unread_names(folder, names),
     )
 

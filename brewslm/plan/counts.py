@@ -7,7 +7,7 @@ from brewslm.artifacts.store import ArtifactReader
 from brewslm.plan.comparison import Draft
 from brewslm.plan.known import Known
 from brewslm.plan.row_changes import row_changes
-from brewslm.plan.work import training_work
+from brewslm.plan.work import on_host, training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
 
@@ -34,7 +34,7 @@ def counts_of(draft: Draft, known: Known, artifacts: ArtifactReader) -> dict[str
 def _run_counts(draft: Draft, known: Known) -> dict[str, Any] | None:
     if not isinstance(draft.spec, TrainingPlanSpec):
         return None
-    config = draft.spec.config
+    config = on_host(draft.spec.config, draft.wanted.host)
     batch = config.batch_size * config.gradient_accumulation_steps
     made = known.rehearsed
     if made is None or not made.is_whole:
@@ -44,6 +44,16 @@ def _run_counts(draft: Draft, known: Known) -> dict[str, Any] | None:
     run = {"rows": len(made.lengths), "steps": made.steps(config), "effective_batch": batch}
     left_out = made.effective_left_out
     return {"run": run, **({"left out": left_out} if left_out else {})}
+
+
+def is_without_weights(trained: Mapping[str, Any], prepared: Mapping[str, Any]) -> bool:
+    """Return whether a run saw each row once although weights ask for more.
+
+    trained: what is recorded of the run; versions that ignored weights recorded no effective rows.
+    """
+    if "rows" not in trained or "rows_effective" in trained or not prepared:
+        return False
+    return bool(prepared["train_rows_effective"] > prepared["splits"]["train"])
 
 
 def planned_run(data: Mapping[str, Any] | None) -> dict[str, int]:

@@ -102,7 +102,8 @@ def shape_of(
     wants_champion = spec.compare_to == "champion" or any(
         gate.baseline == "champion" for gate in gates
     )
-    roles = ["baseline", "candidate"]
+    wants_base = spec.compare_to != "none" or any(gate.baseline == "base_model" for gate in gates)
+    roles = ["baseline", "candidate"] if wants_base else ["candidate"]
     if wants_champion and promoted is not None:
         roles.append("promoted")
     dataset = outputs.get(Address("dataset"), {})

@@ -68,12 +68,14 @@ def rows_changed(
     before = str(record.values.get("dataset") or "") if record else ""
     if record is None or not before or _is_untouched(shape, record, before):
         return None
+    is_ours = is_same_data and record.spec.get("datasets") == list(shape.datasets)
+    is_weaker = before in GOLD and not is_ours
     try:
         old_ids = _evaluated_ids(record, before, artifacts)
         index = list(_lines("index.jsonl", folder, prepared, artifacts))
         rows = _rows(shape, index, folder, prepared, artifacts)
     except (ArtifactError, OSError, KeyError):
-        return _unreadable(shape, record, before, is_weaker=before in GOLD and not is_same_data)
+        return _unreadable(shape, record, before, is_weaker=is_weaker)
     new_ids = {str(row["row_id"]) for row in rows}
     if new_ids == old_ids:
         return None
@@ -101,7 +103,7 @@ def rows_changed(
         path=f"rows.{before}",
         before=f"{len(old_ids)} rows{scores.get('before', '')}",
         after=f"{len(new_ids)} rows{scores.get('after', '')}; {words} ({ids})",
-        weakened=before in GOLD and not is_same_data,
+        weakened=is_weaker,
     )
     return RowsChanged(change, facts | {name: text for name, text in scores.items() if text})
 

@@ -19,7 +19,11 @@ RowIds = Mapping[str, frozenset[str]]
 
 def gold_paths(specs: Mapping[Address, Spec]) -> set[str]:
     """Return the files that gold rows are read from."""
-    return {source_path(spec) for spec in specs.values() if _is_gold(spec)} - {""}
+    return {
+        source_path(spec)
+        for spec in specs.values()
+        if isinstance(spec, DataSourceSpec) and spec.type in GOLD
+    } - {""}
 
 
 def gold_row_ids(

@@ -1,8 +1,8 @@
 """The peak memory of a training run, forecast from the model's shape before anything is loaded.
 
 In bytes: weights at their load dtype, LoRA weights with gradients and AdamW's two moments in
-float32, activations of the layers, the logits of a batch in three copies, and a fixed share of the
-framework.
+float32, activations of the layers and the gradients of the one at work, the logits of a batch in
+three copies, and a fixed share of the framework.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,14 @@ _SHORTEST = 128
 """Tokens below which no shorter rows are proposed."""
 _QUANTIZED_BYTES = {"nf4": 0.56, "fp4": 0.56, "int8": 1.05}
 _DTYPE_BYTES = {"float16": 2.0, "bfloat16": 2.0}
-_ATTENTION_COPIES, _MLP_COPIES = 16, 3
-"""Tensors of the hidden and the intermediate size that a layer keeps for its backward pass."""
+_ATTENTION_COPIES, _MLP_COPIES = 9, 4
+"""Tensors of the hidden and the intermediate size that a layer keeps for its backward pass: counted
+by autograd's hooks on a Llama layer with LoRA on all linear modules.
+"""
+_DROPOUT_ATTENTION_COPIES, _DROPOUT_MLP_COPIES = 10, 1
+"""What LoRA dropout keeps besides: each module's own input and its mask."""
+_HALF_RATIO = 2 / 3
+"""Share that is kept where the layers compute in 16 bits; norms and LoRA stay in 32."""
 
 
 def memory_terms(
@@ -33,14 +39,19 @@ def memory_terms(
     dtype_bytes = _DTYPE_BYTES.get(config.dtype, 4.0)
     load_bytes = _QUANTIZED_BYTES.get(config.quantization, dtype_bytes)
     embedding = base.vocab_size * base.hidden_size
-    widths = _ATTENTION_COPIES * base.hidden_size + _MLP_COPIES * base.intermediate_size
-    layer = positions * widths * 4.0
+    has_dropout = config.lora_dropout > 0
+    hidden = _ATTENTION_COPIES + _DROPOUT_ATTENTION_COPIES * has_dropout
+    intermediate = _MLP_COPIES + _DROPOUT_MLP_COPIES * has_dropout
+    widths = hidden * base.hidden_size + intermediate * base.intermediate_size
+    layer = positions * widths * 4.0 * (_HALF_RATIO if config.dtype in _DTYPE_BYTES else 1.0)
     kept = positions * base.hidden_size * 4.0
     return {
         "weights": (base.parameters - embedding) * load_bytes + embedding * dtype_bytes,
         "LoRA and optimizer": trained_parameters(config, base) * 4.0 * 4,
         "activations": (
-            kept * base.layers + layer if config.gradient_checkpointing else layer * base.layers
+            kept * base.layers + 2 * layer
+            if config.gradient_checkpointing
+            else layer * (base.layers + 1)
         ),
         "logits": positions * base.vocab_size * 4.0 * 3,
         "framework": float(FRAMEWORK_BYTES),

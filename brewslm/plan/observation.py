@@ -11,7 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
-from brewslm.files import open_inside
+from brewslm.files import note_read, open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -157,8 +157,11 @@ class _Observation:
 
     def _is_project_folder(self, name: str) -> bool:
         """Return whether the name of a Hub model is that of a folder of the project as well."""
-        is_hub = not name.startswith(("./", "builtin:"))
-        return is_hub and (self._manifest.root / name).is_dir()
+        if name.startswith(("./", "builtin:")):
+            return False
+        folder = self._manifest.root / name
+        note_read(folder)
+        return folder.is_dir()
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""
@@ -241,12 +244,14 @@ class _Observation:
         are not here.
         """
         folder = self._folder(spec)
-        recorded = None
-        if self._options.refresh == refresh.NONE or (folder is None and self._options.is_elsewhere):
-            recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
-        if recorded is not None or folder is None:
-            return recorded
-        return read_base_model(folder, spec.base_model, self._options.digests, self._manifest.root)
+        recorded = refresh.recorded_base(self._records.get(str(_MODEL)), spec, folder)
+        is_trusted = self._options.refresh == refresh.NONE or (
+            folder is None and self._options.is_elsewhere
+        )
+        if folder is None or (is_trusted and recorded is not None):
+            return recorded if is_trusted else None
+        digests, root = self._options.digests, self._manifest.root
+        return read_base_model(folder, spec.base_model, digests, root, recorded)
 
     def _folder(self, spec: ModelSpec) -> Path | None:
         """Return the base model's folder: where the manifest names no revision, of the recorded

@@ -24,7 +24,7 @@ from brewslm.plan.action import (
 )
 from brewslm.plan.checkpoints import passed_over
 from brewslm.plan.comparison import Draft, causes, difference, heaviest_category
-from brewslm.plan.counts import counts_of
+from brewslm.plan.counts import counts_of, is_without_weights
 from brewslm.plan.drift import Looker, base_drift, lost, repairable, told
 from brewslm.plan.earlier import find_nearest, find_resume, find_reuse
 from brewslm.plan.findings import Findings
@@ -366,6 +366,17 @@ class Walk:
             self._blocked.add(draft.address)
             failing = record.values.get("blocking") or failing_gates(record.values.get("gates", ()))
             self._failing = tuple(failing)
+        if draft.address == _TRAINING and is_without_weights(record.values, self._known.prepared):
+            self._findings.report(
+                FindingCode.WEIGHTS_NOT_TRAINED,
+                _TRAINING,
+                "",
+                "the recorded adapter was trained by a version that ignored the weights of sources",
+                "brewslm apply --replace training_plan",
+                found="each row once an epoch",
+                expected="rows as often as their source's weight says",
+                severity=Severity.WARNING,
+            )
         noop = unchanged(record, "gate_blocked" if is_blocked else "unchanged")
         return noop.model_copy(update={"host": self._host(draft)})
 

@@ -36,20 +36,18 @@ class _GuardedRow(dict[str, Any]):
 
     def __init__(self, row: Mapping[str, Any], faults: Mapping[str, Fault]) -> None:
         super().__init__(row)
-        self._faults = faults
+        self.faults = faults
 
     def get(self, column: str, default: Any = None) -> Any:
         """Return a cell. Raises: RejectedRow where it cannot be read."""
-        if (fault := self._faults.get(column)) is not None:
+        if (fault := self.faults.get(column)) is not None:
             raise RejectedRow(fault.code, column, fault.detail)
         return super().get(column, default)
 
-    def __or__(self, values: Any) -> "_GuardedRow":
+    def with_fields(self, values: Mapping[str, Any]) -> "_GuardedRow":
         """Return the row with the bound fields on top, whose cells were read already."""
-        return _GuardedRow(
-            {**self, **values},
-            {name: fault for name, fault in self._faults.items() if name not in values},
-        )
+        faults = {name: fault for name, fault in self.faults.items() if name not in values}
+        return _GuardedRow({**self, **values}, faults)
 
 
 @dataclass
@@ -155,7 +153,12 @@ class Binding:
         self, row: dict[str, Any], position: Position, digest: str, row_key: str | None
     ) -> Example:
         values = {name: row.get(column) for name, column in self._pairs}
-        values_view: Mapping[str, Any] = row | values if self.mapper.reads_whole_row else values
+        values_view: Mapping[str, Any] = values
+        if self.mapper.reads_whole_row:
+            if isinstance(row, _GuardedRow):
+                values_view = row.with_fields(values)
+            else:
+                values_view = {**row, **values}
         mapped = self.mapper.map(values_view, self.options, self.target)
         example = Example(
             position,
@@ -182,6 +185,8 @@ class Binding:
         unread = row.keys() - self._read_columns
         if unread:
             remarks.unread |= {name for name in unread if row[name] not in (None, "", [], {})}
+            if isinstance(row, _GuardedRow):
+                remarks.unread |= unread & row.faults.keys()
         if remarks.adjustments or remarks.unread:
             self.remarks.add(remarks, position.line)
 

@@ -14,6 +14,7 @@ from brewslm.rows.held_findings import no_train_rows
 from brewslm.rows.introspect import Proposal
 from brewslm.rows.leaks import CODES, Leak
 from brewslm.rows.matching import matching_text
+from brewslm.rows.mix import Mix
 from brewslm.rows.record import Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.request import Request, SourceRequest
@@ -593,6 +594,30 @@ def _with_equal_inputs(examples: Sequence[StoredExample]) -> list[list[StoredExa
         if example.input_digest in shared and example.input_names:
             by_input[example.input_digest].setdefault(example.row_digest, example)
     return [list(own.values()) for own in by_input.values() if len(own) > 1]
+
+
+def mix_findings(request: Request, mix: Mix) -> list[Finding]:
+    """Return a finding where there are too few general rows for the share that is asked for."""
+    source, fraction = request.mix_back_source, request.mix_back_fraction
+    if source is None or not fraction or not mix.train_rows_effective:
+        return []
+    rows = int((mix.mix_back or {}).get("rows", 0))
+    own = mix.train_rows_effective - rows
+    wanted = round(fraction * own / (1 - fraction))
+    if rows >= wanted:
+        return []
+    return [
+        Finding(
+            FindingCode.MIX_BACK_SHORT,
+            Severity.WARNING,
+            f'"{source}" has too few rows for the share that is to be mixed back',
+            f"add rows to it, or write mix_back.fraction: {rows / mix.train_rows_effective:.3g}",
+            field="spec.dataset.mix_back.fraction",
+            address="dataset",
+            found=f"{_rows(rows)}, a share of {rows / mix.train_rows_effective:.3g}",
+            expected=f"{_rows(wanted)}, a share of {fraction:g}",
+        )
+    ]
 
 
 def _pii_findings(request: Request, bindings: Sequence[Binding]) -> list[Finding]:

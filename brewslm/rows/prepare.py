@@ -135,6 +135,7 @@ def _prepare(
         sum(feed.rows_read for feed in work.feeds.values()),
     )
     is_whole = len(work.feeds) == len(request.sources)
+    found += say.mix_findings(request, mix)
     work.findings += [item for item in found if is_whole or item.code not in say.NEED_ALL_ROWS]
     return Preparation(
         sources={name: _source_stats(feed) for name, feed in work.feeds.items()},

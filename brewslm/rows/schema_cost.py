@@ -105,11 +105,11 @@ class _Costs:
                 level = self._level(target, (*chain, key))
                 checks += level.checks
                 others.update(level.others)
-                for name, inner in level.named.items():
-                    named.setdefault(name, Counter()).update(inner)
-            for name, inner in self._inside(schema):
+                for name, applied in level.named.items():
+                    named.setdefault(name, Counter()).update(applied)
+            for place, inner in self._inside(schema):
                 self._schemas[id(inner)] = inner
-                (others if name is None else named.setdefault(name, Counter()))[id(inner)] += 1
+                (others if place is None else named.setdefault(place, Counter()))[id(inner)] += 1
         self._schemas[key] = schema
         self._levels[key] = found = _Level(checks, named, others)
         return found

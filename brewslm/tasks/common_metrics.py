@@ -121,7 +121,6 @@ COMMON_METRICS: tuple[Metric, ...] = (
         "false_refusal_rate",
         "false_refusal",
         "share of outputs that begin with a refusal, where the reference does not",
-        denominator="answerable",
         higher_is_better=False,
     ),
     proportion(

@@ -16,15 +16,13 @@ def junk_counts(output: str, reference: str, row: Mapping[str, Any]) -> dict[str
     """Return the counts of an output that `echo_rate`, `false_refusal_rate`, `stray_json_rate` and
     `foreign_script_rate` sum; what the reference does itself is not held against an output.
     """
-    counts = {}
-    if not is_refusal(reference):
-        counts["answerable"] = 1.0
-        counts["false_refusal"] = float(is_refusal(output))
-    counts["echo"] = float(_begins_with_prompt(output, reference, row))
-    counts["stray_json"] = float(lead_class(output) == "json" != lead_class(reference))
     known = scripts(reference).union(*map(scripts, _asked(row)))
-    counts["foreign_script"] = float(not scripts(output) <= known)
-    return counts
+    return {
+        "false_refusal": float(is_refusal(output) and not is_refusal(reference)),
+        "echo": float(_begins_with_prompt(output, reference, row)),
+        "stray_json": float(lead_class(output) == "json" != lead_class(reference)),
+        "foreign_script": float(not scripts(output) <= known),
+    }
 
 
 def is_echo(output: str, reference: str, row: Mapping[str, Any]) -> bool:

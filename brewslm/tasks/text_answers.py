@@ -11,11 +11,15 @@ from brewslm.tasks.normalisers import NORMALISERS
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+\S", re.MULTILINE)
 _REFUSALS = re.compile(
-    r"(?:unfortunately,? |apologies,? |i apologi[sz]e,? |as an ai\b[^\n.]{0,60}|but |well, )*"
+    r"(?:(?:unfortunately|(?:my )?apologies|i apologi[sz]e|i'?m afraid|i am afraid|well|no)[,.]? |"
+    r"but |that )*"
     r"(?:(?:i'?m |i am )?(?:very |so |truly |really )?sorry\b"
     r"(?!,? (?:to hear|to learn|for|about|you|your|that you|that your|this|it))|"
-    r"as an ai\b|i can ?not\b|i can'?t\b|i (?:won'?t|will not|must decline|refuse)\b|"
-    r"i(?:'?m| am) (?:not able|unable|not allowed)\b|i (?:don'?t|do not) know\b|"
+    r"as an? (?:ai|(?:large )?language model)\b|i can ?not\b|i can'?t\b|"
+    r"i (?:won'?t|will not|(?:must |have to )?(?:decline|refuse)|"
+    r"would (?:rather|prefer) not|'?d (?:rather|prefer) not)\b|"
+    r"i(?:'?m| am) (?:not able|unable|not allowed|not comfortable)\b|"
+    r"i (?:don'?t|do not) know\b|"
     r"unable to (?:answer|help|comply|assist)\b)"
 )
 _LEADING_MARKS = re.compile(r"^[\W_]+")

@@ -24,6 +24,7 @@ from brewslm.contracts import Job, Result
 from brewslm.engine import score
 from brewslm.events import Event
 from brewslm.fingerprint import digest_bytes, digest_value
+from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.build import Built, PlanOptions, build
 from brewslm.plan.digest_cache import DigestCache
@@ -158,7 +159,7 @@ class Bench:
 
     def built(self, **wanted: Any) -> Built:
         """Plan the project; wanted: plan options that differ from those of a plain plan."""
-        manifest = load_manifest(self.root)
+        manifest = load_manifest(self.root, host=HostFacts())
         cache = self.home / "cache"
         cache.mkdir(parents=True, exist_ok=True)
         digests = DigestCache(time.time_ns(), trusts_stat=wanted.get("refresh") != "full")

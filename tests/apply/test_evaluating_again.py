@@ -3,6 +3,7 @@
 import pytest
 
 from brewslm.errors import ExitCode
+from brewslm.manifest.load import FindingsError
 from brewslm.state.records import Status
 from tests.apply.bench import Bench
 
@@ -47,3 +48,16 @@ def test_gate_that_is_added_and_not_passed_blocks(bench: Bench) -> None:
     assert outcome.gates["fail"] == 1
     assert bench.records()["eval_pack"].status is Status.QUARANTINED
     assert bench.promoted() == promoted
+
+
+@pytest.mark.case("EVA-11")
+def test_nothing_is_promoted_unjudged_unless_the_manifest_says_so(bench: Bench) -> None:
+    bench.edit(f"    gates:\n{_GATE}", "    datasets: [gold]\n")
+    with pytest.raises(FindingsError) as refused:
+        bench.built()
+    errors = [item for item in refused.value.findings if item.severity == "error"]
+    assert [str(item.code) for item in errors] == ["NO_REQUIRED_GATE"]
+    assert "promote_ungated: true" in errors[0].actionable_fix
+    bench.edit("deployment:", "workflow: {gate_policy: {promote_ungated: true}}\n  deployment:")
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.promoted() is not None

@@ -254,7 +254,7 @@ def test_five_errors_come_in_one_run_in_one_order(empty: Path, run: Run) -> None
 
 @pytest.mark.case("UNT-03")
 def test_a_word_in_an_open_map_is_recorded_and_idle(empty: Path, run: Run) -> None:
-    text = spec(f"{BASE}, deployment: {{extra: {{trust_remote_code: true}}}}")
+    text = spec(f"{BASE}, export: {{extra: {{trust_remote_code: true}}}}")
     (empty / "brewslm.yaml").write_text(text)
     findings = json.loads(run("validate", "--json").out)["findings"]
     assert "OPEN_KEY_UNREAD" in {item["code"] for item in findings}

@@ -174,7 +174,7 @@ REFUSED = {
     "folder": ("PATH_NOT_REGULAR_FILE", "expected: a regular file"),
     "../outside.jsonl": ("PATH_OUTSIDE_PROJECT", "move the file into the project folder"),
     "/etc/hostname": ("PATH_OUTSIDE_PROJECT", "expected: a relative path"),
-    "link.jsonl": ("PATH_OUTSIDE_PROJECT", "put a copy in place of the link"),
+    "link.jsonl": ("PATH_OUTSIDE_PROJECT", "is a link that leads out of the project"),
     "empty.jsonl": ("SOURCE_EMPTY", "found:    0 bytes"),
     "empty.csv": ("SOURCE_EMPTY", "found:    0 bytes"),
     "header.csv": ("SOURCE_EMPTY", "no row that can be read"),

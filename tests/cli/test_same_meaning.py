@@ -123,8 +123,9 @@ _MACRO_F1 = "{metric_id: macro_f1, threshold: 0.5}"
 def test_turned_lists_of_the_evaluation_ask_no_model(
     written: str, turned: str, bench: Bench, run: Run, doubles: Doubles
 ) -> None:
-    start, _, rest = MANIFEST.partition("    gates:\n")
-    text = f"{start}    {written}\n  export:{rest.partition('  export:')[2]}"
+    start, gates, rest = MANIFEST.partition("    gates:\n")
+    own = "" if written.startswith("gates") else gates + rest.partition("  export:")[0]
+    text = f"{start}    {written}\n{own}  export:{rest.partition('  export:')[2]}"
     path = bench.root / "brewslm.yaml"
     path.write_text(text)
     assert run("apply", "--auto-approve").code == 0

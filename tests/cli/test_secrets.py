@@ -96,7 +96,7 @@ def test_no_spelling_is_kept_or_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PARCELS_PASSWORD", PASSWORD)
-    monkeypatch.setenv("PARCELS_PRIVATE_TOKEN", PEM)
+    monkeypatch.setenv("PARCELS_TLS", PEM)
     text = SPELT[spelling]
     doubles.messages[0] = [
         {"type": "log", "text": f"said {text} and more"},

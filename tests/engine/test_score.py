@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from brewslm.engine.score import run
 from brewslm.errors import WorkerError
 from brewslm.tasks.compose import compose
 from brewslm.tasks.deciding import decide
-from brewslm.tasks.gate import Gate
+from brewslm.tasks.gate import Gate, Operator
 from brewslm.tasks.note import decision_note, failure_clusters, note_text
 from brewslm.tasks.statistics import bca_levels
 
@@ -277,8 +277,10 @@ def test_errors_of_the_machinery_are_no_answers(tmp_path: Path) -> None:
 
 def _gates_on(metric: str, threshold: float, *, is_lower_better: bool) -> Iterator[Gate]:
     """Yield every kind of gate on a metric, in its direction."""
-    way = "lte" if is_lower_better else "gte"
-    for decide_on in ("point", "lower", "upper"):
+    way: Operator = "lte" if is_lower_better else "gte"
+    worst: Operator = "worst_slice_lte" if is_lower_better else "worst_slice_gte"
+    bounds: tuple[Literal["point", "lower", "upper"], ...] = ("point", "lower", "upper")
+    for decide_on in bounds:
         for extra in ({}, {"slice": "label=fault"}, {"slice": "site=south"}, {"min_n": 6}):
             yield Gate(
                 metric_id=metric, operator=way, threshold=threshold, decide_on=decide_on, **extra
@@ -286,7 +288,7 @@ def _gates_on(metric: str, threshold: float, *, is_lower_better: bool) -> Iterat
         for column in ("label", "site", "source"):
             yield Gate(
                 metric_id=metric,
-                operator=f"worst_slice_{way}",
+                operator=worst,
                 threshold=threshold,
                 slice_name=column,
                 min_slice_support=3,

@@ -34,7 +34,7 @@ CASES = [
     (
         "MODE_TASK_MISMATCH",
         "error",
-        project("dataset: {task_profile: preference}\ntraining_plan: {§training_mode: sft}"),
+        project("dataset: {§task_profile: preference}\ntraining_plan: {training_mode: sft}"),
     ),
     (
         "MODE_TASK_MISMATCH",

@@ -84,10 +84,10 @@ def test_one_wrong_value_of_a_union_is_one_finding(tmp_path: Path) -> None:
     ("text", "remedy"),
     [
         (config("§lora_rnk: 8"), "lora_r: 8"),
-        (config("§lora_bias: non"), "write none"),
+        (config("§lora_bias: non"), "write lora_bias: none"),
         ("metadata: {§name: 1.10}\n", 'quote it: "1.10"'),
         (config("§target_profile_id: cpu_local"), "move it to spec.deployment.target_profile_id"),
-        (spec("workflow: {§target_profile_id: cpu_locla}"), "write cpu_local"),
+        (spec("workflow: {§target_profile_id: cpu_locla}"), "write target_profile_id: cpu_local"),
     ],
 )
 def test_the_remedy_is_the_edit(text: str, remedy: str, tmp_path: Path) -> None:

@@ -169,6 +169,18 @@ def test_rows_for_looking_do_not_decide(partly: Bench) -> None:
     assert plan.is_applyable
 
 
+def test_choice_among_recorded_gold_sources_is_a_weakening(bench: Bench) -> None:
+    bench.write_rows("easy", range(200, 210))
+    bench.edit(
+        "  dataset:", "    - {name: easy, type: gold_test, file_path: data/easy.jsonl}\n  dataset:"
+    )
+    bench.apply()
+    bench.edit("  eval_pack:\n", "  eval_pack:\n    datasets: [easy]\n")
+    assert _change(bench.built().plan).weakened
+    bench.edit("datasets: [easy]", "datasets: [easy, gold]")
+    assert bench.built().plan.gate_changes == ()
+
+
 def test_recorded_leave_lets_rows_change_and_still_tells_them(bench: Bench) -> None:
     bench.edit(*_LEAVE)
     bench.apply()

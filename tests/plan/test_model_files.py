@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from brewslm.diagnostics import exit_code_of
-from brewslm.engine.templates import TEMPLATES
 from brewslm.errors import ExitCode, PlanError
 from brewslm.plan.base_model import BUILTIN, read_base_model
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
 from brewslm.plan.safetensors import INDEX, read_header
+from brewslm.rows.templates import TEMPLATES
 from brewslm.stages.chat_templates import TEMPLATE_TOKENS
 from tests.apply.bench import Bench
 

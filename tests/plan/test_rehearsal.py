@@ -1,15 +1,21 @@
 """A plan tries rows with the base model's own template and tokenizer before anything is trained."""
 
 import json
+import math
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brewslm.contracts import Job, Result
 from brewslm.plan.action import Action
 from brewslm.plan.base_model import BUILTIN
 from brewslm.plan.build import Built
 from brewslm.plan.counts import planned_run
+from brewslm.plan.rehearsed import SetRehearsal
+from brewslm.stages.training_config import TrainingConfig
+from tests.apply import bench as bench_module
 from tests.apply.bench import Bench, row
 
 
@@ -94,13 +100,23 @@ def test_gold_row_that_cannot_be_asked_is_named(bench: Bench) -> None:
     assert "cannot be asked" in told["special_token_in_text"]["message"]
 
 
-def test_steps_are_those_of_packed_sequences_and_of_weights(bench: Bench) -> None:
+def test_steps_are_those_of_packed_sequences() -> None:
+    made = SetRehearsal(lengths=[(100, f"r{number}") for number in range(40)])
+    config = TrainingConfig(
+        batch_size=2, gradient_accumulation_steps=2, num_epochs=1.5, max_seq_length=256
+    )
+    assert made.steps(config.model_copy(update={"sequence_packing": False})) == 15
+    assert made.steps(config) == 8
+    dropped = {"dataloader_drop_last": True, "sequence_packing": False, "batch_size": 3}
+    assert made.steps(config.model_copy(update=dropped)) == math.ceil(1.5 * 7)
+    assert made.steps(config.model_copy(update={"max_steps": 3})) == 3
+
+
+def test_rows_and_steps_follow_weights(bench: Bench) -> None:
     _all_train(bench)
-    packed = _run(bench.built())["run"]
     bench.edit("max_seq_length: 256", "max_seq_length: 256\n      sequence_packing: false")
     plain = _run(bench.built())["run"]
     assert plain["steps"] == 2 * -(-60 // plain["effective_batch"])
-    assert 0 < packed["steps"] < plain["steps"]
     bench.edit("file_path: data/rows.jsonl}", "file_path: data/rows.jsonl, weight: 3}")
     weighted = _run(bench.built())["run"]
     assert (weighted["rows"], weighted["steps"]) == (180, 2 * -(-180 // plain["effective_batch"]))
@@ -139,3 +155,19 @@ def test_changed_recipe_is_tried_on_the_kept_rows(applied: Bench) -> None:
     applied.edit("max_seq_length: 256", "max_seq_length: 128")
     assert _run(applied.built())["run"]["rows"] > 0
     assert row(0)["text"]
+
+
+@pytest.mark.parametrize("values", [{"rows": 60}, {"rows": 60, "rows_effective": 180}])
+def test_adapter_that_was_trained_without_weights_is_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, values: dict[str, int]
+) -> None:
+    def trained(job: Job, folder: Path) -> Result:
+        result = train(job, folder)
+        return result.model_copy(update={"values": result.values | values})
+
+    train = bench_module._train
+    monkeypatch.setattr(bench_module, "_train", trained)
+    bench.edit("file_path: data/rows.jsonl}", "file_path: data/rows.jsonl, weight: 3}")
+    bench.apply()
+    codes = [item["code"] for item in bench.built().plan.findings]
+    assert ("WEIGHTS_NOT_TRAINED" in codes) is ("rows_effective" not in values)

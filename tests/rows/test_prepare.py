@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.diagnostics import Severity
+from brewslm.diagnostics import FindingCode, Severity
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
@@ -305,6 +305,24 @@ def test_mixing_back_reaches_its_fraction_within_one_row(tmp_path: Path) -> None
     assert abs(result.manifest["mix"]["mix_back"]["rows"] - 0.1 * effective) <= 1
 
 
+def test_too_few_rows_to_mix_back_are_told(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(100))
+    write_rows(tmp_path / "general.jsonl", rows_of(5, 5000))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("general"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        mix_back_source="general",
+        mix_back_fraction=0.2,
+    )
+    (told,) = [item for item in result.findings if item.code == "MIX_BACK_SHORT"]
+    assert (told.found, told.expected) == (
+        "5 rows, a share of 0.0476",
+        "25 rows, a share of 0.2",
+    )
+
+
 def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(60))
     split = SplitRequest(1.0, 0.0, 0.0)
@@ -526,7 +544,8 @@ def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
     done = prepared(tmp_path, source(**settings), **request_settings)
     rejected = done.manifest["accounting"]["total"]["rejected"]
     assert rejected == ({"number_not_finite": 1} if is_needed else {})
-    (found,) = [item for item in done.findings if item.code == "number_not_finite"] or [None]
-    assert (found is not None) == is_needed
-    if found is not None:
-        assert (found.place.line, column in found.found) == (8, True)
+    found = [item for item in done.findings if item.code == "number_not_finite"]
+    assert [(item.place.line, column in item.found) for item in found] == [(8, True)] * is_needed
+    if column == "n" and not is_needed:
+        (unread,) = [item for item in done.findings if item.code == FindingCode.COLUMNS_UNREAD]
+        assert "n" in unread.found

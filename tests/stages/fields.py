@@ -44,6 +44,7 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
     "spec.workflow.backend": {
         "state": ("metadata", None),
         "artifacts": ("metadata", None),
+        "link_roots": ("metadata", ()),
     },
     "spec.blueprint": {
         "domain_name": ("metadata", ""),
@@ -98,6 +99,7 @@ FIELDS: dict[str, dict[str, tuple[str, Any]]] = {
         "adapter": ("data", None),
         "weight": ("data", 1.0),
         "limit": ("data", None),
+        "delimiter": ("data", None),
         "sha256": ("metadata", None),
     },
     "spec.data_sources[].versions[]": {

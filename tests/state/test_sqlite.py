@@ -436,6 +436,17 @@ def test_log_cut_at_any_page_gives_an_older_state(path: Path, tmp_path: Path) ->
     assert set(counts) == set(range(7))
 
 
+def test_failures_of_an_earlier_program_are_counted_with_the_next_one(path: Path) -> None:
+    failed = run_event(severity="error", reason_code="training_oom")
+    with closing(SqliteStore(path).acquire(lease(), NOW)) as session:
+        session.add_run_event(failed)
+        session.add_run_event(failed)
+    change(path, "DELETE FROM failure_clusters")
+    with closing(SqliteStore(path).acquire(lease(), NOW)) as session:
+        session.add_run_event(failed)
+        assert [item.failure_count for item in session.failure_clusters()] == [3]
+
+
 def test_the_file_is_marked_as_ours(path: Path) -> None:
     assert int.from_bytes(path.read_bytes()[68:72], "big") == APPLICATION_ID
 

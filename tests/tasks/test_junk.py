@@ -132,6 +132,9 @@ JUNK: dict[str, Junk] = {
     "every answer at once": lambda it: ", ".join(
         dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
     ),
+    "every answer on a line": lambda it: "\n".join(
+        dict.fromkeys(it.gold(other) for other in range(len(it.rows)))
+    ),
     "answer of the previous row": lambda it: it.gold(it.at - 1),
     "answer of the next row": lambda it: it.gold((it.at + 1) % len(it.rows)),
     "refusal": lambda _: "I'm sorry, but I can't help with that.",
@@ -149,6 +152,10 @@ JUNK: dict[str, Junk] = {
     ),
     "chat markup": lambda it: f"Assistant: <|im_start|> {it.gold(it.at - 1)}",
 }
+
+
+def _right(it: Turn) -> str:
+    return it.gold(it.at)
 
 
 def _most_common(it: Turn) -> str:
@@ -201,16 +208,19 @@ def _values(project: str, rows: Rows, outputs: Sequence[str], nll: float) -> dic
     ]
     totals = summed(item.counts for item in items)
     names = tuple(dict.fromkeys(name for row in rows for name in task.names(row["reference"])))
-    found = {}
+    found: dict[str, Any] = {}
     for key, metric in produced_metrics(profile, contract, names).items():
         value = float(metric.value(totals))
-        estimate = {"kind": str(metric.kind), "value": value if math.isfinite(value) else None}
-        estimate |= {"n": totals[metric.denominator] if not metric.formula else totals["n"]}
+        n = totals["n"] if metric.formula else totals[metric.denominator]
+        estimate: dict[str, Any] = {
+            "kind": str(metric.kind),
+            "value": value if math.isfinite(value) else None,
+            "n": n,
+        }
         if metric.kind is MetricKind.PROPORTION:
-            estimate["k"] = totals[metric.numerator]
-            if estimate["n"]:
-                estimate["interval"] = list(wilson(estimate["k"], estimate["n"], 0.95))
-                estimate["method"] = "wilson"
+            k = totals[metric.numerator]
+            ends = {"interval": list(wilson(k, n, 0.95)), "method": "wilson"} if n else {}
+            estimate |= {"k": k, **ends}
         found[key] = estimate
     return found
 
@@ -233,7 +243,7 @@ def _document(project: str, junk: str) -> dict[str, Any]:
     def gold(at: int) -> str:
         return task.answer(rows[at]["reference"], contract)
 
-    said = JUNK.get(junk, lambda it: it.gold(it.at))
+    said = JUNK.get(junk, _right)
     turns = [Turn(rows, at, gold) for at in range(len(rows))]
     ours = _values(project, rows, [said(turn) for turn in turns], 1.0)
     base = _base(project)

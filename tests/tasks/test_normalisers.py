@@ -9,6 +9,7 @@ from brewslm.tasks.normalisers import label, last_number, number, words
 from brewslm.tasks.profiles.classification import UNPARSEABLE, extract
 from brewslm.tasks.profiles.qa import score
 from brewslm.tasks.task import DEFAULT_OPTIONS
+from brewslm.tasks.text_answers import is_refusal
 
 _NUMBERS = st.from_regex(r"[-+]?(0|[1-9][0-9]{0,3})(\.[0-9]{1,2})?%?", fullmatch=True)
 _TERMS = st.from_regex(
@@ -121,11 +122,23 @@ def test_output_means_no_label_but_its_own(terms: list[str], data: st.DataObject
         (["positive"], "\u0440\u043esitive"),
         (["positive"], '{"label": "positive", "label": "positive"}'),
         (["positive"], "I'm sorry, I can't help with that. positive"),
+        (["positive"], "Unfortunately, I am not able to say.\nIt is positive"),
+        (["positive"], "As a language model I do not judge. positive"),
+        (["positive"], "I'm afraid that I must decline: positive"),
+        (["late", "lost"], "late\nlost"),
     ],
 )
 def test_what_is_not_quite_a_label_is_none(labels: list[str], output: str) -> None:
     contract = {"allowed_labels": labels}
     assert extract(output, contract, DEFAULT_OPTIONS)[0] == UNPARSEABLE
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I'm sorry to hear that your parcel is late.", "Sorry for the delay!", "I can do that."],
+)
+def test_regret_is_no_refusal(text: str) -> None:
+    assert not is_refusal(text)
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,11 @@ def _as_words(form: str) -> str:
 
 def _exact(output: str, spellings: _Spellings) -> str | None:
     """Return the label that is the whole answer: its exact text before any normal form."""
-    first_line = next((line for line in output.splitlines() if line.strip()), "")
+    lines = [line for line in output.splitlines() if line.strip()]
+    forms = {spellings.forms.get(normalisers.label(line), "") for line in lines} - {""}
+    if len(forms) > 1:
+        return None  # several labels, one a line
+    first_line = lines[0] if lines else ""
     named = _NAMED_LABEL.fullmatch(first_line)
     texts = [output, first_line, *([named["label"]] if named else []), *_json_label(output)]
     for text in texts:

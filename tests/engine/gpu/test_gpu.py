@@ -201,7 +201,15 @@ def _base(folder: Path, *, is_large: bool) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize(
+    ("device", "quantization"),
+    [
+        pytest.param("cpu", "none", marks=pytest.mark.slow),
+        pytest.param("cuda", "none", marks=pytest.mark.gpu),
+        pytest.param("cuda", "nf4", marks=pytest.mark.gpu),
+    ],
+    indirect=["device"],
+)
 def test_the_forecast_of_memory_holds(
     tmp_path: Path, training_job: MakeJob, device: Device, quantization: str
 ) -> None:
@@ -243,7 +251,9 @@ def test_the_forecast_of_memory_holds(
         "splits": {"train": 32},
         "lengths": {"splits": {"train": {"tokens": {"max": tokens}}}},
     }
-    expected = forecast(config, prepared, read_base_model(base, "base", DigestCache(0)))
+    expected = forecast(
+        config, prepared, read_base_model(base, "base", DigestCache(0), base.parent)
+    )
     outside = FRAMEWORK_BYTES if device.kind == "cuda" else 0  # torch counts no driver's context
     peak_bytes = values["peak_bytes"] + outside
     print(f"{device}: {quantization}: peak {peak_bytes >> 20} MiB, forecast {expected}")  # noqa: T201  a person notes it
