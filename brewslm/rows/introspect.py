@@ -253,13 +253,8 @@ def _proposal(
     profile: str,
     fields: Mapping[str, Column | None],
     optional: Mapping[str, Column | None] | None = None,
-    *,
-    takes: Sequence[Column | None] = (),
 ) -> Iterable[Proposal]:
-    """Yield the proposal of a rule whose required fields were all found.
-
-    takes: further columns that the mapper reads.
-    """
+    """Yield the proposal of a rule whose required fields were all found."""
     required = {name: column for name, column in fields.items() if column is not None}
     names = [column.name for column in required.values()]
     if len(required) < len(fields) or len(set(names)) < len(names):
@@ -269,7 +264,7 @@ def _proposal(
         for name, column in (optional or {}).items()
         if column is not None and column.name not in names
     }
-    used = {column.name for column in (*required.values(), *further.values(), *takes) if column}
+    used = {column.name for column in (*required.values(), *further.values())}
     synonyms = sum(
         column.name.strip().lower() != name for name, column in (required | further).items()
     )
