@@ -459,6 +459,8 @@ class Walk:
         prepared = self._known.prepared
         if not isinstance(training, TrainingPlanSpec) or not prepared or self._is_base_refused:
             return
+        if any(item.code is FindingCode.TEMPLATE_TOKENS_MISSING for item in self._findings.items):
+            return  # every row would end in the same
         config, rehearsal = training.config, self._rehearsal
         try:
             if draft.address == _TRAINING:
