@@ -61,7 +61,9 @@ class Backend(Spec):
     """State store; null is `.brewslm/state.db`."""
     artifacts: Annotated[str | None, Category.METADATA] = None
     """Artifact store; null is `.brewslm/store`."""
-    link_roots: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA] = ()
+    link_roots: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA, Later.FIELD
+    ] = ()
     """Folders outside the project that links to rows may lead into, such as a cache of DVC: an
     absolute path, `~/...`, or one relative to the manifest. Nothing but the rows of data sources is
     read there, and nothing at all under `plan --untrusted`.
