@@ -84,11 +84,11 @@ def no_row_readable(source: SourceRequest, faults: Mapping[str, int]) -> LowConf
 
 
 def unsupported_task(
-    source: SourceRequest, profile: str, request: Request, position: Position | None = None
+    source: SourceRequest, profile: str, request: Request, position: Position
 ) -> Finding | None:
     """Return the finding about rows of a task that nothing trains or evaluates, if they are.
 
-    position: of the first such row, where single rows decide their task.
+    position: of the first such row.
     """
     supported = request.supported_profiles
     if supported is None or profile in supported:
@@ -105,7 +105,7 @@ def unsupported_task(
         "yet",
         f"bind an adapter that maps them to one of {', '.join(supported)}",
         address=str(address),
-        place=_place(position) if position else Place(source.locator.partition(":")[2], 1),
+        place=_place(position),
         found=profile,
         expected=", ".join(supported),
     )

@@ -167,9 +167,6 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         profile = request.task_profile
     check_profile(mapper, profile)
     feed = _opened(work, source, root)
-    if unsupported := say.unsupported_task(source, profile or mapper.task_profile, request):
-        work.findings.append(unsupported)
-        return
     mapping = RowMapping(
         replace(source, task_profile=profile),
         feed.locator.scheme,
@@ -192,6 +189,7 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     for found, position in profiles.items():
         if unsupported := say.unsupported_task(source, found, request, position):
             work.findings.append(unsupported)
+            work.rejects += rejects
             return
     work.feeds[source.name] = feed
     work.bindings[source.name] = binding

@@ -65,8 +65,8 @@ def _write(edited: Document, steps: list[str | int], finding: Finding, match: An
     elif key is None:
         _put(edited, steps, value)
     elif "." in key:
-        target = key if key.startswith(("spec.", "metadata.")) else f"spec.{key}"
-        _put(edited, _steps(target), value)
+        whole = key if key.startswith(("spec.", "metadata.")) else f"spec.{key}"
+        _put(edited, _steps(whole), value)
     elif isinstance(here, dict) and steps[-1] != key:
         here[key] = value
     elif isinstance(steps[-1], int) and steps[-2] == key:
