@@ -1,6 +1,7 @@
 """All sources of a dataset into one prepared folder, with findings instead of guesses."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -244,8 +245,9 @@ def _with_mapper(
     proposals = propose_feed(feed, options.min_confidence)
     work.proposals[source.name] = proposals
     best = proposals[0] if proposals else None
-    if sum(feed.tally.faults.values()) == feed.rows_read:
-        raise say.no_row_readable(source, feed.tally.faults)
+    faults = Counter(feed.tally.faults) + Counter(invalid_unicode=feed.tally.garbled_rows)
+    if faults.total() == feed.rows_read:
+        raise say.no_row_readable(source, faults)
     if best is None or best.needs_force:
         raise say.low_confidence(source, proposals, feed.tally.unreadable)
     found = replace(

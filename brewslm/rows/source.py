@@ -19,6 +19,7 @@ from brewslm.errors import BrewError
 from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, PathError, open_inside
 from brewslm.registry import Registry, UnknownNameError
 from brewslm.rows.record import MAX_RECORD_BYTES, Record
+from brewslm.rows.rejects import RejectCode
 
 _BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 2 << 20
@@ -65,14 +66,17 @@ class Tally:
     """First line and number of lines of quoted cells that may hold rows."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Columns of which some cell could not be read, with the code of the first."""
+    garbled_rows: int = 0
+    """Rows with a cell that is not UTF-8, as in a file of another encoding."""
 
     def see(self, record: Record) -> None:
         """Note the columns of a record."""
         if record.value is not None and not record.value.keys() <= self.columns.keys():
             self.columns.update(dict.fromkeys(record.value))
         if record.cell_faults is not None:
-            for name, fault in record.cell_faults.items():
-                self.unreadable.setdefault(name, fault.code)
+            codes = {name: fault.code for name, fault in record.cell_faults.items()}
+            self.unreadable = codes | self.unreadable
+            self.garbled_rows += RejectCode.INVALID_UNICODE in codes.values()
 
 
 class Chunk(Struct, array_like=True):
