@@ -465,7 +465,8 @@ class Walk:
                 made = rehearsal.of(config, "train", is_evaluated=False)
                 rehearsal.of(config, "validation", is_evaluated=False)
                 self._known.rehearsed = made
-                if made is not None:
+                told = {item.code for item in self._findings.items if item.severity.rank == 0}
+                if made is not None and FindingCode.ROWS_TOO_LONG not in told:
                     self._findings.place(training_findings(made, prepared))
             elif draft.address == _EVAL_PACK and self.judgement is not None:
                 parts = self.judgement.rows_to_generate
