@@ -15,6 +15,7 @@ from brewslm.render import words
 from brewslm.state.records import ResourceRecord
 
 _SUFFIXES = {"decision": ".md", "metrics": ".json", "verdict": ".json"}
+_TEXT_SUFFIXES = (".csv", ".json", ".jsonl", ".md", ".txt")
 _LINES = ("predictions.", "scores.")
 _WITH_ROWS = (*_LINES, "prepared/")
 
@@ -105,7 +106,12 @@ def extract(
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise not_writable(place.parent, error) from error
-        write_output(place, artifacts.read_bytes(item.output.digest))
+        data = artifacts.read_bytes(item.output.digest)
+        if place.suffix in _TEXT_SUFFIXES:
+            data = session.redacted(data.decode(errors="surrogateescape")).encode(
+                errors="surrogateescape"
+            )
+        write_output(place, data)
     name = words.visible(folder.name)
     if any(item.holds_rows for item in files):
         session.warn(

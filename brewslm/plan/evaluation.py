@@ -82,11 +82,13 @@ def metrics_part(
     profile_version: int,
     options: Mapping[str, Any],
     sets: Mapping[str, tuple[str, ...] | None],
+    reported: tuple[str, ...] = (),
 ) -> Part:
     """Return the metrics of all roles and sets.
 
     predictions: part name to digest, None while not generated; rows: set name to digest of its
-    file; options: of the pack, such as json_mode or normaliser.
+    file; options: of the pack, such as json_mode or normaliser; reported: ids of the only metrics
+    that are reported, none means every one of the task.
     """
     if any(digest is None for digest in predictions.values()):
         return Part("metrics", Tier.METRICS, None)
@@ -101,6 +103,7 @@ def metrics_part(
         "contract": dict(contract),
         "options": dict(options),
         "sets": {name: list(names) if names else None for name, names in sorted(sets.items())},
+        **({"reported": list(reported)} if reported else {}),
     }
     return Part("metrics", Tier.METRICS, facts)
 

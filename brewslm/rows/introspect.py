@@ -34,7 +34,17 @@ _SYNONYM, _FURTHER_TEXT, _INCOMPLETE = 0.02, 0.05, 0.10
 _COMPLETE_SHARE = 0.99
 
 _PROMPT = ("prompt", "query", "question", "instruction", "input", "problem")
-_COMPLETION = ("completion", "response", "canonical_solution", "output", "answer", "solution")
+_COMPLETION = (
+    "completion",
+    "targets",
+    "assistant",
+    "response",
+    "canonical_solution",
+    "output",
+    "answer",
+    "solution",
+)
+_PROMPT_ALONE = ("prompt", "inputs", "user", "human")
 _INSTRUCTION = ("instruction", "instructions")
 _INPUT = ("input", "context")
 _OUTPUT = ("output", "response", "expected", "answer", "completion")
@@ -243,13 +253,8 @@ def _proposal(
     profile: str,
     fields: Mapping[str, Column | None],
     optional: Mapping[str, Column | None] | None = None,
-    *,
-    takes: Sequence[Column | None] = (),
 ) -> Iterable[Proposal]:
-    """Yield the proposal of a rule whose required fields were all found.
-
-    takes: further columns that the mapper reads.
-    """
+    """Yield the proposal of a rule whose required fields were all found."""
     required = {name: column for name, column in fields.items() if column is not None}
     names = [column.name for column in required.values()]
     if len(required) < len(fields) or len(set(names)) < len(names):
@@ -259,7 +264,7 @@ def _proposal(
         for name, column in (optional or {}).items()
         if column is not None and column.name not in names
     }
-    used = {column.name for column in (*required.values(), *further.values(), *takes) if column}
+    used = {column.name for column in (*required.values(), *further.values())}
     synonyms = sum(
         column.name.strip().lower() != name for name, column in (required | further).items()
     )
@@ -343,9 +348,14 @@ def _translation(survey: Survey) -> Iterable[Proposal]:
 def _rag(survey: Survey) -> Iterable[Proposal]:
     context = survey.find(_CONTEXT, TEXT, STRINGS, "objects")
     answer = survey.find(_ANSWER, TEXT, STRINGS, OBJECT)
-    if context is None or context.rows < _COMPLETE_SHARE * survey.rows:
+    question = survey.find(_QUESTION, TEXT)
+    if context is None:
         return ()
-    fields = {"question": survey.find(_QUESTION, TEXT), "context": context, "answer": answer}
+    if context.rows < _COMPLETE_SHARE * survey.rows:
+        fields = {"instruction": question, "output": survey.answer(_ANSWER)}
+        extra = {"input": context if context.is_text else None}
+        return _proposal(survey, "instruction_passthrough", "instruction_sft", fields, extra)
+    fields = {"question": question, "context": context, "answer": answer}
     return _proposal(survey, "rag_passthrough", "rag_qa", fields)
 
 
@@ -356,7 +366,7 @@ def _completion(survey: Survey) -> Iterable[Proposal]:
         survey,
         "prompt_completion_passthrough",
         "instruction_sft" if judged is None else "preference",
-        {"prompt": survey.find(("prompt",), TEXT, TURNS), "completion": completion},
+        {"prompt": survey.find(_PROMPT_ALONE, TEXT, TURNS), "completion": completion},
         {"label": judged},
     )
 
@@ -384,6 +394,8 @@ def _summary(survey: Survey) -> Iterable[Proposal]:
 
 
 def _qa(survey: Survey) -> Iterable[Proposal]:
+    if survey.find(_CONTEXT, TEXT):  # a question is not asked without its context
+        return ()
     answer = survey.answer(_ANSWER) or survey.find(_ANSWER, STRINGS)
     system = survey.find(("system", "system_prompt"), TEXT)
     return _proposal(

@@ -49,11 +49,10 @@ class DefaultOptions(Spec):
 
 
 class MapperField(Struct, frozen=True):
-    """A field that a mapper reads, and the column names that introspection knows for it."""
+    """A field that a mapper reads."""
 
     name: str
     is_required: bool = False
-    known_names: tuple[str, ...] = ()
     is_extra: bool = False
     """Bound only where a row has the column, or the manifest maps it."""
 

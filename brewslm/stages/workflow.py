@@ -41,15 +41,15 @@ class BudgetSettings(Spec):
     """Limits for one apply."""
 
     max_gpu_hours: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Accelerator hours, all actions together."""
+    """Accelerator hours, all actions together; a plan whose estimate is above is refused."""
     max_minutes: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Wall minutes, all actions together."""
+    """Wall minutes, all actions together; a plan whose estimate is above is refused."""
     max_cost_usd: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """US dollars, checked where the runtime has a price."""
     cap: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """Other name of `max_cost_usd`; both written must be equal."""
     threshold: Annotated[float, Field(ge=0, le=1), Category.METADATA] = 0.8
-    """Share of any limit at which a warning event is sent."""
+    """Share of any limit at which a warning event is sent; other values are not supported yet."""
     auto_cancel: Annotated[bool, Category.METADATA] = False
     """Whether the run is checkpointed and stopped at the limit."""
 
@@ -61,7 +61,9 @@ class Backend(Spec):
     """State store; null is `.brewslm/state.db`."""
     artifacts: Annotated[str | None, Category.METADATA] = None
     """Artifact store; null is `.brewslm/store`."""
-    link_roots: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA] = ()
+    link_roots: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA, Later.FIELD
+    ] = ()
     """Folders outside the project that links to rows may lead into, such as a cache of DVC: an
     absolute path, `~/...`, or one relative to the manifest. Nothing but the rows of data sources is
     read there, and nothing at all under `plan --untrusted`.

@@ -173,7 +173,7 @@ def test_show_before_and_after_the_first_apply(bench: Bench, run: Run) -> None:
     bench.apply()
     shown = run("show").out
     assert shown.startswith("parcels    lineage 0aa2b4")
-    assert "PASS  right  accuracy 1.0000" in shown
+    assert "PASS  right  accuracy (as label) 1.0000" in shown
     assert "deployment " in shown
     assert set(run("show", "--json").document["resources"]) == set(bench.records())
 

@@ -60,6 +60,14 @@ SHAPES: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
         {"id": "f.{n}", "system_prompt": "Be brief.", "question": "Why {n}?", "response": "So {n}"},
         ("qa_pair_passthrough", "instruction_sft"),
     ),
+    "flan": ({"inputs": "Translate {n}", "targets": "Uebersetze {n}"}, PROMPTS),
+    "two speakers": ({"user": "Where is {n}?", "assistant": "In hall {n}"}, PROMPTS),
+    "sometimes a context": (
+        {"question": "Where {n}?", "context": ("", "Hall {n}"), "answer": "B{n}"},
+        INSTRUCTIONS,
+    ),
+    "stars": ({"review": "It broke after {n} days", "stars": (1, 2, 3, 4, 5)}, LABELS),
+    "metamath": ({"query": "What is {n}?", "response": "It is {n}"}, QUESTIONS),
     "gsm8k": ({"question": "How many are {n}?", "answer": "There are #### {n}"}, QUESTIONS),
     "numeric answers": ({"question": "How many are {n}?", "answer": int}, QUESTIONS),
     "nq open": ({"question": "Who is {n}?", "answer": ["A {n}", "B {n}"]}, QUESTIONS),
@@ -177,7 +185,7 @@ def filled(value: Any, number: int) -> Any:
         case str():
             return value.replace("{n}", str(number))
         case tuple():
-            return value[number % len(value)]
+            return filled(value[number % len(value)], number)
         case dict():
             return {key: filled(item, number) for key, item in value.items()}
         case list():

@@ -54,7 +54,7 @@ MAPPER = Mapper(
     fields=(
         MapperField("instruction"),
         MapperField("input"),
-        MapperField("output", is_required=True, known_names=("response", "expected")),
+        MapperField("output", is_required=True),
         MapperField("tools"),
         *CONTEXT_FIELDS,
     ),

@@ -30,7 +30,7 @@ MAPPER = Mapper(
     task_profile="classification",
     fields=(
         MapperField("text", is_required=True),
-        MapperField("label", is_required=True, known_names=("class", "category")),
+        MapperField("label", is_required=True),
     ),
     options=Options,
     map=_map,

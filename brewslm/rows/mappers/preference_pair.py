@@ -22,14 +22,11 @@ MAPPER = Mapper(
     id="preference_pair",
     task_profile="preference",
     fields=(
-        MapperField("prompt", is_required=True, known_names=("question", "instruction", "input")),
-        MapperField(
-            "chosen", is_required=True, known_names=("preferred", "accepted", "response_chosen")
-        ),
+        MapperField("prompt", is_required=True),
+        MapperField("chosen", is_required=True),
         MapperField(
             "rejected",
             is_required=True,
-            known_names=("dispreferred", "response_rejected", "negative"),
         ),
     ),
     map=_map,

@@ -30,19 +30,10 @@ MAPPER = Mapper(
         MapperField(
             "question",
             is_required=True,
-            known_names=("prompt", "instruction", "input", "source_text", "article", "document"),
         ),
         MapperField(
             "answer",
             is_required=True,
-            known_names=(
-                "response",
-                "completion",
-                "output",
-                "target_text",
-                "reference",
-                "summary",
-            ),
         ),
         *CONTEXT_FIELDS,
     ),

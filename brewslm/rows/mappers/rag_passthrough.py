@@ -48,18 +48,14 @@ MAPPER = Mapper(
     id="rag_passthrough",
     task_profile="rag_qa",
     fields=(
-        MapperField(
-            "question", is_required=True, known_names=("query", "prompt", "instruction", "input")
-        ),
+        MapperField("question", is_required=True),
         MapperField(
             "context",
             is_required=True,
-            known_names=("passage", "document", "evidence", "retrieved_context"),
         ),
         MapperField(
             "answer",
             is_required=True,
-            known_names=("reference", "completion", "response", "output", "target_text"),
         ),
     ),
     map=_map,
