@@ -474,16 +474,23 @@ class Walk:
                     rehearsal.of(config, name, is_evaluated=True)
         except RefusedError as error:
             self._is_base_refused = True
-            self._findings.report(
-                FindingCode.BASE_REFUSED,
-                _MODEL,
-                "base_model",
-                error.message,
-                error.remedy,
-                found=error.found,
-                expected=error.expected,
-            )
+            if not self._is_template_told:
+                self._findings.report(
+                    FindingCode.BASE_REFUSED,
+                    _MODEL,
+                    "base_model",
+                    error.message,
+                    error.remedy,
+                    found=error.found,
+                    expected=error.expected,
+                )
         self._findings.add(rehearsal.taken_findings())
+
+    @property
+    def _is_template_told(self) -> bool:
+        """Whether the recipe's chat template is known to be unfit."""
+        told = (item for item in self._findings.items if item.severity.rank == 0)
+        return any(item.field.endswith("chat_template") for item in told)
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""
