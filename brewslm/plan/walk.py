@@ -467,7 +467,8 @@ class Walk:
                 made = rehearsal.of(config, "train", is_evaluated=False)
                 rehearsal.of(config, "validation", is_evaluated=False)
                 self._known.rehearsed = made
-                if made is not None:
+                told = {item.code for item in self._findings.items if item.severity.rank == 0}
+                if made is not None and FindingCode.ROWS_TOO_LONG not in told:
                     self._findings.place(training_findings(made, prepared))
             elif draft.address == _EVAL_PACK and self.judgement is not None:
                 parts = self.judgement.rows_to_generate
@@ -475,16 +476,23 @@ class Walk:
                     rehearsal.of(config, name, is_evaluated=True)
         except RefusedError as error:
             self._is_base_refused = True
-            self._findings.report(
-                FindingCode.BASE_REFUSED,
-                _MODEL,
-                "base_model",
-                error.message,
-                error.remedy,
-                found=error.found,
-                expected=error.expected,
-            )
+            if not self._is_template_told:
+                self._findings.report(
+                    FindingCode.BASE_REFUSED,
+                    _MODEL,
+                    "base_model",
+                    error.message,
+                    error.remedy,
+                    found=error.found,
+                    expected=error.expected,
+                )
         self._findings.add(rehearsal.taken_findings())
+
+    @property
+    def _is_template_told(self) -> bool:
+        """Whether the recipe's chat template is known to be unfit."""
+        told = (item for item in self._findings.items if item.severity.rank == 0)
+        return any(item.field.endswith("chat_template") for item in told)
 
     def _is_redone(self, draft: Draft, reason: str) -> bool:
         """Whether a door is opened again, so that nothing of the outcome is known before."""

@@ -19,20 +19,21 @@ def project(bench: Bench) -> Bench:
     return bench
 
 
-def _refused(project: Bench, code: str) -> str:
+def _refused(project: Bench) -> str:
+    """Return what an apply says that is refused before anything runs."""
     done = called(project.root, "apply", "--auto-approve")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert code in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "training_plan" not in project.records()
-    assert project.promoted() is None
-    return done.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode == 6, said
+    assert "BASE_REFUSED" in said
+    assert "Traceback" not in said
+    assert not (project.home / "state.db").exists()
+    return str(said)
 
 
 @pytest.mark.case("ART-05")
-def test_template_that_waits_for_a_row_is_ended_there(project: Bench) -> None:
+def test_template_that_waits_for_a_row_is_ended_before_anything_runs(project: Bench) -> None:
     template = project.root / "base" / "chat_template.jinja"
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     trap = "{% if 'order 7 ' in messages[0].content %}" + endless + "{% endif %}"
     template.write_text(trap + template.read_text())
-    assert "processor time" in _refused(project, "template_limit_exceeded")
+    assert "processor time" in _refused(project)
