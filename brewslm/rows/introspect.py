@@ -384,7 +384,7 @@ def _instruction(survey: Survey) -> Iterable[Proposal]:
 
 def _summary(survey: Survey) -> Iterable[Proposal]:
     if survey.find(_QUESTION):
-        return ()
+        return
     article, summary = survey.find(_ARTICLES, TEXT), survey.find(_SUMMARIES, TEXT)
     for proposal in _proposal(
         survey, "qa_pair_passthrough", "summarization", {"article": article, "summary": summary}
