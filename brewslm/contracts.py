@@ -6,7 +6,7 @@ drops the fields that are metadata; what is left enters fingerprints.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -50,6 +50,14 @@ class Tier(StrEnum):
     VERDICTS = "verdicts"
 
 
+class Later(Enum):
+    """Marks a field that was added after projects were applied without it."""
+
+    FIELD = "later"
+    """At its default the field is left out of the facts of a resource, so that what was made before
+    the field existed keeps its identity."""
+
+
 class Spec(BaseModel):
     """Base of all resource specs: frozen, strict, no unknown fields, docstrings become
     descriptions.
@@ -75,11 +83,14 @@ def tier_of(info: FieldInfo) -> Tier | None:
 
 
 def counting_values(spec: Spec) -> dict[str, Any]:
-    """Return the spec as JSON values without its metadata fields, nested specs included."""
+    """Return the spec as JSON values without its metadata fields and without later fields at their
+    defaults, nested specs included.
+    """
     return {
         name: _counting(getattr(spec, name))
         for name, info in type(spec).model_fields.items()
         if category_of(info) is not Category.METADATA
+        and not (Later.FIELD in info.metadata and getattr(spec, name) == info.default)
     }
 
 

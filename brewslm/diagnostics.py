@@ -306,10 +306,6 @@ class FindingCode(StrEnum):
     """Galore, apollo, lomo families."""
     KD_TEACHER_MISSING = "KD_TEACHER_MISSING"
     """Kd with neither teacher nor offline outputs."""
-    KD_TOKENIZER_MISMATCH = "KD_TOKENIZER_MISMATCH"
-    """Other tokenizer."""
-    KD_CAPTURE_MISSING = "KD_CAPTURE_MISSING"
-    """Offline rows without `teacher_logits`."""
     LOSS_TYPE_MODE = "LOSS_TYPE_MODE"
     """A loss of another mode."""
     KL_MODE = "KL_MODE"
@@ -370,8 +366,6 @@ class FindingCode(StrEnum):
     """`epochs` above 1 with temperature 0."""
     QUANTIZATION_UNUSED = "QUANTIZATION_UNUSED"
     """A format keeps the base dtype."""
-    GGUF_NOT_CONVERTIBLE = "GGUF_NOT_CONVERTIBLE"
-    """Tokenizer or width unknown to the converter."""
     MERGE_FROM_QUANTIZED = "MERGE_FROM_QUANTIZED"
     """Trained on a quantised base, merged into the full one."""
     TARGET_FORMAT_MISMATCH = "TARGET_FORMAT_MISMATCH"
@@ -418,8 +412,6 @@ class FindingCode(StrEnum):
     """The policy says no."""
     ENDPOINT_NOT_ALLOWED = "ENDPOINT_NOT_ALLOWED"
     """An endpoint outside the list."""
-    CODE_REFUSED = "CODE_REFUSED"
-    """A source that needs its own code."""
     FORMAT_REFUSED = "FORMAT_REFUSED"
     """A file format that can run code."""
     CONFIG_KEY_REFUSED = "CONFIG_KEY_REFUSED"
@@ -442,8 +434,6 @@ class FindingCode(StrEnum):
     """Another chat template than recorded."""
     SECRET_MISSING = "SECRET_MISSING"
     """A named secret is not set."""
-    SECRET_IN_PUBLIC_FIELD = "SECRET_IN_PUBLIC_FIELD"
-    """A secret reference in a field that is shown."""
     STATE_LOCKED = "STATE_LOCKED"
     """Somebody holds the lease."""
     STATE_CORRUPT = "STATE_CORRUPT"
@@ -476,16 +466,12 @@ class FindingCode(StrEnum):
     """Fewer train rows than the contract asks for."""
     LABEL_MISSING_IN_SPLIT = "LABEL_MISSING_IN_SPLIT"
     """A label without rows in a set."""
-    LABEL_VOCAB_FRAGMENTED = "LABEL_VOCAB_FRAGMENTED"
-    """Labels that differ in spelling only."""
     LABEL_CONFLICT = "LABEL_CONFLICT"
     """One input with different answers."""
     LABELS_WITHOUT_GOLD = "LABELS_WITHOUT_GOLD"
     """Labels without gold rows."""
     SMALL_GOLD_SET = "SMALL_GOLD_SET"
     """Under 30 gold rows."""
-    NORMALISER_ASCII_ONLY = "NORMALISER_ASCII_ONLY"
-    """Many letters that the normaliser does not know."""
     ROWS_ADJUSTED = "ROWS_ADJUSTED"
     """Rows in another form whose meaning is clear, and what was done to them."""
     COLUMNS_UNREAD = "COLUMNS_UNREAD"
@@ -494,14 +480,8 @@ class FindingCode(StrEnum):
     """Invisible characters in a label, id or key."""
     MISSING_EXTRA = "MISSING_EXTRA"
     """An optional dependency is needed."""
-    CHAT_TEMPLATE_MISSING = "CHAT_TEMPLATE_MISSING"
-    """Neither tokenizer nor manifest brings a chat template."""
     TEMPLATE_NOT_PREFIX_STABLE = "TEMPLATE_NOT_PREFIX_STABLE"
     """A rendered prompt is no prefix of the rendered answer."""
-    TEMPLATE_MISMATCH = "TEMPLATE_MISMATCH"
-    """Base and candidate would use different templates."""
-    FAITHFULNESS_GATE_UNPAIRED = "FAITHFULNESS_GATE_UNPAIRED"
-    """A faithfulness gate without a quality gate beside it."""
 
 
 PREFLIGHT_CODES = frozenset(
@@ -518,7 +498,6 @@ PREFLIGHT_CODES = frozenset(
         FindingCode.PLAN_INCOMPLETE,
         FindingCode.POLICY_REFUSED,
         FindingCode.ENDPOINT_NOT_ALLOWED,
-        FindingCode.CODE_REFUSED,
         FindingCode.FORMAT_REFUSED,
         FindingCode.CONFIG_KEY_REFUSED,
         FindingCode.BASE_MISMATCH,

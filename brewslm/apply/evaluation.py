@@ -219,6 +219,7 @@ class _Evaluation:
                     name: list(names) if names else None for name, names in self._shape.sets.items()
                 },
                 "options": dict(self._shape.options),
+                "reported": list(self._shape.reported),
             },
             folder=str(folder),
         )

@@ -1,5 +1,7 @@
 """What a plan says about the device that its work is done on."""
 
+from importlib.util import find_spec
+
 from msgspec.structs import replace
 
 from brewslm.address import Address
@@ -27,7 +29,7 @@ def device_findings(
     work = {item.target for item in built.plan.actions if item.is_work and item.reuse is None}
     found = []
     training = manifest.resources.get(Address("training_plan"))
-    if work & _LOADING and training is not None and not host.can_quantize:
+    if work & _LOADING and training is not None:
         found += _unquantizable(training, host)
     if "training_plan" not in work:
         return found
@@ -72,14 +74,26 @@ def _unquantizable(training: Wanted, host: HostFacts) -> list[Finding]:
     if not isinstance(spec, TrainingPlanSpec) or spec.config.quantization == "none":
         return []
     held = spec.config.quantization
-    told = _finding(
-        FindingCode.QUANTIZATION_UNAVAILABLE,
-        Severity.ERROR,
-        f"a base held in {held} cannot be loaded on {host.device}",
-        "write quantization: none, or plan and apply with --device cpu",
-        found=held,
-        expected="none",
-    )
+    if host.can_quantize:
+        if host.has_bitsandbytes or find_spec("torch") is None:  # nothing is trained here then
+            return []
+        told = _finding(
+            FindingCode.DEPENDENCY_MISSING,
+            Severity.ERROR,
+            f"a base held in {held} needs a package that is not installed",
+            'pip install "brewslm[train]"',
+            found="no bitsandbytes",
+            expected="bitsandbytes",
+        )
+    else:
+        told = _finding(
+            FindingCode.QUANTIZATION_UNAVAILABLE,
+            Severity.ERROR,
+            f"a base held in {held} cannot be loaded on {host.device}",
+            "write quantization: none, or plan and apply with --device cpu",
+            found=held,
+            expected="none",
+        )
     field = "config.quantization"
     path = f"{training.section}.{field}"
     return [replace(told, address="training_plan", field=path, place=training.place(field))]

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.engine.base import Loading, load_model, load_tokenizer
 from brewslm.engine.lora import attach
-from brewslm.engine.weights import check_vocabulary
+from brewslm.engine.weights import check_vocabulary, replaces_weights
 
 _Key = tuple[tuple[Path, ...], Loading]
 _held: dict[_Key, tuple[PreTrainedModel, PreTrainedTokenizerBase]] = {}
@@ -44,7 +44,7 @@ def answering_model(model: PreTrainedModel, lora_adapter: Path | None) -> Iterat
         attached = attach(model, lora_adapter)
         yield attached
     finally:
-        if attached is None or attached.peft_config["default"].bias != "none":
-            forget()  # the base holds what the adapter put into it: its biases, or half of it
+        if attached is None or replaces_weights(attached, lora_adapter):
+            forget()  # the base holds what the adapter put into it
         if attached is not None:
             attached.unload()

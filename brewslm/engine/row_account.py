@@ -16,6 +16,7 @@ from brewslm.engine.tokens import Tokenized, TokenRow
 from brewslm.errors import WorkerError
 from brewslm.rows.index import first_occurrences
 from brewslm.rows.prepared import MANIFEST_NAME
+from brewslm.rows.rehearsal_program import TOO_LONG
 
 _UNKNOWN = "unknown"
 """The source of rows in a folder that has no index."""
@@ -55,8 +56,10 @@ class RowAccount:
                 found.update(left)
             wanted = {name: int(item["effective_rows"]) for name, item in sources.items()}
             compare("rows of an epoch", self._comparable(found), self._comparable(wanted))
-        if "rows" in planned:
-            compare("rows of an epoch", {"rows": len(self.rows)}, {"rows": planned["rows"]})
+        if planned:
+            too_long = sum(self.left_out.get(TOO_LONG, Counter()).values())
+            wanted = {"rows": planned["rows"] + planned[TOO_LONG]}
+            compare("rows of an epoch", {"rows": len(self.rows) + too_long}, wanted)
 
     def check_run(
         self,

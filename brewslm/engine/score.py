@@ -13,7 +13,7 @@ from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
 from brewslm.fingerprint import digest_file
 from brewslm.rows.index import first_occurrences
-from brewslm.tasks.metrics import metrics_read_with, produced_metrics
+from brewslm.tasks.metrics import metrics_read_with, produced_metrics, reported_metrics
 from brewslm.tasks.scoring import (
     Item,
     machine_status,
@@ -51,7 +51,9 @@ def run(job: Job, report: Reporter) -> Result:
         )
     )
     reading = ScoringOptions(**options.get("options", {}))
-    produced = produced_metrics(profile, contract, tuple(sorted(seen)))
+    produced = reported_metrics(
+        produced_metrics(profile, contract, tuple(sorted(seen))), options.get("reported", ())
+    )
     scoring = Scoring(task, contract, reading, metrics_read_with(produced, profile, reading))
     for done, name in enumerate(names):
         rows = loaded[name]

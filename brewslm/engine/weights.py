@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import safe_open
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from brewslm.errors import WorkerError
 
+_WEIGHTS = "adapter_model.safetensors"
 _OTHER_SHAPE = "size mismatch"
 """What torch says of a tensor of another shape."""
 _MOST_NAMES = 4
@@ -59,6 +61,16 @@ def adapter_attached(model: PreTrainedModel, folder: Path) -> PeftModel:
     if found:
         raise _adapter_incomplete(found)
     return attached
+
+
+def replaces_weights(attached: PeftModel, folder: Path) -> bool:
+    """Return whether an adapter put tensors of its own in the place of the base model's, which then
+    stay there: biases, or embeddings that were saved whole.
+    """
+    own = get_peft_model_state_dict(attached, save_embedding_layers=False).keys()
+    with safe_open(folder / _WEIGHTS, "pt") as weights:
+        held = set(weights.keys())
+    return attached.peft_config["default"].bias != "none" or bool(held - own)
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -24,7 +24,7 @@ FORMATS = ("adapter", "safetensors")
 """Export formats that are written."""
 _REMOTE = ("hf:", "https:", "kaggle:")
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_LIMITS = ("max_gpu_hours", "max_minutes", "auto_cancel", "threshold")
+_LIMITS = ("auto_cancel", "threshold")
 _FOREIGN_OPTIMIZERS = (
     "adamw_torch_4bit",
     "adamw_torch_8bit",

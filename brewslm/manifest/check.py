@@ -58,6 +58,7 @@ def check_file(
         _dataset,
         _workflow,
         _exports,
+        _merges,
         _target,
         _domain,
         _open_maps,
@@ -270,7 +271,7 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
             FindingCode.BUDGET_COST_UNPRICED,
             (*path, "cap" if budget.max_cost_usd is None else "max_cost_usd"),
             "the local runtime has no price, so nothing is limited",
-            "delete the line; training_plan.config.max_minutes limits a training run",
+            "delete the line; max_minutes and max_gpu_hours are checked against the estimate",
             severity=Severity.WARNING,
         )
     for name, schemes in _STORES.items():
@@ -294,6 +295,19 @@ def _exports(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "delete it, or export a format that does",
             quantization,
             severity=Severity.WARNING,
+        )
+
+
+def _merges(file: ManifestFile, say: Say) -> Iterator[Finding]:
+    quantization = file.spec.training_plan.config.quantization
+    if "safetensors" in file.spec.export.formats and quantization != "none":
+        yield say(
+            FindingCode.MERGE_FROM_QUANTIZED,
+            ("spec", "export", "formats"),
+            "the adapter is trained on a quantised base and merged into the full one",
+            "nothing; the export's evidence says how far the two answer apart",
+            quantization,
+            severity=Severity.INFO,
         )
 
 

@@ -24,6 +24,7 @@ from brewslm.tasks.packs import Pack, PackError, gates_of
 from brewslm.tasks.task import TASKS
 
 ROLES = ("raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test")
+_PREPARED = ("train", "validation", "test")
 _PACK: YamlPath = ("spec", "eval_pack")
 _OF_METRIC = (FindingCode.GATE_METRIC_UNKNOWN, FindingCode.METRIC_NOT_PRODUCED)
 _BY_NAME = ("per_class.", "per_field.", "precision_")
@@ -35,6 +36,8 @@ def check_evaluation(
 ) -> Iterator[Finding]:
     """Yield what is wrong with the evaluation and its gates."""
     yield from _rows(file, say)
+    yield from _fallback(file, shaped, say)
+    yield from _greedy(file, shaped, say)
     profile = _profile(file, bound)
     contract = _contract(file, bound)
     if profile is not None and "spec.eval_pack.eval_types" in shaped.written:
@@ -233,6 +236,39 @@ def _gate_finding(
     )
 
 
+def _greedy(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
+    """Yield settings of sampling that greedy answers do not use."""
+    pack = file.spec.eval_pack
+    for field in ("generation.top_p", "seeds"):
+        if pack.generation.temperature == 0 and f"spec.eval_pack.{field}" in shaped.written:
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*_PACK, *field.split(".")),
+                "answers are greedy, so nothing is sampled",
+                "delete the line, or write a temperature",
+                severity=Severity.WARNING,
+            )
+
+
+def _fallback(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
+    """Yield that the prepared test set is evaluated, where nothing that is named has rows."""
+    names = {item.name for item in file.spec.data_sources}
+    carried = names | {item.type for item in file.spec.data_sources} | {*_PREPARED}
+    datasets = file.spec.eval_pack.datasets
+    is_asked = bool(names) and all(name in (*names, *ROLES) for name in datasets)
+    if is_asked and not carried & {*datasets}:
+        is_written = "spec.eval_pack.datasets" in shaped.written
+        yield say(
+            FindingCode.AUTOFIX_EVAL_DATASETS,
+            (*_PACK, "datasets"),
+            "no source has these roles, so the prepared test set is evaluated",
+            "write datasets: [test], or add a gold source",
+            ", ".join(datasets),
+            "test",
+            severity=Severity.WARNING if is_written else Severity.INFO,
+        )
+
+
 def _rows(file: ManifestFile, say: Say) -> Iterator[Finding]:
     pack = file.spec.eval_pack
     path: YamlPath = ("spec", "eval_pack")
@@ -254,9 +290,8 @@ def _rows(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 FindingCode.EVAL_ON_TRAIN_ROWS,
                 (*path, "datasets", index),
                 "these rows are trained on",
-                "name a gold source, or test",
+                "write datasets: [test], or name a gold source",
                 name,
-                severity=Severity.WARNING,
             )
     if pack.compare_to == "none" and file.spec.workflow.gate_policy.require_baseline:
         yield say(

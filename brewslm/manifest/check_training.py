@@ -1,5 +1,6 @@
 """Checks of the recipe: written fields against each other and against the mode."""
 
+import re
 from collections.abc import Iterator
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
@@ -8,7 +9,7 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES, has_warmup
+from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES, TrainingConfig, has_warmup
 
 _TINY = "builtin:"
 """Bases that take far higher rates than usual."""
@@ -285,6 +286,23 @@ def _stopping(file: ManifestFile, written: set[str], say: Say) -> Iterator[Findi
         )
 
 
+def _without_effect(config: TrainingConfig) -> Iterator[tuple[str, bool]]:
+    """Yield fields that other fields switch off, and whether they do."""
+    yield "kl_tau", config.kl_lambda == 0
+    yield "eval_steps", config.eval_strategy != "steps"
+    yield "save_steps", config.save_strategy != "steps"
+    for name in ("eval_batch_size", "early_stopping_threshold"):
+        yield name, config.eval_strategy == "no"
+    for name in ("plateau_window", "plateau_min_delta", "plateau_min_steps"):
+        yield name, config.plateau_patience == 0
+    for name in ("adam_beta1", "adam_beta2", "adam_epsilon"):
+        yield name, not re.search("adam|ademamix", config.optimizer)
+    for name in ("warmup_ratio", "warmup_steps"):
+        yield name, config.lr_scheduler == "constant"
+    yield "max_oom_retries", not config.auto_oom_retry
+    yield "dataloader_prefetch_factor", config.dataloader_num_workers == 0
+
+
 def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterator[Finding]:
     config = file.spec.training_plan.config
     idle = []
@@ -297,13 +315,12 @@ def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterato
         idle += [name for name in _OF_PREFERENCE if name in written]
     elif "max_seq_length" in written:
         idle.append("max_seq_length")
-    if config.kl_lambda == 0 and "kl_tau" in written:
-        idle.append("kl_tau")
+    idle += [name for name, is_idle in _without_effect(config) if is_idle and name in written]
     for name in sorted(idle):
         yield say(
             FindingCode.FIELD_UNUSED,
             (*_CONFIG, name),
             "this field has no effect with these settings",
-            "delete it, or change the mode",
+            "delete the line, or change the setting that it depends on",
             severity=Severity.WARNING,
         )

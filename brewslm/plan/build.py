@@ -19,6 +19,7 @@ from brewslm.manifest.project import Manifest
 from brewslm.plan import price
 from brewslm.plan.action import Action
 from brewslm.plan.base_model import BaseModel
+from brewslm.plan.budget import check_budget
 from brewslm.plan.deletes import delete_actions
 from brewslm.plan.findings import Findings
 from brewslm.plan.graph import ordered
@@ -30,6 +31,7 @@ from brewslm.plan.plan import REFRESH_ONLY, Plan, ProjectFacts
 from brewslm.plan.selection import Selected, left_out, partial_words
 from brewslm.plan.walk import Walk, unchanged
 from brewslm.stages.kinds import KINDS
+from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 
@@ -64,6 +66,9 @@ def build(
     records = renamed(records, known.moves)
     walk = Walk(known, records, state, artifacts, options, findings)
     actions = _actions(walk, selected, known, records, options, findings)
+    workflow = known.specs.get(Address("workflow"))
+    if isinstance(workflow, WorkflowSpec):
+        check_budget(workflow, actions, findings, has_accelerator=options.device.has_cuda)
     meta = state.meta()
     plan = Plan(
         tool_version=__version__,

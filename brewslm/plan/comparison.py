@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from brewslm.address import Address
 from brewslm.contracts import Category, Kind, Spec, categories_by_path, counting_values, spec_values
 from brewslm.fingerprint import fingerprint
@@ -52,7 +54,18 @@ class Draft:
     @cached_property
     def fields_changed(self) -> list[str]:
         """Dotted paths of the spec's own fields that differ from the record."""
-        return changed_paths(self.record.spec, spec_values(self.spec)) if self.record else []
+        return changed_paths(self.recorded_spec, spec_values(self.spec)) if self.record else []
+
+    @cached_property
+    def recorded_spec(self) -> dict[str, Any]:
+        """The recorded spec; fields that did not exist when it was recorded have their defaults."""
+        recorded = dict(self.record.spec) if self.record else {}
+        if recorded == spec_values(self.spec):
+            return recorded
+        try:
+            return spec_values(type(self.spec).model_validate(recorded, strict=False))
+        except ValidationError:  # recorded with a field that is gone
+            return recorded
 
     @cached_property
     def unknown(self) -> list[str]:
@@ -99,7 +112,7 @@ def causes(draft: Draft, missing: Sequence[str]) -> tuple[Cause, ...]:
     record = draft.record
     if record is None:
         return ()
-    found = _field_causes(draft, record)
+    found = _field_causes(draft)
     found += [Cause(kind="artifact", path=name) for name in missing]
     if draft.facts and draft.is_content_changed:
         spec = draft.spec
@@ -123,13 +136,13 @@ def causes(draft: Draft, missing: Sequence[str]) -> tuple[Cause, ...]:
     return tuple(found + _input_causes(draft, record))
 
 
-def _field_causes(draft: Draft, record: ResourceRecord) -> list[Cause]:
+def _field_causes(draft: Draft) -> list[Cause]:
     after = spec_values(draft.spec)
     return [
         Cause(
             kind="field",
             path=path,
-            before=value_at(record.spec, path),
+            before=value_at(draft.recorded_spec, path),
             after=value_at(after, path),
         )
         for path in draft.fields_changed

@@ -11,6 +11,7 @@ from brewslm.plan.work import on_host, training_work
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.state.records import ResourceRecord
 
+TOO_LONG = "rows_too_long"
 ESTIMATED = "estimated"
 """Key of a run whose numbers are no promise."""
 
@@ -57,11 +58,14 @@ def is_without_weights(trained: Mapping[str, Any], prepared: Mapping[str, Any]) 
 
 
 def planned_run(data: Mapping[str, Any] | None) -> dict[str, int]:
-    """Return the rows of an epoch and the steps that an action counted, empty where it guessed."""
+    """Return what an action counted of its run, empty where it guessed: the rows of an epoch, those
+    left out as too long, and the steps.
+    """
     run = (data or {}).get("run") or {}
-    return (
-        {} if ESTIMATED in run else {name: run[name] for name in ("rows", "steps") if name in run}
-    )
+    if not run or ESTIMATED in run:
+        return {}
+    left_out = (data or {}).get("left out") or {}
+    return {"rows": run["rows"], "steps": run["steps"], TOO_LONG: left_out.get(TOO_LONG, 0)}
 
 
 def _dataset_counts(draft: Draft, known: Known, artifacts: ArtifactReader) -> dict[str, Any]:

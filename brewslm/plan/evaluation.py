@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from brewslm.contracts import Tier
-from brewslm.fingerprint import fingerprint
+from brewslm.fingerprint import digest_value, fingerprint
 from brewslm.tasks.metrics import produced_metrics
 from brewslm.tasks.packs import Pack
 from brewslm.tasks.task import TASKS
@@ -82,11 +82,13 @@ def metrics_part(
     profile_version: int,
     options: Mapping[str, Any],
     sets: Mapping[str, tuple[str, ...] | None],
+    reported: tuple[str, ...] = (),
 ) -> Part:
     """Return the metrics of all roles and sets.
 
     predictions: part name to digest, None while not generated; rows: set name to digest of its
-    file; options: of the pack, such as json_mode or normaliser.
+    file; options: of the pack, such as json_mode or normaliser; reported: ids of the only metrics
+    that are reported, none means every one of the task.
     """
     if any(digest is None for digest in predictions.values()):
         return Part("metrics", Tier.METRICS, None)
@@ -101,6 +103,7 @@ def metrics_part(
         "contract": dict(contract),
         "options": dict(options),
         "sets": {name: list(names) if names else None for name, names in sorted(sets.items())},
+        **({"reported": list(reported)} if reported else {}),
     }
     return Part("metrics", Tier.METRICS, facts)
 
@@ -119,10 +122,10 @@ def scoring_versions(
 ) -> dict[str, Any]:
     """Return every version of the program's own that an evaluation rests on."""
     return {
-        "task": {profile: TASKS.load(profile).version},
+        "task": f"{profile} {TASKS.load(profile).version}",
         "statistics": STATISTICS_VERSION,
-        "metrics": metric_versions(profile, contract),
-        "pack": {pack.pack_id: pack.version} if pack else {},
+        "metrics": digest_value(metric_versions(profile, contract)),
+        "pack": f"{pack.pack_id} {pack.version}" if pack else None,
     }
 
 

@@ -1,6 +1,6 @@
 """What an evaluation looks like: roles, prepared sets, the set that decides, gates and policy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -41,6 +41,8 @@ class EvaluationShape(Struct, frozen=True):
     """How outputs are read, as the pack says."""
     rows: Mapping[str, str] = field(default_factory=dict)
     """Set name to the digest of its file."""
+    reported: tuple[str, ...] = ()
+    """Ids of the only metrics that are reported; none means every one of the task."""
     promoted_digest: str | None = None
     datasets: tuple[str, ...] = ()
     """Sets and sources as the manifest names them."""
@@ -71,6 +73,7 @@ class EvaluationShape(Struct, frozen=True):
             TASKS.load(self.profile).version,
             self.options,
             self.sets,
+            self.reported,
         )
 
 
@@ -107,6 +110,7 @@ def shape_of(
     if wants_champion and promoted is not None:
         roles.append("promoted")
     dataset = outputs.get(Address("dataset"), {})
+    policy = deciding_policy(spec, pack, profile, contract) | workflow_policy(workflow)
     return EvaluationShape(
         profile=profile,
         contract=contract,
@@ -114,8 +118,9 @@ def shape_of(
         decisive=next((name for name in SETS if name in sets), ""),
         roles=tuple(roles),
         gates=gates,
-        policy=deciding_policy(spec, pack, profile, contract) | workflow_policy(workflow),
+        policy=policy,
         options=_options(pack, profile),
+        reported=_reported(spec, gates, policy["required_metrics"]),
         answering=Answering(
             base_digest=outputs[Address("model")]["base"].digest,
             load=loading_facts(training.config),
@@ -132,6 +137,17 @@ def shape_of(
         promoted_digest=promoted.digest if promoted else None,
         datasets=spec.datasets,
     )
+
+
+def _reported(
+    spec: EvalPackSpec, gates: tuple[Gate, ...], required: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the ids that eval_types chooses with those that gates stand on; none where it chooses
+    nothing, as with its default.
+    """
+    if spec.eval_types in ((), EvalPackSpec.model_fields["eval_types"].default):
+        return ()
+    return tuple(sorted({*spec.eval_types, *required, *(gate.metric_id for gate in gates)}))
 
 
 def _options(pack: Pack | None, profile: str) -> dict[str, Any]:

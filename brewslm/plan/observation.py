@@ -26,9 +26,11 @@ from brewslm.plan.model_files import changed_names
 from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
+from brewslm.stages.deployment import MOST_PARAMETERS, DeploymentSpec
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.packs import PackError
 from brewslm.tasks.task import TASKS
@@ -36,6 +38,7 @@ from brewslm.tasks.task import TASKS
 _MODEL = Address("model")
 _DATASET = Address("dataset")
 _TRAINING = Address("training_plan")
+_DEPLOYMENT = Address("deployment")
 _EVAL_PACK = Address("eval_pack")
 _MAX_UNREAD = 64
 
@@ -146,6 +149,7 @@ class _Observation:
                 found=base.digest,
                 expected=spec.cache_fingerprint or "",
             )
+        self._note_size(base)
         self._note_template(base)
         self._note_vocabulary(base)
         self._note_unread(base)
@@ -162,6 +166,25 @@ class _Observation:
         folder = self._manifest.root / name
         note_read(folder)
         return folder.is_dir()
+
+    def _note_size(self, base: BaseModel) -> None:
+        """Report a base model that is larger than the target allows."""
+        deployment = self._known.specs.get(_DEPLOYMENT)
+        workflow = self._known.specs.get(Address("workflow"))
+        if not isinstance(deployment, DeploymentSpec) or not isinstance(workflow, WorkflowSpec):
+            return
+        target = deployment.target_profile_id or workflow.target_profile_id or ""
+        limit = MOST_PARAMETERS.get(target)
+        if limit is not None and base.parameters > limit:
+            self._findings.report(
+                FindingCode.TARGET_SIZE_LIMIT,
+                _DEPLOYMENT,
+                "target_profile_id",
+                f"the base model is larger than {target} allows",
+                "name a smaller base_model, or write target_profile_id: vllm_server",
+                found=f"{base.parameters:,} parameters",
+                expected=f"at most {limit:,}",
+            )
 
     def _changed(self, spec: ModelSpec, base: BaseModel) -> str:
         """Return the names of the files that differ, where the record is of the pinned ones."""

@@ -36,6 +36,8 @@ _NAMES = (
 _RECIPE = ("completion_only_loss", "assistant_only_loss", "max_seq_length")
 _FILES = {"validation": "val"}
 _BY_LENGTH = frozenset({"rows_too_long", "rows_without_loss"})
+_GOLD = frozenset({"gold_dev", "gold_test"})
+"""Sets whose rows decide: one that cannot be asked stops the plan."""
 _SHOWN = 5
 _DEFAULT_REJECT_RATE = 0.1
 
@@ -92,13 +94,17 @@ class Rehearsal:
 
     def _findings(self, name: str, made: SetRehearsal, *, is_evaluated: bool) -> list[Finding]:
         places = self._places(made)
-        what = "cannot be asked" if is_evaluated else "are left out of training"
+        what = "are left out of training"
+        if is_evaluated:
+            what = "cannot be asked, so that gates on them are not decided"
+        severity = Severity.ERROR if name in _GOLD else Severity.WARNING
         remedies = import_module("brewslm.rows.rejects").REMEDIES  # only faulty rows need it
         found = [
             _row_finding(
                 code,
                 f"{_rows(len(faults))} of {name} {what}: {code}",
                 remedies[code],
+                severity,
                 [(places.get(fault.row_id, Place()), fault) for fault in faults],
             )
             for code, faults in sorted(made.left_out.items())
@@ -255,7 +261,11 @@ def _is_own(base: BaseModel) -> bool:
 
 
 def _row_finding(
-    code: str, message: str, remedy: str, rows: Sequence[tuple[Place, Fault]]
+    code: str,
+    message: str,
+    remedy: str,
+    severity: Severity,
+    rows: Sequence[tuple[Place, Fault]],
 ) -> Finding:
     ordered = sorted(rows, key=lambda item: (item[0].file, item[0].line))
     shown = ", ".join(str(place) for place, _ in ordered[:_SHOWN])
@@ -263,7 +273,7 @@ def _row_finding(
     place, first = ordered[0]
     return Finding(
         code,
-        Severity.WARNING,
+        severity,
         message,
         remedy,
         address="training_plan",

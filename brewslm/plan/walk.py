@@ -196,7 +196,7 @@ class Walk:
             return self._work(draft, reason, [item.path for item in gone])
         if record.status is Status.FAILED:
             return self._work(draft, "previous_failed")
-        is_same_spec = record.spec == spec_values(draft.spec)
+        is_same_spec = draft.recorded_spec == spec_values(draft.spec)
         if moved:
             if is_same_spec:
                 return self._put_back(draft, record, moved)

@@ -53,9 +53,9 @@ class RemarkCounts(Struct, array_like=True):
 
     def add(self, remarks: Remarks, line: int) -> None:
         """Count what was noticed about a row."""
-        for name in remarks.adjustments:
-            self.adjustments[str(name)] = self.adjustments.get(str(name), 0) + 1
-            self._note_line(str(name), line)
+        for adjustment in map(str, remarks.adjustments):
+            self.adjustments[adjustment] = self.adjustments.get(adjustment, 0) + 1
+            self._note_line(adjustment, line)
         for name in remarks.unread:
             self.unread[name] = self.unread.get(name, 0) + 1
             self._note_line(name, line)

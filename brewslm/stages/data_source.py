@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Ending, Kind, Spec, Work
+from brewslm.contracts import Category, Ending, Kind, Later, Spec, Work
 
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
@@ -60,7 +60,7 @@ class DataSourceSpec(Spec):
     """Copies of each train row in an epoch; the fractional part keeps a share by row hash."""
     limit: Annotated[int | None, Field(ge=1), Category.DATA] = None
     """Read only the first n rows."""
-    delimiter: Annotated[str | None, Category.DATA] = None
+    delimiter: Annotated[str | None, Category.DATA, Later.FIELD] = None
     """The one ASCII character between cells of a `csv` or `tsv` file, as `";"` or `"\\t"`; null is
     the format's own, or for `csv` what header and first row clearly show (`;`, tab or `|`).
     """

@@ -17,6 +17,8 @@ FORMATS_OF_TARGET = {
     "cpu_local": ("gguf", "ollama", "onnx", "safetensors", "adapter"),
 }
 """Export formats that each target runs."""
+MOST_PARAMETERS = {"mobile_cpu": 4_000_000_000, "browser_webgpu": 2_000_000_000}
+"""Parameters of a base model that a target runs at most, where it has a limit."""
 
 
 class DeploymentSpec(Spec):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from brewslm.contracts import Category, Kind, Spec, Tier, Work
+from brewslm.contracts import Category, Kind, Later, Spec, Tier, Work
 
 PlanProfile = Literal["safe", "balanced", "max_quality"]
 TargetProfile = Literal["vllm_server", "mobile_cpu", "edge_gpu", "browser_webgpu", "cpu_local"]
@@ -33,7 +33,7 @@ class GatePolicy(Spec):
     """Whether a change may loosen gates; the value recorded by the last apply decides."""
     require_baseline: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
     """Whether promotion needs a comparison, so that `compare_to: none` is refused."""
-    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS] = False
+    promote_ungated: Annotated[bool, Category.GATES, Tier.VERDICTS, Later.FIELD] = False
     """Whether a deployment may promote a candidate that no required gate has judged."""
 
 
@@ -41,15 +41,15 @@ class BudgetSettings(Spec):
     """Limits for one apply."""
 
     max_gpu_hours: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Accelerator hours, all actions together."""
+    """Accelerator hours, all actions together; a plan whose estimate is above is refused."""
     max_minutes: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Wall minutes, all actions together."""
+    """Wall minutes, all actions together; a plan whose estimate is above is refused."""
     max_cost_usd: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """US dollars, checked where the runtime has a price."""
     cap: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """Other name of `max_cost_usd`; both written must be equal."""
     threshold: Annotated[float, Field(ge=0, le=1), Category.METADATA] = 0.8
-    """Share of any limit at which a warning event is sent."""
+    """Share of any limit at which a warning event is sent; other values are not supported yet."""
     auto_cancel: Annotated[bool, Category.METADATA] = False
     """Whether the run is checkpointed and stopped at the limit."""
 
@@ -61,7 +61,9 @@ class Backend(Spec):
     """State store; null is `.brewslm/state.db`."""
     artifacts: Annotated[str | None, Category.METADATA] = None
     """Artifact store; null is `.brewslm/store`."""
-    link_roots: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA] = ()
+    link_roots: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Category.METADATA, Later.FIELD
+    ] = ()
     """Folders outside the project that links to rows may lead into, such as a cache of DVC: an
     absolute path, `~/...`, or one relative to the manifest. Nothing but the rows of data sources is
     read there, and nothing at all under `plan --untrusted`.

@@ -216,7 +216,7 @@ _OPEN_ANSWERS = [
     _at_most("echo_rate", 0.02),
     _at_most("false_refusal_rate", 0.02),
     _at_most("stray_json_rate", 0.02),
-    _at_most("foreign_script_rate", 0.02),
+    _at_most("look_alike_rate", 0.02),
     _optional(_at_most("truncated_rate", 0.10)),
 ]
 _OFFLINE = _pack(

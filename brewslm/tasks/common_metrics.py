@@ -130,9 +130,9 @@ COMMON_METRICS: tuple[Metric, ...] = (
         higher_is_better=False,
     ),
     proportion(
-        "foreign_script_rate",
-        "foreign_script",
-        "share of outputs with letters of a script that neither prompt nor reference uses",
+        "look_alike_rate",
+        "look_alike",
+        "share of outputs with words of look-alike letters, where prompt and reference have none",
         higher_is_better=False,
     ),
     Metric(

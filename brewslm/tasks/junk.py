@@ -1,11 +1,15 @@
-"""Outputs that look like answers and are none: echoes, refusals, stray JSON, foreign letters."""
+"""Outputs that look like answers and are none: echoes, refusals, stray JSON, look-alike letters."""
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from brewslm.tasks.text_answers import is_refusal, lead_class
 
+_WORD = re.compile(r"\w+")
+_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+_STYLED = "styled"
 _FEWEST_WORDS = 3
 """Words of an input below which repeating it may well be the answer."""
 _CUT_OFF_WORDS = 8
@@ -14,14 +18,14 @@ _CUT_OFF_WORDS = 8
 
 def junk_counts(output: str, reference: str, row: Mapping[str, Any]) -> dict[str, float]:
     """Return the counts of an output that `echo_rate`, `false_refusal_rate`, `stray_json_rate` and
-    `foreign_script_rate` sum; what the reference does itself is not held against an output.
+    `look_alike_rate` sum; what the reference does itself is not held against an output.
     """
-    known = scripts(reference).union(*map(scripts, _asked(row)))
+    is_usual = has_look_alikes(reference) or any(map(has_look_alikes, _asked(row)))
     return {
         "false_refusal": float(is_refusal(output) and not is_refusal(reference)),
         "echo": float(_begins_with_prompt(output, reference, row)),
         "stray_json": float(lead_class(output) == "json" != lead_class(reference)),
-        "foreign_script": float(not scripts(output) <= known),
+        "look_alike": float(has_look_alikes(output) and not is_usual),
     }
 
 
@@ -34,13 +38,28 @@ def is_echo(output: str, reference: str, row: Mapping[str, Any]) -> bool:
     )
 
 
-def scripts(text: str) -> set[str]:
-    """Return the scripts of the letters of a text, by the first word of their Unicode names."""
-    return {
-        unicodedata.name(letter, "").partition(" ")[0]
-        for letter in set(text)
-        if letter.isalpha() and not letter.isascii()
-    } | ({"LATIN"} if any(letter.isalpha() and letter.isascii() for letter in text) else set())
+def has_look_alikes(text: str) -> bool:
+    """Return whether a word mixes alphabets whose letters look alike, or writes ASCII letters in
+    another form, such as full width.
+    """
+    if text.isascii():
+        return False
+    for word in _WORD.findall(text):
+        forms = {_alphabet_of(letter) for letter in word} - {""}
+        if len(forms) > 1 or _STYLED in forms:
+            return True
+    return False
+
+
+def _alphabet_of(letter: str) -> str:
+    """Return the alphabet of a letter among those that look alike, nothing for other characters."""
+    if letter.isascii():
+        return "LATIN" if letter.isalpha() else ""
+    alphabet = unicodedata.name(letter, "").partition(" ")[0]
+    if alphabet in _ALIKE:
+        return alphabet
+    plain = unicodedata.normalize("NFKC", letter)
+    return _STYLED if plain.isascii() and plain.isalpha() else ""
 
 
 def _begins_with_prompt(output: str, reference: str, row: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """Which metrics a task produces, and which of them an id means."""
 
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -32,6 +33,16 @@ def metrics_read_with(
         key: replace(metric, normaliser=chosen) if metric.normaliser == own else metric
         for key, metric in metrics.items()
     }
+
+
+def reported_metrics(metrics: Mapping[str, Metric], reported: Collection[str]) -> dict[str, Metric]:
+    """Return the metrics that are reported, by id or declared synonym; all where none is named."""
+    chosen = {
+        metric_id: metric
+        for metric_id, metric in metrics.items()
+        if {metric_id, *metric.synonyms} & {*reported}
+    }
+    return chosen or dict(metrics)
 
 
 def resolve_metric(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,8 @@ def test_object_whose_name_was_never_synced_is_synced_when_it_is_kept_again(
         if step is Step.SYNC_FOLDER and is_taken:
             synced.append(what)
 
-    for put in (lambda: store.put_bytes(b"other"), lambda: store.put_file(tmp_path / "file")):
+    puts = (partial(store.put_bytes, b"other"), partial(store.put_file, tmp_path / "file"))
+    for put in puts:
         monkeypatch.setattr(durability, "watcher", watch)
         with pytest.raises(OSError, match="Input/output error"):
             put()

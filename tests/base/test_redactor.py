@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,6 +159,19 @@ def test_credentials_in_an_address_are_replaced_though_nobody_named_them() -> No
 
 def test_short_values_are_left() -> None:
     assert Redactor({"KEY": ["seven77"]})("seven77") == "seven77"
+
+
+@pytest.mark.parametrize("length", range(8, 17))
+def test_values_of_eight_characters_and_more_are_replaced(length: int) -> None:
+    value = "k7Qz/x9+Lm2Wp4Rt"[:length]
+    redactor = Redactor({"KEY": [value]})
+    for text in (
+        f"key={value};",
+        f"at {quote(value, safe='')}.",
+        f'"{value[:4]}\\u{ord(value[4]):04x}{value[5:]}"',
+    ):
+        assert value not in redactor(text)
+        assert "KEY" in redactor(text)
 
 
 def _cut(text: str, sizes: list[int]) -> list[str]:

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from brewslm.cli.devices import device_findings
+from brewslm.diagnostics import exit_code_of
+from brewslm.errors import ExitCode
 from brewslm.manifest import host
+from brewslm.manifest.host import HostFacts
+from brewslm.manifest.load import load_manifest
 from brewslm.platform_facts import Sources
 from tests.apply.bench import Bench
 from tests.base.test_platform_facts import FILES, GIB, Gpu, Nvml, machine
@@ -90,6 +95,17 @@ def test_shared_memory_is_assumed(bench: Bench, run: Run, on_machine: Machine) -
     assert (told["file"], told["line"]) == ("brewslm.yaml", 16)
     helped = run("plan", "--json", "--device", "cpu")
     assert (helped.code, "QUANTIZATION_UNAVAILABLE" in codes(helped)) == (0, False)
+
+
+def test_a_package_that_the_recipe_needs_and_that_is_missing_is_refused(bench: Bench) -> None:
+    bench.edit("dtype: float32", "dtype: float32\n      quantization: nf4")
+    manifest, built = load_manifest(bench.root), bench.built()
+    bare, whole = HostFacts(has_bitsandbytes=False), HostFacts(has_bitsandbytes=True)
+    told = {item.code: item for item in device_findings("auto", bare, built, manifest)}
+    assert told["DEPENDENCY_MISSING"].place.line == 16
+    assert exit_code_of(told.values()) is ExitCode.REFUSED
+    others = {item.code for item in device_findings("auto", whole, built, manifest)}
+    assert "DEPENDENCY_MISSING" not in others
 
 
 def test_other_devices_are_said_to_be_unused(bench: Bench, run: Run, on_machine: Machine) -> None:

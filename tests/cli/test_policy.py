@@ -274,3 +274,42 @@ def test_a_saved_plan_of_another_policy_is_stale(applied: Bench, run: Run) -> No
     write(applied, APPROVAL)
     commit(applied.root)
     run("apply", "a.plan.json").says(4, "plan_stale", "the policy changed")
+
+
+COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
+
+
+@pytest.mark.parametrize(
+    ("revision", "allowed", "is_refused"),
+    [
+        (f", revision: {COMMIT}", f"org/name@{COMMIT}", False),
+        (f", revision: {OTHER}", f"org/name@{COMMIT}", True),
+        ("", f"org/name@{COMMIT}", True),
+        (f", revision: {COMMIT}", "org/name", True),
+        (", revision: v1", f"org/name@{COMMIT}", True),
+    ],
+)
+def test_a_base_model_is_allowed_by_its_commit(
+    revision: str, allowed: str, is_refused: bool, bench: Bench, run: Run
+) -> None:
+    write(bench, f"models: {{allow: {{value: ['{allowed}']}}}}\n")
+    bench.edit("base_model: builtin:nano", f"base_model: org/name{revision}")
+    begin(bench.root)
+    findings = run("plan", "--json").document["findings"]
+    refused = [item for item in findings if item["code"] == "POLICY_REFUSED"]
+    assert [item["field"] for item in refused] == ["models.allow"] * is_refused
+
+
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_only_required_gates_are_what_a_policy_requires(
+    required: str, bench: Bench, run: Run
+) -> None:
+    write(bench, "gates: {required: {value: [macro_f1]}}\n")
+    more = f"\n      - {{metric_id: macro_f1, threshold: 0.5, required: {required}}}"
+    bench.edit("operator: gte}", "operator: gte}" + more)
+    begin(bench.root)
+    findings = run("plan", "--json").document["findings"]
+    refused = [item for item in findings if item["code"] == "POLICY_REFUSED"]
+    assert [item["found"] for item in refused] == (
+        [] if required == "true" else ["no required gate on macro_f1"]
+    )

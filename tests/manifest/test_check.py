@@ -109,6 +109,11 @@ CASES = [
     ("OPEN_KEY_UNREAD", "info", source('§metadata: {a: 1}, locator: "jsonl:a.jsonl"')),
     ("OPEN_KEY_UNREAD", "info", blueprint("§deployment_target_constraints: {region: eu}")),
     (
+        "MERGE_FROM_QUANTIZED",
+        "info",
+        project("training_plan: {config: {quantization: nf4}}\nexport: {§formats: [safetensors]}"),
+    ),
+    (
         "QUANTIZATION_UNUSED",
         "warning",
         project("export: {formats: [adapter], §quantization: Q8_0}"),

@@ -17,8 +17,8 @@ def gate(text: str, head: str = OPEN) -> str:
 
 CASES = [
     ("UNKNOWN_EVAL_DATASET", "error", project("eval_pack: {datasets: [test, §golden]}")),
-    ("EVAL_ON_TRAIN_ROWS", "warning", project("eval_pack: {datasets: [§pairs]}")),
-    ("EVAL_ON_TRAIN_ROWS", "warning", project("eval_pack: {datasets: [§train]}")),
+    ("EVAL_ON_TRAIN_ROWS", "error", project("eval_pack: {datasets: [§pairs]}")),
+    ("EVAL_ON_TRAIN_ROWS", "error", project("eval_pack: {datasets: [§train]}")),
     (
         "BASELINE_REQUIRED",
         "error",
@@ -27,6 +27,7 @@ CASES = [
         ),
     ),
     ("REPEATS_ARE_EQUAL", "info", project("eval_pack: {§epochs: 3}")),
+    ("AUTOFIX_EVAL_DATASETS", "warning", project("eval_pack: {§datasets: [gold_test]}")),
     ("OUT_OF_RANGE", "error", project("eval_pack: {epochs: 1, §seeds: [1, 2]}")),
     ("UNKNOWN_EVAL_PACK", "error", project("eval_pack: {§pack_id: evalpack.general}")),
     ("EVAL_PACK_FILE", "error", project(OPEN + "eval_pack: {§pack_id: evalpack.domain.legal}")),

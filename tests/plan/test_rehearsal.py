@@ -95,7 +95,9 @@ def test_template_that_never_ends_is_refused_by_the_plan(bench: Bench) -> None:
 
 def test_gold_row_that_cannot_be_asked_is_named(bench: Bench) -> None:
     _add(bench, "gold", "where is <|user|> my parcel")
-    told = {item["code"]: item for item in bench.built().plan.findings}
+    plan = bench.built().plan
+    assert not plan.is_applyable
+    told = {item["code"]: item for item in plan.findings}
     assert told["special_token_in_text"]["file"] == "data/gold.jsonl"
     assert "cannot be asked" in told["special_token_in_text"]["message"]
 
@@ -128,7 +130,8 @@ def test_apply_hands_the_counts_to_the_run(bench: Bench) -> None:
     bench.apply()
     job = next(job for job in bench.jobs if job.address == "training_plan")
     run = _run(built)["run"]
-    assert job.options["planned"] == {"rows": run["rows"], "steps": run["steps"]}
+    counted = {"rows": run["rows"], "steps": run["steps"], "rows_too_long": 0}
+    assert job.options["planned"] == counted
 
 
 def test_rows_beyond_the_tried_ones_are_no_promise(

@@ -12,6 +12,7 @@ from brewslm.tasks.builtin_packs import BUILTIN_PACKS
 from brewslm.tasks.compose import compose
 from brewslm.tasks.deciding import decide
 from brewslm.tasks.gate_checks import gate_problems
+from brewslm.tasks.junk import has_look_alikes
 from brewslm.tasks.metric import MetricKind
 from brewslm.tasks.metrics import produced_metrics
 from brewslm.tasks.packs import gates_of
@@ -310,3 +311,19 @@ def test_every_shipped_pack_kills_all_junk(record_property: Callable[[str, objec
 @pytest.mark.parametrize("project", PROJECTS)
 def test_right_answers_pass_the_offline_pack(project: str) -> None:
     assert _verdict(project, "evalpack.local.offline", "right answers") == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_odd"),
+    [
+        ("\u0440ositive", True),
+        ("\uff47ood", True),
+        ("\U0001d420ood", True),
+        ("caf\u00e9 na\u00efve", False),
+        ("\u043a\u0443\u043f\u0438 iPhone", False),
+        ("5 \u00b5m at 20 \u2103", False),
+        ("T\u30b7\u30e3\u30c4\u306f\u8d64\u3044", False),
+    ],
+)
+def test_look_alikes_are_words_of_mixed_alphabets(text: str, is_odd: bool) -> None:
+    assert has_look_alikes(text) is is_odd

@@ -37,7 +37,12 @@ WITHOUT_SDPA: list[PreTrainedConfig] = [
     GPTJConfig(vocab_size=64, n_embd=32, n_layer=1, n_head=2, rotary_dim=8),
     Gemma2Config(**SMALL, intermediate_size=32, num_key_value_heads=1, head_dim=16),
     GptOssConfig(
-        **SMALL, intermediate_size=32, num_key_value_heads=1, head_dim=16, num_local_experts=2
+        **SMALL,
+        intermediate_size=32,
+        num_key_value_heads=1,
+        head_dim=16,
+        num_local_experts=2,
+        num_experts_per_tok=1,
     ),
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import SFTConfig
 
 from brewslm.engine import devices, sft
@@ -81,7 +81,7 @@ def test_the_chosen_device_is_used_else_what_is_there(
 ) -> None:
     on_machine(**machine)
     assert devices.kind() == kind
-    assert devices.device() == torch.device(kind, 0 if kind == "cuda" else None)  # type: ignore[arg-type]  # None is no index
+    assert devices.device() == torch.device("cuda:0" if kind == "cuda" else kind)
     assert devices.pins_memory() is (kind == "cuda")
     assert devices.scales_gradients("float16") is (kind != "cpu")
     assert not devices.scales_gradients("bfloat16")
@@ -274,23 +274,16 @@ def test_a_base_goes_to_the_device(
     asked: dict[str, Any] = {}
     moved: list[torch.device] = []
 
-    class Model:
-        generation_config = SimpleNamespace(max_length=1)
+    real = AutoModelForCausalLM.from_pretrained
 
-        def to(self, device: torch.device) -> "Model":
-            moved.append(device)
-            return self
+    def loaded(folder: str, **given: Any) -> Any:
+        asked.update(given)
+        here = given | {"device_map": None, "quantization_config": None}
+        model, info = real(folder, **here)
+        monkeypatch.setattr(model, "to", lambda device: moved.append(device) or model)
+        return model, info
 
-        def eval(self) -> None:
-            pass
-
-    class Auto:
-        @staticmethod
-        def from_pretrained(_folder: str, **given: Any) -> Any:
-            asked.update(given)
-            return Model()
-
-    monkeypatch.setattr("brewslm.engine.base.AutoModelForCausalLM", Auto)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)
     load_model(NANO, Loading(quantization=quantization, dtype="bfloat16"))
     device = devices.device()
     assert asked["dtype"] is torch.bfloat16

@@ -111,9 +111,9 @@ class _Names(ast.NodeVisitor):
         bases = [self._value(base)[0] for base in node.bases]
         held = tuple(base for base in bases if isinstance(base, type))
         for item in node.body:
-            is_method = isinstance(item, ast.FunctionDef) and not item.decorator_list
-            if held and is_method and not item.name.startswith("__"):
-                self.methods += [(item.name, base) for base in held]
+            if isinstance(item, ast.FunctionDef) and not item.decorator_list:
+                if not item.name.startswith("__"):
+                    self.methods += [(item.name, base) for base in held]
         self.generic_visit(node)
 
 

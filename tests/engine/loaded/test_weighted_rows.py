@@ -113,3 +113,25 @@ def test_rows_that_differ_from_the_planned_ones_are_not_trained_on(
     assert caught.value.code == "training_data_mismatch"
     assert f"hard {weighted['mix']['sources']['hard']['effective_rows']}" in caught.value.expected
     assert listener.steps == []
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1, 0), (0, 1)])
+def test_run_whose_plan_counted_otherwise_does_not_begin(
+    training_job: Callable[..., Job],
+    weighted: dict[str, Any],
+    tmp_path: Path,
+    rows: int,
+    steps: int,
+) -> None:
+    effective = weighted["train_rows_effective"]
+    counted = {
+        "rows": effective + rows,
+        "steps": 2 * -(-effective // 8) + steps,
+        "rows_too_long": 0,
+    }
+    job = _job(training_job, tmp_path)
+    job = job.model_copy(update={"options": job.options | {"planned": counted}})
+    listener = Listener()
+    with pytest.raises(WorkerError) as caught:
+        train.run(job, listener)
+    assert (caught.value.code, listener.steps) == ("training_data_mismatch", [])

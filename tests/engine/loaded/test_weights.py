@@ -201,6 +201,20 @@ def _biased(tensors: Tensors) -> None:
         tensors[name.replace(".weight", ".bias")] = torch.zeros(tensors[name].shape[0])
 
 
+def test_embeddings_of_an_adapter_do_not_stay_in_the_base(adapter: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(adapter, tmp_path / "adapter")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    tensors["base_model.model.lm_head.weight"] = torch.ones(2048, 256)
+    save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    probe = torch.tensor([[5, 6, 7]])
+    model, _ = base_model(NANO, Loading())
+    before = model(input_ids=probe).logits.detach().clone()
+    with answering_model(model, folder):
+        pass
+    model, _ = base_model(NANO, Loading())
+    assert torch.equal(model(input_ids=probe).logits.detach(), before)
+
+
 def test_export_that_lost_a_tensor_is_not_kept(
     adapter: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
