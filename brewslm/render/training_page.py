@@ -58,8 +58,8 @@ def _entries(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _settings(record: ResourceRecord, origins: Mapping[str, str]) -> Iterator[Markup]:
-    told = []
-    defaults = []
+    told: list[tuple[str, str]] = []
+    defaults: list[tuple[str, str]] = []
     for path, value in flat(record.spec).items():
         origin = origins.get(path, "default")
         entry = path, f"{value} ({origin})" if origin not in ("default", "manifest") else f"{value}"

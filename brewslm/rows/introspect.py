@@ -384,7 +384,7 @@ def _instruction(survey: Survey) -> Iterable[Proposal]:
 
 def _summary(survey: Survey) -> Iterable[Proposal]:
     if survey.find(_QUESTION):
-        return ()
+        return
     article, summary = survey.find(_ARTICLES, TEXT), survey.find(_SUMMARIES, TEXT)
     for proposal in _proposal(
         survey, "qa_pair_passthrough", "summarization", {"article": article, "summary": summary}
@@ -487,7 +487,7 @@ def _text_only(survey: Survey) -> Iterable[Proposal]:
     others = [
         column for column in survey.columns.values() if not column.kinds.keys() <= _PLAIN_KINDS
     ]
-    if len(texts) == 1 and not others:
+    if len(texts) == 1 and not others and texts[0].name.strip().lower() not in _LABELS:
         yield from _proposal(survey, "text_only", "language_modeling", {"text": texts[0]})
 
 

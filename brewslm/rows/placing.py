@@ -66,7 +66,8 @@ def place_rows(work: Work, workers: int) -> tuple[Placement, LeakReport]:
     pool = _declared_apart(work)
     placed = _placed(work, pool, _own_group, workers)
     if _starves(work, placed):
-        if _is_grouped(work, pool, grouped := _grouped(work, pool, workers)):
+        grouped = _grouped(work, pool, workers)
+        if grouped is not None and _is_grouped(work, pool, grouped):
             work.findings.append(say.similar_rows_grouped(placed.resembling, placed.trained))
             placed = grouped
         else:
@@ -200,9 +201,9 @@ def _has_provided(work: Work) -> bool:
     return any(source.role in ("test", *GOLD_ROLES) for source in work.request.sources)
 
 
-def _is_grouped(work: Work, pool: list[StoredExample], placed: _Placed | None) -> bool:
+def _is_grouped(work: Work, pool: list[StoredExample], placed: _Placed) -> bool:
     """Return whether the pool is placed in sets of about their shares, and enough is left."""
-    if placed is None or placed.placement.empty or _starves(work, placed):
+    if placed.placement.empty or _starves(work, placed):
         return False
     settings = work.request.split
     shares = {

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.apply.bench import Bench, row
 from tests.cli.conftest import Run
 
 LONG = "{}: these words are of number {} alone"
-ROWS = {
+ROWS: dict[str, dict[str, Any]] = {
     "classification": {"text": LONG, "label": "b"},
     "chat_sft": {
         "messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": LONG}]
