@@ -49,7 +49,7 @@ def difference_of(rng: Random) -> Json:
         return found | {"delta": None}
     if rng.random() < 0.5:
         gained = rng.randint(0, n)
-        lost = rng.randint(0, n - gained)
+        lost = min(n - gained, max(0, gained + rng.choice([-1, 1, 2, 4, n])))
         found |= {"mcnemar": {"gained": gained, "lost": lost, "n": n, "p": 0.01 * gained}}
         found["delta"] = (gained - lost) / n
     if rng.random() < 0.5:
@@ -84,18 +84,21 @@ def document_of(rng: Random) -> Json:
         "slices": {name: {"n_error": rng.choice(errors), "metrics": own()} for name in slices},
     }
     if rng.random() < 0.5:
-        spread = {"mean": rng.choice(GRID), "std": rng.choice(GRID[:3])}
-        candidate["epochs"] = {rng.choice(METRICS): spread}
-    declarations = {
+        candidate["epochs"] = {
+            name: {"mean": rng.choice(GRID), "std": rng.choice(GRID[:4])} for name in METRICS
+        }
+    declarations: Json = {
         name: {
             "kind": kinds[name],
             "higher_is_better": rng.choice([True, False, None]),
             "synonyms": [f"old_{name}"],
-            "normaliser": f"form of {name}",
-            "needs": ["baseline"] if name == "nll_gain" else [],
         }
         for name in METRICS
     }
+    if rng.random() < 0.9:  # what an older program did not store
+        for name, declared in declarations.items():
+            declared["normaliser"] = f"form of {name}"
+            declared["needs"] = ["baseline"] if name == "nll_gain" else []
     report = {
         "rows": rng.choice(ROWS),
         "roles": {role: {"n_error": rng.choice(errors)} for role in compared}
@@ -115,7 +118,7 @@ def document_of(rng: Random) -> Json:
 
 CHOICES: Mapping[str, Sequence[Any]] = {
     "metric_id": [*METRICS, *METRICS, "old_accuracy", "old_nll_gain", "unheard_of"],
-    "operator": ["gte", "lte", "worst_slice_gte", "worst_slice_lte"],
+    "operator": ["gte", "gte", "lte", "lte", "worst_slice_gte", "worst_slice_lte"],
     "threshold": [None, *GRID],
     "required": [True, False],
     "slice_name": ["site", "size", "si"],
@@ -124,7 +127,7 @@ CHOICES: Mapping[str, Sequence[Any]] = {
     "slice": [None, None, *SLICES],
     "min_n": [1, 1, 5, 21],
     "confidence": [0.5, 0.9, 0.95, 0.99],
-    "decide_on": ["point", "lower", "upper"],
+    "decide_on": ["point", "point", "lower", "upper"],
     "baseline": [None, "base_model", "champion"],
     "max_regression": [None, None, 0.0, 0.05, 0.1],
     "test": ["auto", "mcnemar", "paired_bootstrap", "none"],

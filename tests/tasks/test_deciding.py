@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brewslm.tasks.deciding import decide, decisive_set
+from brewslm.tasks.deciding import Outcome, decide, decisive_set
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.statistics import bca_levels, beta_cdf, holm, tango, wilson
 from tests.tasks.drawn_metrics import METRICS, Json, document_of, gate_of
@@ -81,7 +81,7 @@ def unfit(gate: Gate, key: str, estimate: Json, document: Json) -> str:
     """Return why an estimate decides nothing."""
     roles = document["sets"]["gold_test"]["roles"]
     is_broken = key != "error_rate" and roles["candidate"]["n_error"] > 0
-    if "baseline" in document["declarations"][key]["needs"]:
+    if "baseline" in document["declarations"][key].get("needs", []):
         is_broken |= roles.get("baseline", {"n_error": 0})["n_error"] > 0
     if is_broken:
         return "too_many_errors"
@@ -293,6 +293,11 @@ def _check(asked: list[Gate], document: Json, *, is_promoted: bool, required: li
         assert told == {"verdict": want["verdict"], "reason": want["reason"]}, gate
         assert said["passed"] is (want["verdict"] == "PASS")
         _check_facts(gate, said, want)
+        declared = document["declarations"].get(said["resolved_metric_key"], {})
+        assert said["normaliser"] == declared.get("normaliser", "")
+        if said["rows_needed"] is not None:
+            assert not said["passed"]
+            assert declared["kind"] == "proportion"
     _check_baselines(asked, found["gates"], wanted)
     _check_whole(asked, document, found, [item["verdict"] for item in wanted], required)
 
@@ -309,7 +314,8 @@ def _check_facts(gate: Gate, said: Json, want: Json) -> None:
     key = gate.metric_id.removeprefix("old_")
     is_known = key != "unheard_of"
     assert said["resolved_metric_key"] == (key if is_known else None)
-    assert said["normaliser"] == (f"form of {key}" if is_known else "")
+    assert said.keys() == {*Outcome.__struct_fields__, "passed"}
+    assert type(said["verdict"]) in (str, type(None)), "plain JSON"
     is_worst = "worst_slice" in gate.operator
     for name in SHOWN:
         if name == "chance_wrong" and is_worst:
@@ -418,3 +424,16 @@ def test_gold_rows_decide_before_all_others(names: list[str], decides: str) -> N
     other = next(name for name in names if name != decides)
     said = decide([gate], document, dataset=other)
     assert (said["verdict"], said["dataset"]) == ("FAIL", other)
+
+
+def test_without_further_words_a_gate_blocks_and_a_champion_is_not_asked_for() -> None:
+    gate = Gate(metric_id="accuracy", baseline="champion", max_regression=0.0)
+    found = decide([gate], _simple(9, 10))
+    assert (found["verdict"], found["looks"]) == ("PASS", 1)
+    assert (found["gates"][0]["verdict"], found["gates"][0]["on_inconclusive"]) == (None, "block")
+
+
+def test_no_number_of_rows_shows_that_all_are_right() -> None:
+    gate = Gate(metric_id="accuracy", threshold=1.0, decide_on="lower")
+    (found,) = decide([gate], _simple(10, 10))["gates"]
+    assert (found["verdict"], found["rows_needed"]) == ("INCONCLUSIVE", None)

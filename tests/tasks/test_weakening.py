@@ -110,6 +110,11 @@ OPPOSITES = {
 }
 
 
+def test_gate_that_leaves_the_inconclusive_to_the_policy_blocks_by_itself() -> None:
+    (found,) = changes({"on_inconclusive": "block"}, {"on_inconclusive": None})
+    assert (found.kind, found.weakened) == ("inconclusive_changed", False)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "kind"),
     [
