@@ -335,3 +335,20 @@ def test_runs_of_template_text_are_listed_and_no_leaks(tmp_path: Path) -> None:
     (leak,) = report_of(tmp_path)
     assert (leak["code"], leak["run_tokens"]) == ("leak_ngram", 6)
     assert leak["score"] == pytest.approx(6 / 27, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("role", "is_evaluated"),
+    [("validation", False), ("test", True), ("gold_dev", True), ("gold_test", True)],
+)
+@pytest.mark.parametrize("trained", ["raw", "train", "validation"])
+def test_rows_provided_for_evaluation_block_and_are_never_worked_around(
+    tmp_path: Path, role: str, is_evaluated: bool, trained: str
+) -> None:
+    text = " ".join(f"word{number}" for number in range(20))
+    write_rows(tmp_path / "other.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": f"{text} s", "label": "minor"}])
+    result = prepared(tmp_path, source(role=trained), source("other", role), split=EVERYTHING)
+    assert result.manifest["leaks"]["blocking"] == is_evaluated
+    assert ("LEAK_FOUND" in codes_of(result)) is is_evaluated
+    assert result.manifest["splits"]["held"] == 0

@@ -174,3 +174,44 @@ def test_equal_inputs_with_other_answers_go_to_one_set(tmp_path: Path, method: s
     assert len(sets) == 120
     assert all(len(own) == 1 for own in sets.values())
     assert set.union(*sets.values()) >= {"train", "validation", "test"}
+
+
+def test_group_of_several_strata_counts_in_the_first_of_them(tmp_path: Path) -> None:
+    labels = ("major", "minor", "blocker")
+    rows = [
+        {**row, "site": f"site{number % 30}", "label": labels[number * (number % 30) % 3]}
+        for number, row in enumerate(rows_of(120))
+    ]
+    strata = {
+        f'g:["site{site}"]': min(
+            f'"{row["label"]}"' for row in rows if row["site"] == f"site{site}"
+        )
+        for site in range(30)
+    }
+    request = SplitRequest(
+        0.5, 0.25, 0.25, method="random", group_by=("site",), stratify_by="label"
+    )
+    expected = slowly(strata, request).sets
+    for order in (rows, rows[::-1]):
+        write_rows(tmp_path / "tickets.jsonl", order)
+        prepared(tmp_path, source(), split=request)
+        index = lines_of(tmp_path / "out", "index.jsonl")
+        assert {(line["group_key"], line["split"]) for line in index} == {
+            (key, split.role) for key, split in expected.items()
+        }
+
+
+def test_rows_of_a_forced_group_say_so(tmp_path: Path) -> None:
+    rows = [{**row, "site": f"site{number % 10}"} for number, row in enumerate(rows_of(30))]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    keys = {f'g:["site{number}"]': "" for number in range(10)}
+    amounts = set()
+    for seed in range(6):
+        request = SplitRequest(seed=seed, group_by=("site",))
+        prepared(tmp_path, source(), split=request)
+        index = lines_of(tmp_path / "out", "index.jsonl")
+        forced = {line["group_key"] for line in index if "split_forced" in line["flags"]}
+        assert forced == slowly(keys, request).forced
+        assert sum("split_forced" in line["flags"] for line in index) == 3 * len(forced)
+        amounts.add(len(forced))
+    assert len(amounts) > 1
