@@ -69,6 +69,13 @@ def test_every_row_is_counted_once_by_its_source_and_in_total(
             assert list(codes) == sorted(codes)
 
 
+def test_every_code_may_occur_in_one_dataset() -> None:
+    examples = [example(split=Split.HELD, hold=code) for code in HoldCode]
+    rejects = [reject(code=code) for code in RejectCode]
+    total = account({"tickets": len(examples) + len(rejects)}, examples, rejects)["total"]
+    assert (len(total["holds"]), len(total["rejected"])) == (len(HoldCode), len(RejectCode))
+
+
 @pytest.mark.parametrize(
     ("read", "examples", "rejects", "law"),
     [

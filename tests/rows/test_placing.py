@@ -145,3 +145,22 @@ def test_holding_does_not_empty_a_set(tmp_path: Path) -> None:
     result = prepared(tmp_path, source(), split=split)
     assert all(result.manifest["splits"][name] for name in ("train", "validation", "test"))
     assert {"SIMILAR_ROWS_KEPT", "SIMILAR_ROWS_GROUPED"} & set(codes_of(result))
+
+
+def test_rows_that_wait_for_review_neither_leak_nor_fill_a_set(tmp_path: Path) -> None:
+    gold = rows_of(30, 900)
+    write_rows(tmp_path / "gold.jsonl", gold)
+    approved = [{**row, "review_status": "approved"} for row in rows_of(40)]
+    waiting = [{**row, "review_status": "open"} for row in gold]
+    write_rows(tmp_path / "made.jsonl", [*waiting, *approved])
+    result = prepared(
+        tmp_path,
+        source("made", "synthetic"),
+        source("gold", "gold_test"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        leak_check=LeakRequest(near=None, ngram=0),
+        max_examples=35,
+    )
+    assert result.manifest["leaks"]["blocking"] == 0
+    total = result.manifest["accounting"]["total"]
+    assert total["holds"] == {"pending_review": 30, "capped": 5}

@@ -179,7 +179,11 @@ def test_equal_inputs_with_other_answers_go_to_one_set(tmp_path: Path, method: s
 def test_group_of_several_strata_counts_in_the_first_of_them(tmp_path: Path) -> None:
     labels = ("major", "minor", "blocker")
     rows = [
-        {**row, "site": f"site{number % 30}", "label": labels[number * (number % 30) % 3]}
+        {
+            **row,
+            "site": f"site{number % 30}",
+            "label": labels[(number + number // 30 * (number % 2)) % 3],
+        }
         for number, row in enumerate(rows_of(120))
     ]
     strata = {
