@@ -53,7 +53,7 @@ def test_rows_of_an_epoch_are_those_that_the_slow_way_chooses(
             source("a", "train", weight=weights[0]),
             source("b", "train", weight=weights[1]),
             *([] if fraction is None else [source("general", weight=3.0)]),
-            split=SplitRequest(1.0, 0.0, 0.0, seed=seed),
+            split=SplitRequest(0.5, 0.25, 0.25, seed=seed),
             max_examples=most,
             leak_check=UNCHECKED,
             mix_back_source=None if fraction is None else "general",
