@@ -7,7 +7,7 @@ shows it.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class _Codec:
         self._tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
-        self.special_texts = sorted(special | set(tokenizer.all_special_tokens))
+        self.special_texts: Sequence[str] = sorted(special | set(tokenizer.all_special_tokens))
         ids = set(tokenizer.convert_tokens_to_ids(self.special_texts))
         self.special_ids = frozenset(ids - {tokenizer.unk_token_id})
         self.end_text = str(tokenizer.eos_token or "")
