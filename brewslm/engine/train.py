@@ -23,6 +23,7 @@ from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.engine.row_account import account_of, compare, steps_per_epoch
 from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
+from brewslm.engine.stopping import choose_adapter
 from brewslm.engine.tokens import Renderer, Tokenized, TokenRow, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
@@ -332,14 +333,13 @@ class _Training:
 
     def _choose(self, watch: Watch, trainer: CompletionTrainer) -> tuple[int, str]:
         """Put the adapter in place that the run keeps; return its step and why."""
-        wants_best = self._config.load_best_model_at_end
-        if wants_best == "auto":
-            wants_best = self._config.eval_strategy != "no"
-        state = watch.state
-        if wants_best and watch.best and state.best_step is not None:
-            set_trained_state(trainer.model, watch.best)
-            return state.best_step, f"lowest validation loss {state.best_loss:.4f}"
-        return trainer.state.global_step, "last step"
+        return choose_adapter(
+            watch.state,
+            trainer.state.global_step,
+            self._config,
+            has_best=bool(watch.best),
+            put_back=lambda: set_trained_state(trainer.model, watch.best),
+        )
 
     def _validation_loss(
         self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized
