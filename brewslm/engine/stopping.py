@@ -88,6 +88,13 @@ def choose_adapter(
     return last_step, "last step"
 
 
+def loss_of_kept(state: WatchState, kept_step: int, measure: Callable[[], float]) -> float:
+    """Return the validation loss of the adapter that is kept, measured unless that was done."""
+    if state.best_loss is not None and kept_step == state.best_step:
+        return state.best_loss
+    return measure()
+
+
 def is_plateau(losses: Sequence[float], *, window: int, patience: int, min_delta: float) -> bool:
     """Return whether the training loss has not gained `min_delta` for `patience` points.
 

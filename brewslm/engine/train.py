@@ -23,7 +23,7 @@ from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.engine.row_account import account_of, compare, steps_per_epoch
 from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
-from brewslm.engine.stopping import choose_adapter
+from brewslm.engine.stopping import choose_adapter, loss_of_kept
 from brewslm.engine.tokens import Renderer, Tokenized, TokenRow, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
@@ -165,7 +165,7 @@ class _Training:
         seen = self._checked_rows(watch, trainer)
         kept_step, why = self._choose(watch, trainer)
         effect = check_effect(trainer.model, train.rows[0].input_ids)
-        eval_loss = self._validation_loss(watch, trainer, validation)
+        eval_loss = self._validation_loss(watch, trainer, validation, kept_step)
         adapter = self._save_adapter(trainer, renderer)
         train_s = watch.elapsed_s
         steps = trainer.state.global_step
@@ -342,13 +342,11 @@ class _Training:
         )
 
     def _validation_loss(
-        self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized
+        self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized, kept_step: int
     ) -> float | None:
         if not validation.rows:
             return None
-        if watch.state.best_loss is not None and watch.best:
-            return watch.state.best_loss
-        return trainer.mean_loss(trainer.eval_dataset)
+        return loss_of_kept(watch.state, kept_step, lambda: trainer.mean_loss(trainer.eval_dataset))
 
     def _save_adapter(self, trainer: CompletionTrainer, renderer: Renderer) -> Path:
         folder = self._folder / _ADAPTER

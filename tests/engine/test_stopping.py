@@ -11,6 +11,7 @@ from brewslm.engine.stopping import (
     WatchState,
     choose_adapter,
     is_plateau,
+    loss_of_kept,
     reason_to_stop,
     take_validation,
 )
@@ -66,11 +67,13 @@ def test_the_best_adapter_is_put_back_where_it_is_wanted(
         assert (step, why, done) == (0, "lowest validation loss 0.5000", ["put back"])
     else:
         assert (step, why, done) == (40, "last step", [])
+    assert loss_of_kept(state, step, lambda: 0.7) == (0.5 if keeps_best else 0.7)
 
 
 def test_a_run_without_validation_keeps_its_last_step() -> None:
     kept = choose_adapter(WatchState(), 7, _config(), has_best=False, put_back=lambda: None)
     assert kept == (7, "last step")
+    assert loss_of_kept(WatchState(), 7, lambda: 1.25) == 1.25
 
 
 @given(
