@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.address import Address
@@ -108,6 +108,7 @@ def _pack(*gates: tuple[str, bool], **more: Any) -> EvalPackSpec:
     return EvalPackSpec.model_validate({"gates": document, **more}, strict=False)
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from("abc"), st.booleans()).map(lambda gates: [*gates.items()]),
     st.lists(st.sampled_from("abc"), unique=True),
@@ -144,6 +145,7 @@ def test_a_gate_that_became_weaker_here_or_since_the_ref(
     assert decision == ("refuse" if here or there else "allow")
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 5) | st.none(), st.integers(0, 5), st.sampled_from(["wall", "memory"]))
 def test_prices_up_to_the_limit_are_allowed_and_unknown_ones_warn(
     value: int | None, limit: int, what: str
@@ -156,6 +158,7 @@ def test_prices_up_to_the_limit_are_allowed_and_unknown_ones_warn(
     assert decision == ("warn" if value is None else "allow" if value <= limit else "refuse")
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(list(Operation)), max_size=5), st.integers(0, 4))
 def test_deletes_are_counted(operations: list[Operation], limit: int) -> None:
     actions = tuple(_action(f"adapter.a{n}", item) for n, item in enumerate(operations))
