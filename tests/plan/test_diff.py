@@ -39,7 +39,8 @@ def _pairs(draw: st.DrawFn) -> tuple[Any, Any]:
         keys = list(range(len(place))) if isinstance(place, list) else sorted(place)
         key = draw(st.sampled_from(keys))
         if not isinstance(place[key], (dict, list)) or not place[key]:
-            place[key] = draw(_VALUES)
+            swapped = float(place[key]) if isinstance(place[key], bool) else place[key] == 1
+            place[key] = swapped if draw(st.booleans()) else draw(_VALUES)
             break
         place = place[key]
     return before, after
@@ -111,6 +112,12 @@ def test_changing_what_a_difference_names_makes_the_other_value(pair: tuple[Any,
         ({"gates": []}, {"gates": [{"t": 1}]}, ["gates"]),
         ({"list": [1, 2]}, {"list": [2, 1]}, ["list"]),
         ({"list": [1]}, {"list": (1,)}, ["list"]),
+        ({"list": [1, "a"]}, {"list": [True, "a"]}, ["list"]),
+        ({"list": ("a", 0)}, {"list": ("a", False)}, ["list"]),
+        ({"list": [[1], 2]}, {"list": [[True], 2]}, ["list"]),
+        ({"list": [{"x": 1}, 2]}, {"list": [{"x": True}, 2]}, ["list"]),
+        ({"list": [{"x": 1}, 2]}, {"list": [{"x": 1.0}, 2.0]}, []),
+        ({"list": [1]}, {"list": [1, 1]}, ["list"]),
         ({"b": 1, "a": {"x": 1}}, {"b": 2, "a": {"y": 1}}, ["a.x", "a.y", "b"]),
         (None, {"a": 1}, [""]),
     ],
