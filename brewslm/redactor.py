@@ -166,18 +166,23 @@ class Redactor:
         return _merged(spans)
 
     def begun(self, text: str) -> int:
-        """Return where a value begins that goes on after the end of a text; its length if none."""
-        first = len(text)
-        whole = _without_cut_code(text)
-        for trail, patterns in self._views(whole):
-            seen = _without_cut_code(trail[-1].text if trail else whole)
-            for pattern in patterns:
-                start = seen.find(pattern[:_LEAST_PREFIX], max(0, len(seen) - len(pattern) + 1))
-                while start >= 0 and not pattern.startswith(seen[start:]):
-                    start = seen.find(pattern[:_LEAST_PREFIX], start + 1)
-                if start >= 0:
-                    first = min(first, _back(trail, start, len(seen))[0])
-        return first
+        """Return where a value begins that goes on after the end of a text; its length if none.
+
+        A text may end in the middle of a code, or with what only looks like one: both are tried.
+        """
+        forms = {text, _without_cut_code(text)}
+        return min((start for form in forms for start in self._begun(form)), default=len(text))
+
+    def _begun(self, text: str) -> Iterator[int]:
+        for trail, patterns in self._views(text):
+            end = trail[-1].text if trail else text
+            for seen in {end, _without_cut_code(end)}:
+                for pattern in patterns:
+                    start = seen.find(pattern[:_LEAST_PREFIX], max(0, len(seen) - len(pattern) + 1))
+                    while start >= 0 and not pattern.startswith(seen[start:]):
+                        start = seen.find(pattern[:_LEAST_PREFIX], start + 1)
+                    if start >= 0:
+                        yield _back(trail, start, len(seen))[0]
 
     def _views(self, text: str) -> Iterator[tuple[list[_Decoded], Mapping[str, str]]]:
         """Yield the steps that lead to each form of a text, and what is looked for in it."""

@@ -23,6 +23,7 @@ from brewslm.engine.row_account import account_of, compare, steps_per_epoch
 from brewslm.engine.run_record import data_document, environment
 from brewslm.engine.sequences import packed, unpacked
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
+from brewslm.engine.stopping import choose_adapter, loss_of_kept
 from brewslm.engine.token_row import Tokenized, TokenRow
 from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.engine.train_log import TrainLog
@@ -165,7 +166,7 @@ class _Training:
         seen = self._checked_rows(watch, trainer)
         kept_step, why = self._choose(watch, trainer)
         effect = check_effect(trainer.model, train.rows[0].input_ids)
-        eval_loss = self._validation_loss(watch, trainer, validation)
+        eval_loss = self._validation_loss(watch, trainer, validation, kept_step)
         adapter = self._save_adapter(trainer, renderer)
         train_s = watch.elapsed_s
         steps = trainer.state.global_step
@@ -333,23 +334,20 @@ class _Training:
 
     def _choose(self, watch: Watch, trainer: CompletionTrainer) -> tuple[int, str]:
         """Put the adapter in place that the run keeps; return its step and why."""
-        wants_best = self._config.load_best_model_at_end
-        if wants_best == "auto":
-            wants_best = self._config.eval_strategy != "no"
-        state = watch.state
-        if wants_best and watch.best and state.best_step is not None:
-            set_trained_state(trainer.model, watch.best)
-            return state.best_step, f"lowest validation loss {state.best_loss:.4f}"
-        return trainer.state.global_step, "last step"
+        return choose_adapter(
+            watch.state,
+            trainer.state.global_step,
+            self._config,
+            has_best=bool(watch.best),
+            put_back=lambda: set_trained_state(trainer.model, watch.best),
+        )
 
     def _validation_loss(
-        self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized
+        self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized, kept_step: int
     ) -> float | None:
         if not validation.rows:
             return None
-        if watch.state.best_loss is not None and watch.best:
-            return watch.state.best_loss
-        return trainer.mean_loss(trainer.eval_dataset)
+        return loss_of_kept(watch.state, kept_step, lambda: trainer.mean_loss(trainer.eval_dataset))
 
     def _save_adapter(self, trainer: CompletionTrainer, renderer: Renderer) -> Path:
         folder = self._folder / _ADAPTER

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +20,15 @@ from transformers import TrainerCallback
 from brewslm.contracts import Reporter
 from brewslm.engine.devices import memory_peak_bytes, save_random_state
 from brewslm.engine.lora import trained_state
+from brewslm.engine.stopping import WatchState, reason_to_stop, take_validation
 from brewslm.engine.train_log import LogLine, TrainLog
 from brewslm.errors import WorkerError
 from brewslm.stages.training_config import TrainingConfig
 
 STATE = "watch.json"
 BEST = "best.safetensors"
-_POINT_STEPS = 10
 _QUIET_S = 60.0
 """Without word from a step for so long, its micro-batches tell that the work goes on."""
-
-
-@dataclass
-class WatchState:
-    """What a run remembers between its steps; plain JSON."""
-
-    elapsed_s: float = 0.0
-    """Seconds of training before this process."""
-    eval_s: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    """Loss of each optimizer step."""
-    trained_tokens: int = 0
-    seen_tokens: int = 0
-    seen_rows: dict[str, int] | None = None
-    """By the number of their source; None in a checkpoint of a version that did not count."""
-    best_loss: float | None = None
-    best_step: int | None = None
-    evaluations_without_gain: int = 0
-    last_eval_loss: float | None = None
-    stop_reason: str = ""
-    """early_stopping, plateau or max_minutes; empty when all steps were done."""
-    held: dict[str, Any] = field(default_factory=dict)
-    """The micro-batch that the steps were made with."""
 
 
 class Watch(TrainerCallback):
@@ -149,11 +126,9 @@ class Watch(TrainerCallback):
             control.should_save = True
             control.should_training_stop = True
             return
-        minutes = self._config.max_minutes
-        if minutes is not None and self.elapsed_s >= minutes * 60:
-            self._stop(control, "max_minutes")
-        elif self._is_on_plateau(state.global_step):
-            self._stop(control, "plateau")
+        reason = reason_to_stop(self.state, state.global_step, self.elapsed_s, self._config)
+        if reason:
+            self._stop(control, reason)
 
     def on_evaluate(
         self,
@@ -165,21 +140,15 @@ class Watch(TrainerCallback):
     ) -> None:
         """Keep the best adapter; stop after too many evaluations without gain."""
         loss = float(metrics["eval_loss"])
-        watched = self.state
-        watched.last_eval_loss = loss
         self._log.add(self._line(state, {"eval_loss": loss}, None))
-        floor = self._config.early_stopping_threshold
-        if watched.best_loss is None or loss < watched.best_loss - floor:
-            watched.evaluations_without_gain = 0
-        else:
-            watched.evaluations_without_gain += 1
-        if watched.best_loss is None or loss < watched.best_loss:
-            watched.best_loss, watched.best_step = loss, state.global_step
+
+        def keep() -> None:
             self.best = trained_state(self._model)
             control.should_save = control.should_save or self._config.save_strategy == "best"
-        patience = self._config.early_stopping_patience
-        if patience and watched.evaluations_without_gain >= patience:
-            self._stop(control, "early_stopping")
+
+        reason = take_validation(self.state, loss, state.global_step, self._config, keep)
+        if reason:
+            self._stop(control, reason)
 
     def _tell_if_quiet(self, state: Any) -> None:
         if time.monotonic() - self._told_s > _QUIET_S:
@@ -194,17 +163,6 @@ class Watch(TrainerCallback):
     def _stop(self, control: Any, reason: str) -> None:
         self.state.stop_reason = self.state.stop_reason or reason
         control.should_training_stop = True
-
-    def _is_on_plateau(self, step: int) -> bool:
-        config = self._config
-        if not config.plateau_patience or step < config.plateau_min_steps or step % _POINT_STEPS:
-            return False
-        return is_plateau(
-            self.state.losses,
-            window=config.plateau_window,
-            patience=config.plateau_patience,
-            min_delta=config.plateau_min_delta,
-        )
 
     def _line(self, state: Any, logs: dict[str, Any], loss: float | None) -> LogLine:
         elapsed_s = self.elapsed_s
@@ -225,22 +183,6 @@ class Watch(TrainerCallback):
 def held_in(checkpoint: Path) -> dict[str, Any]:
     """Return the micro-batch that a checkpoint was made with, as it was given to its watch."""
     return _state_in(checkpoint).held
-
-
-def is_plateau(losses: list[float], *, window: int, patience: int, min_delta: float) -> bool:
-    """Return whether the training loss has not gained `min_delta` for `patience` points.
-
-    A point is the mean of 10 optimizer steps; points are smoothed by a moving mean of `window`.
-    """
-    points = [
-        sum(losses[start : start + _POINT_STEPS]) / _POINT_STEPS
-        for start in range(0, len(losses) - _POINT_STEPS + 1, _POINT_STEPS)
-    ]
-    smooth = [sum(points[end - window : end]) / window for end in range(window, len(points) + 1)]
-    best, waited = math.inf, 0
-    for value in smooth:
-        best, waited = (value, 0) if value < best - min_delta else (best, waited + 1)
-    return waited >= patience
 
 
 def _state_in(folder: Path) -> WatchState:

@@ -38,6 +38,10 @@ def value_at(document: Any, path: str) -> Any:
 
 
 def _equal(before: Any, after: Any) -> bool:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return not changed_paths(before, after)
+    if isinstance(before, (list, tuple)) and type(before) is type(after):
+        return len(before) == len(after) and all(map(_equal, before, after))
     return bool(type(before) is type(after) or _numbers(before, after)) and bool(before == after)
 
 

@@ -105,6 +105,20 @@ def test_export_changed_after_the_plan_is_written_again_before_the_promotion(
     assert twice.built().plan.drift == ()
 
 
+def test_export_that_has_no_action_is_whole_before_the_promotion(applied: Bench) -> None:
+    applied.edit("threshold: 0.8", "threshold: 0.9")
+    built = applied.built()
+    assert [item.address for item in built.plan.actions if item.is_work] == [
+        "eval_pack",
+        "deployment",
+    ]
+    folder = applied.home / "exports" / "adapter"
+    _add(folder)
+    assert applied.apply(built).exit_code is ExitCode.DONE
+    assert digest_folder(folder) == applied.records()["export.adapter"].outputs["files"].digest
+    assert len(_found(folder)) == 1
+
+
 def test_folder_edited_right_before_the_link_moves_is_not_promoted(
     twice: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brewslm.redactor import Redactor
@@ -107,6 +107,19 @@ def test_a_stream_in_pieces_is_what_the_whole_text_is(
     assert "".join(written) == redactor(text)
 
 
+@pytest.mark.parametrize("cut", range(5, 21))
+@pytest.mark.parametrize(
+    "secret", ["k7Q&defghijklmnopqrst", "k7&efghi%20jklmnopqrs", "k7Q\\u00e4ghijklmnopqr"]
+)
+def test_a_value_that_holds_what_looks_like_a_code_is_hidden_from_where_it_begins(
+    secret: str, cut: int
+) -> None:
+    texts = Redactor({"KEY": [secret]}).texts()
+    shown = texts.next(f"it says {secret[:cut]}") + texts.next(f"{secret[cut:]} and ends")
+    assert secret[:5] not in shown
+
+
+@example("000&000000", "double percent", [1, 16])
 @given(SECRETS, st.sampled_from(sorted(DECODERS)), PIECES)
 def test_texts_that_follow_each_other_show_no_more_than_the_first_characters(
     secret: str, name: str, sizes: list[int]

@@ -2,14 +2,20 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from brewslm.address import Address
 from brewslm.contracts import Operation, Output
 from brewslm.diagnostics import FindingCode
 from brewslm.errors import ExitCode
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.plan.refresh import is_data_recorded, recorded_base, recorded_contents
+from brewslm.state.records import Status
 from tests.apply.bench import Bench
 
 
@@ -183,3 +189,141 @@ def _edit_in_place(path: Path, mtime_ns: int) -> None:
 def _changed_sources(bench: Bench, digests: DigestCache) -> list[str]:
     actions = bench.built(digests=digests).plan.actions
     return [item.address for item in actions if item.reason == "content_changed"]
+
+
+class Recorded:
+    """What a plan of an applied project compares before it trusts the recorded rows."""
+
+    def __init__(self, bench: Bench) -> None:
+        built = bench.built()
+        self.specs = dict(built.specs)
+        self.base = built.base
+        self.records = bench.records()
+        self.artifacts = bench.artifacts()
+        found = recorded_contents(self.specs, self.records)
+        assert found is not None
+        self.contents = dict(found)
+
+    def is_recorded(self, refresh: str = "auto") -> bool:
+        """Return whether the rows are those of the record."""
+        return is_data_recorded(
+            self.specs, self.contents, self.base, self.records, self.artifacts, refresh
+        )
+
+    def alter(self, address: str, **changes: Any) -> None:
+        """Change what is recorded of a resource."""
+        self.records[address] = replace(self.records[address], **changes)
+
+    def values(self, **changes: Any) -> None:
+        """Change what is recorded of the dataset."""
+        self.alter("dataset", values={**self.records["dataset"].values, **changes})
+
+    def manifest(self, **changes: Any) -> None:
+        """Change the recorded account of the prepared rows."""
+        self.values(manifest={**self.records["dataset"].values["manifest"], **changes})
+
+    def base_is(self, **changes: Any) -> None:
+        """Plan with another base model."""
+        assert self.base is not None
+        self.base = replace(self.base, **changes)
+
+    def source_is(self, **changes: Any) -> None:
+        """Plan with another source of rows."""
+        self.specs[_ROWS] = self.specs[_ROWS].model_copy(update=changes)
+
+    def facts(self, address: str, **changes: Any) -> None:
+        """Change the recorded facts of a resource."""
+        self.alter(address, facts={**self.records[address].facts, **changes})
+
+
+_ROWS = Address.parse("data_source.rows")
+_CHANGES: dict[str, tuple[Callable[[Recorded], object], bool]] = {
+    "nothing": (lambda _: None, True),
+    "a source is gone": (lambda it: it.specs.pop(_ROWS), False),
+    "a source is new": (
+        lambda it: it.specs.update({Address.parse("data_source.more"): it.specs[_ROWS]}),
+        False,
+    ),
+    "a record is gone": (lambda it: it.records.pop("data_source.rows"), False),
+    "other bytes": (lambda it: it.contents.update({_ROWS: ("sha256:0", 1)}), False),
+    "bytes unknown": (lambda it: it.contents.pop(_ROWS), False),
+    "other size of the same bytes": (
+        lambda it: it.contents.update({_ROWS: (it.contents[_ROWS][0], 0)}),
+        True,
+    ),
+    "another field": (lambda it: it.source_is(limit=3), False),
+    "another path": (lambda it: it.source_is(file_path="data/moved.jsonl"), True),
+    "another path and field": (
+        lambda it: it.source_is(file_path="data/moved.jsonl", limit=3),
+        False,
+    ),
+    "another way to read it": (
+        lambda it: it.source_is(file_path=None, locator="https://a.org/rows.jsonl"),
+        False,
+    ),
+    "an older source stage": (lambda it: it.facts("data_source.rows", version=0), False),
+    "an older dataset stage": (lambda it: it.facts("dataset", version=0), False),
+    "another dataset spec": (lambda it: it.facts("dataset", spec={}), False),
+    "a quarantined dataset": (
+        lambda it: it.alter("dataset", status=Status.QUARANTINED),
+        False,
+    ),
+    "other tag columns": (lambda it: it.values(tag_columns=["site"]), False),
+    "rows that are not kept": (
+        lambda it: it.alter("dataset", outputs={"prepared": Output(f"sha256:{0:064}", 1)}),
+        False,
+    ),
+    "another template": (lambda it: it.base_is(template_digest="sha256:0"), False),
+    "rows of another template": (
+        lambda it: it.manifest(chat_template={"digest": "sha256:0"}),
+        False,
+    ),
+    "another tokenizer": (
+        lambda it: it.base_is(files={**it.base.files, "tokenizer.json": "x"}),  # type: ignore[union-attr]  it has one
+        False,
+    ),
+    "lengths that were estimated": (lambda it: it.manifest(lengths={}), True),
+    "another weight file": (
+        lambda it: it.base_is(files={**it.base.files, "model.safetensors": "x"}),  # type: ignore[union-attr]  it has one
+        True,
+    ),
+    "no account": (lambda it: it.values(manifest=None), False),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench.make(tmp_path_factory.mktemp("made") / "project")
+    assert bench.apply().exit_code is ExitCode.DONE
+    return bench
+
+
+@pytest.mark.parametrize("change", _CHANGES)
+def test_recorded_rows_are_trusted_only_while_all_that_makes_them_is_the_same(
+    made: Bench, change: str
+) -> None:
+    recorded = Recorded(made)
+    alter, is_recorded = _CHANGES[change]
+    alter(recorded)
+    assert recorded.is_recorded() is is_recorded
+
+
+def test_a_base_model_and_sources_are_taken_from_their_own_record_only(made: Bench) -> None:
+    recorded, model = Recorded(made), Address.parse("model")
+    record, spec = recorded.records["model"], recorded.specs[model]
+    found = recorded_base(record, spec, None)
+    assert found is not None
+    assert (found.digest, found.template_digest) == (
+        record.outputs["base"].digest,
+        record.values["template_digest"],
+    )
+    assert recorded_base(record, spec.model_copy(update={"base_model": "./base"}), None) is None
+    assert recorded_base(None, spec, None) is None
+    rows = recorded.records["data_source.rows"]
+    assert recorded.contents[_ROWS] == (rows.facts["content"], rows.outputs["rows"].size_bytes)
+    assert recorded_contents({}, recorded.records) == {}
+    recorded.source_is(limit=3)
+    assert recorded_contents(recorded.specs, recorded.records) is None
+    recorded = Recorded(made)
+    recorded.alter("data_source.rows", outputs={})
+    assert recorded_contents(recorded.specs, recorded.records) is None

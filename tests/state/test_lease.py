@@ -14,6 +14,8 @@ from brewslm.state.lease import (
     LeaseKeeper,
     boot_clock_s,
     may_take_over,
+    may_take_over_shared,
+    moved,
     process_start,
 )
 from brewslm.state.records import LeaseRecord
@@ -88,6 +90,44 @@ def test_another_host_keeps_its_lease_until_expiry() -> None:
 def test_pids_of_another_container_say_nothing() -> None:
     held = lease(pid=1, pid_started="1", pid_namespace="pid:[1]")
     assert not may_take_over(held, lease(), SOON)
+
+
+def test_lease_of_an_unnamed_host_waits_for_expiry_after_a_boot() -> None:
+    held, asking = lease(boot_id="before", host=""), lease(host="")
+    assert not may_take_over(held, asking, SOON)
+    assert may_take_over(held, asking, AFTER_EXPIRY)
+
+
+@pytest.mark.parametrize(
+    ("held", "asking"),
+    [
+        ({"boot_id": "theirs", "host": "build-4"}, {}),
+        ({"boot_id": "before"}, {}),
+        ({"boot_id": "", "pid_started": "1"}, {"boot_id": ""}),
+    ],
+)
+def test_shared_lease_of_elsewhere_is_left_alone_for_half_a_minute_after_expiry(
+    held: dict[str, str], asking: dict[str, str]
+) -> None:
+    for now, is_free in (
+        (SOON, False),
+        (AFTER_EXPIRY, False),
+        ("2026-03-01T10:01:29Z", False),
+        ("2026-03-01T10:01:30Z", True),
+    ):
+        assert may_take_over_shared(lease(**held), lease(**asking), now) is is_free
+
+
+def test_shared_lease_of_this_boot_follows_the_rule_of_one_host() -> None:
+    assert not may_take_over_shared(lease(), lease(), SOON)
+    assert may_take_over_shared(lease(), lease(), AFTER_EXPIRY)
+    assert may_take_over_shared(lease(pid_started="1"), lease(), SOON)
+
+
+def test_times_are_moved_by_whole_seconds_over_every_border() -> None:
+    assert moved("2026-12-31T23:59:45Z", 30.4) == "2027-01-01T00:00:15Z"
+    assert moved("2027-01-01T00:00:15Z", -30.4) == "2026-12-31T23:59:45Z"
+    assert moved("2026-12-31T23:59:45Z", 0.4) == "2026-12-31T23:59:45Z"
 
 
 def test_systems_without_boot_ids_wait_for_expiry() -> None:

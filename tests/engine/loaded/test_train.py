@@ -160,6 +160,22 @@ def test_validation_without_gain_stops_early_and_keeps_the_best(training_job: Ma
     assert values["eval_loss"] == min(losses)
 
 
+def test_validation_loss_is_that_of_the_adapter_that_is_kept(training_job: MakeJob) -> None:
+    job = training_job(
+        num_epochs=40.0,
+        learning_rate=2e-2,
+        eval_steps=2,
+        early_stopping_patience=2,
+        load_best_model_at_end=False,
+    )
+    values = train.run(job, Listener()).values
+    assert values["kept_step"] == values["steps"]
+    lines = csv.DictReader((Path(job.folder) / "run" / "train_log.csv").open())
+    losses = [float(line["eval_loss"]) for line in lines if line["eval_loss"]]
+    assert values["eval_loss"] == pytest.approx(losses[-1])
+    assert values["eval_loss"] > min(losses)
+
+
 def test_time_limit_ends_the_run_as_if_it_were_done(training_job: MakeJob) -> None:
     values = train.run(
         training_job(num_epochs=100.0, max_minutes=0.05, warmup_ratio=0.0), Listener()

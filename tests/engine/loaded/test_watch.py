@@ -1,26 +1,8 @@
-"""A plateau is a training loss that stays where it is, not one that falls."""
+"""The log of a run that was resumed."""
 
 from pathlib import Path
 
 from brewslm.engine.train_log import LogLine, TrainLog
-from brewslm.engine.watch import is_plateau
-
-
-def test_falling_loss_is_no_plateau() -> None:
-    losses = [2.0 - step * 0.005 for step in range(300)]
-    assert not is_plateau(losses, window=3, patience=2, min_delta=0.001)
-
-
-def test_loss_that_stays_is_a_plateau_after_patience() -> None:
-    falling = [2.0 - step * 0.01 for step in range(100)]
-    flat = [1.0] * 100
-    assert not is_plateau(falling + flat[:20], window=2, patience=3, min_delta=0.001)
-    assert is_plateau(falling + flat, window=2, patience=3, min_delta=0.001)
-
-
-def test_gain_below_the_smallest_that_counts_is_none() -> None:
-    losses = [1.0 - step * 1e-6 for step in range(200)]
-    assert is_plateau(losses, window=1, patience=3, min_delta=0.01)
 
 
 def _line(step: int) -> LogLine:
