@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from brewslm.address import Address
 from brewslm.errors import ExitCode
 from brewslm.plan.action import GateChange
+from brewslm.plan.evaluation_shape import shape_of
+from brewslm.plan.gold_rows import rows_changed
 from brewslm.plan.plan import Plan
 from tests.apply.bench import Bench, row
 from tests.conftest import copied
@@ -198,3 +202,24 @@ def test_weakening_that_was_refused_is_refused_until_the_rows_are_back(partly: B
     partly.write_rows("gold", _GOLD)
     plan = partly.built().plan
     assert (plan.gate_changes, plan.has_changes) == ((), False)
+
+
+def test_rows_that_only_another_version_reads_otherwise_are_no_weakening(
+    partly: Bench, tmp_path: Path
+) -> None:
+    records, artifacts = partly.records(), partly.artifacts()
+    listing = artifacts.listing(records["dataset"].outputs["prepared"].digest)
+    for name in ("gold_test.jsonl", "index.jsonl", "manifest.json"):
+        (tmp_path / name).write_bytes(artifacts.read_bytes(listing[name].digest))
+    gold = tmp_path / "gold_test.jsonl"
+    gold.write_text("".join(gold.read_text().splitlines(keepends=True)[1:]))
+    prepared = json.loads((tmp_path / "manifest.json").read_bytes())
+    outputs = {Address(name): record.outputs for name, record in records.items()}
+    shape = replace(shape_of(partly.built().specs, prepared, outputs), rows={})
+    for is_same_data in (True, False):
+        found = rows_changed(
+            shape, records["eval_pack"], tmp_path, None, artifacts, is_same_data=is_same_data
+        )
+        assert found is not None
+        assert "29 rows" in found.change.after
+        assert found.change.weakened is not is_same_data

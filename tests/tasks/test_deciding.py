@@ -136,7 +136,7 @@ def chance_below(estimate: Json, bar: float) -> float | None:
 def drawn_below(drawn: Json, bar: float) -> float:
     weights = [1.0 if value < bar else 0.5 * (value == bar) for value in drawn["quantiles"]]
     share = math.fsum(weights) / len(weights)
-    return (share * drawn["draws"] + 0.5) / (drawn["draws"] + 1)
+    return float((share * drawn["draws"] + 0.5) / (drawn["draws"] + 1))
 
 
 def ends_of(estimate: Json, level: float) -> Ends | None:

@@ -143,6 +143,7 @@ def test_margin_that_is_added_or_dropped_names_its_baseline() -> None:
     assert margin.weakened
     (moved,) = changes(MARGIN, MARGIN | {"baseline": "champion"})
     assert (moved.kind, moved.weakened) == ("baseline_changed", True)
+    assert (moved.before, moved.after) == ("base_model", "champion")
 
 
 def test_gates_come_and_go_by_name_and_weakenings_are_listed_first() -> None:
@@ -250,3 +251,11 @@ def test_policies_are_compared_name_by_name() -> None:
     assert _told({"pack": "x"}, {"pack": "y"}) == [("policy_changed", "pack", True)]
     assert _told({"pack_id": "x"}, {"pack_id": "y"}) == [("pack_swapped", "pack_id", True)]
     assert _told({"seeds": [1]}, {"seeds": [2]}) == [("policy_changed", "policy.seeds", True)]
+    assert _told({"contract": {"a": 1}}, {"contract": None}) == [
+        ("policy_changed", "policy.contract", True)
+    ]
+
+
+def test_required_metrics_that_go_and_come_are_named() -> None:
+    found = weakenings([], {"required_metrics": ["a"]}, [], {"required_metrics": ["b"]})
+    assert [(item.before, item.after) for item in found] == [("a", None), (None, "b")]
