@@ -131,6 +131,15 @@ class Slowly:
             total = sum(map(len, self.texts(one)))
             yield "leak_ngram", min(covered / total, 1), longest, False
 
+    def tie(self, code: str, one: Row, other: Row) -> int:
+        """Return what decides between equally near rows: equality, or the first shared run."""
+        if code != "leak_ngram":
+            return int(code != "leak_exact")
+        size = self.check.ngram
+        own = {run for words in self.texts(one) for run in runs_of(words, size)} - self.frequent
+        runs = [run for words in self.texts(other) for run in runs_of(words, size)]
+        return next(at for at, run in enumerate(runs) if run in own)
+
     def short(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
         if self.is_constant:
             return
@@ -168,7 +177,7 @@ def slowly(
     leaks: list[Found] = []
     for layer in compared.layers():
         offered: set[tuple[int, int, object]] = set()
-        best: dict[tuple[int, int, bool], tuple[tuple[float, int, bool], Found]] = {}
+        best: dict[tuple[int, int, bool], tuple[tuple[float, int, int], Found]] = {}
         for other, one in product(trained, ordered):
             side = rows[id(one)].side
             for code, score, run, is_only in layer(rows[id(one)], rows[id(other)]):
@@ -184,7 +193,7 @@ def slowly(
                 if (one.line, other.line) in seen:
                     continue
                 key = id(other), side, is_only
-                rank = score, run, code == "leak_exact"
+                rank = score, run, -compared.tie(code, rows[id(one)], rows[id(other)])
                 if key not in best or rank > best[key][0]:
                     best[key] = rank, (code, one.line, other.line, score, run, is_only)
         found = [leak for _, leak in best.values()]
