@@ -18,10 +18,11 @@ from brewslm.engine.base import Loading
 from brewslm.engine.batches import RightPadding
 from brewslm.engine.models import answering_model, base_model
 from brewslm.engine.sft import token_losses
-from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
+from brewslm.engine.token_row import TokenRow
+from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
-from brewslm.rows.masks import RowFault
+from brewslm.rows.masks import IGNORED, RowFault
 from brewslm.stages.eval_pack import EvalPackContentSpec
 from brewslm.tasks.task import TASKS
 

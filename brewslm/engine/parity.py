@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerBase
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.batches import RightPadding
 from brewslm.engine.devices import exact_sum
-from brewslm.engine.tokens import IGNORED, Renderer, TokenRow, read_rows
+from brewslm.engine.token_row import TokenRow
+from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.errors import WorkerError
-from brewslm.rows.masks import RowFault
+from brewslm.rows.masks import IGNORED, RowFault
 from brewslm.stages.export import VerifySpec
 
 _SETS = ("gold_test", "gold_dev", "test", "validation", "train")

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from brewslm.engine.batches import SOURCES, RowOrder
-from brewslm.engine.tokens import Tokenized, TokenRow
+from brewslm.engine.sequences import SOURCES, EpochOrder
+from brewslm.engine.token_row import Tokenized, TokenRow
 from brewslm.errors import WorkerError
 from brewslm.rows.index import first_occurrences
 from brewslm.rows.prepared import MANIFEST_NAME
@@ -64,7 +64,7 @@ class RowAccount:
     def check_run(
         self,
         sequences: Sequence[Mapping[str, Any]],
-        order: RowOrder,
+        order: EpochOrder,
         rows_per_step: int,
         steps: int,
         seen: Mapping[str, int],
@@ -147,7 +147,7 @@ def steps_per_epoch(sequences: int, rows_per_step: int) -> int:
     return -(-sequences // rows_per_step)
 
 
-def _shown(order: RowOrder, rows_per_step: int, steps: int) -> Iterable[int]:
+def _shown(order: EpochOrder, rows_per_step: int, steps: int) -> Iterable[int]:
     """Yield the sequences of the first steps of a run, epoch by epoch."""
     epoch = 0
     while steps > 0:

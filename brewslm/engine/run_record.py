@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from brewslm.engine import devices
-from brewslm.engine.tokens import Tokenized
+from brewslm.engine.token_row import Tokenized
 from brewslm.fingerprint import digest_file
 from brewslm.platform_facts import Sources, platform_kind
 

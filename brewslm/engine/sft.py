@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from brewslm.engine.batches import SOURCES, Flattening, RightPadding, RowOrder
+from brewslm.engine.batches import Flattening, RightPadding, RowOrder
 from brewslm.engine.devices import (
     autocast,
     check_single,
@@ -31,8 +31,9 @@ from brewslm.engine.devices import (
     scales_gradients,
 )
 from brewslm.engine.lora import set_trained_state, trained_state
-from brewslm.engine.tokens import IGNORED
+from brewslm.engine.sequences import SOURCES
 from brewslm.engine.write_faults import find_write_fault, write_error
+from brewslm.rows.masks import IGNORED
 from brewslm.stages.training_config import TrainingConfig
 
 Sequences = list[dict[str, list[int]]]

@@ -7,8 +7,7 @@ shows it.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +17,10 @@ from transformers import PreTrainedTokenizerBase
 
 from brewslm.engine.chat_template import chat_template
 from brewslm.engine.panics import refusing_panics
+from brewslm.engine.token_row import Tokenized, TokenRow
 from brewslm.errors import WorkerError
-from brewslm.rows.masks import IGNORED, Masked, Masks, Messages, RowFault
+from brewslm.rows.masks import Masked, Masks, Messages, RowFault
 from brewslm.rows.rejects import RejectCode
-
-__all__ = ["IGNORED", "Renderer", "TokenRow", "Tokenized", "read_rows"]
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """A row as a model sees it."""
-
-    row_id: str
-    input_ids: list[int]
-    labels: list[int]
-    """As long as `input_ids`; `IGNORED` where no loss is taken."""
-    source: int | None = None
-    """Number of the source that it counts for; None where nobody counts."""
-
-    @property
-    def trained_tokens(self) -> int:
-        """Positions that carry loss."""
-        return sum(label != IGNORED for label in self.labels)
-
-
-@dataclass(frozen=True)
-class Tokenized:
-    """Rows that can be trained on, and what was left out by reason."""
-
-    rows: list[TokenRow]
-    left_out: dict[str, list[str]]
-    """rows_too_long, rows_without_loss, or a reject code: to row_ids."""
 
 
 class Renderer:
@@ -142,7 +114,7 @@ class _Codec:
         self._tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
-        self.special_texts = sorted(special | set(tokenizer.all_special_tokens))
+        self.special_texts: Sequence[str] = sorted(special | set(tokenizer.all_special_tokens))
         ids = set(tokenizer.convert_tokens_to_ids(self.special_texts))
         self.special_ids = frozenset(ids - {tokenizer.unk_token_id})
         self.end_text = str(tokenizer.eos_token or "")

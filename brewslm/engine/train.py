@@ -16,15 +16,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine import devices
 from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
-from brewslm.engine.batches import packed, unpacked
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.engine.row_account import account_of, compare, steps_per_epoch
 from brewslm.engine.run_record import data_document, environment
+from brewslm.engine.sequences import packed, unpacked
 from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
 from brewslm.engine.stopping import choose_adapter, loss_of_kept
-from brewslm.engine.tokens import Renderer, Tokenized, TokenRow, read_rows
+from brewslm.engine.token_row import Tokenized, TokenRow
+from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.engine.train_log import TrainLog
 from brewslm.engine.watch import Watch, held_in
 from brewslm.engine.weights import check_vocabulary

@@ -109,7 +109,7 @@ def _no_choice(error: Mapping[str, Any], path: Path) -> TypeRefusal:
     names = [name.strip(" '") for name in expected.replace(" or ", ", ").split(",")]
     names = supported(pattern_of(path), names)
     is_text = isinstance(value, str)
-    near = closest(value, names) if is_text else ()
+    near = closest(str(value), names) if is_text else ()
     key = f"{path[-1]}: " if path and isinstance(path[-1], str) else ""
     choices = ", ".join(names)
     if near or len(names) == 1:

@@ -177,24 +177,31 @@ def _scores(
     new: Sequence[Row],
     artifacts: ArtifactReader,
 ) -> dict[str, str]:
-    """Return what the promoted model scores on the old and on the new rows, in words."""
+    """Return what the promoted model scores on the old and on the new rows by the metrics of the
+    required gates, in words.
+    """
     answers = _answers(shape, record, before, old, artifacts)
     if answers is None:
         return {}
-    gate = next((gate for gate in shape.gates if gate.required), None)
     names_of = TASKS.load(shape.profile).names
     named = (name for row in [*old, *new] for name in names_of(row["reference"]))
     names = tuple(dict.fromkeys(named))
-    metric = resolve_metric(shape.profile, shape.contract, gate.metric_id, names) if gate else None
-    if metric is None:
+    wanted = dict.fromkeys(gate.metric_id for gate in shape.gates if gate.required)
+    resolved = (resolve_metric(shape.profile, shape.contract, name, names) for name in wanted)
+    metrics = [metric for metric in resolved if metric is not None]
+    if not metrics:
         produced = produced_metrics(shape.profile, shape.contract, names)
-        metric = produced["score_above_chance"]
+        metrics = [produced["score_above_chance"]]
     found = {}
     for name, rows in (("before", old), ("after", new)):
-        value, answered = _value(shape, metric, rows, answers)
-        said = "nothing" if value is None else f"{value:.4f}"
+        values = [_value(shape, metric, rows, answers) for metric in metrics]
+        said = ", ".join(
+            f"{metric.metric_id} {'nothing' if value is None else f'{value:.4f}'}"
+            for metric, (value, _) in zip(metrics, values, strict=True)
+        )
+        answered = values[0][1]
         part = "" if answered == len(rows) else f" on the {answered} that it has answered"
-        found[name] = f", where the {answers.whose} model scores {metric.metric_id} {said}{part}"
+        found[name] = f", where the {answers.whose} model scores {said}{part}"
     return found
 
 

@@ -387,7 +387,8 @@ def _write(
     lines = ExampleLines(splits, work.contents, composing, request.split.seed, workers)
     written = {file_name(split): writer.write(file_name(split), lines.of(split)) for split in Split}
     duplicates = [reject for reject in work.rejects if reject.of_row_id is not None]
-    writer.write("index.jsonl", index_lines(work.examples, duplicates, work.contents))
+    gold_sources = {name for name, binding in work.bindings.items() if binding.is_gold}
+    writer.write("index.jsonl", index_lines(work.examples, duplicates, work.contents, gold_sources))
     written["rejected.jsonl"] = writer.write(
         "rejected.jsonl", rejected_lines(work.rejects, work.contents)
     )

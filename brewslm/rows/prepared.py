@@ -7,7 +7,7 @@ reordering a source leaves the example files byte-equal.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = "1.0"
 _BINS = 16
 _BATCH_ROWS = 1024
+_Sides = dict[bool, dict[str, StoredExample]]
+"""Whether rows are gold, to row_id, to the row that stayed."""
 
 
 def file_name(split: Split) -> str:
@@ -117,20 +119,28 @@ def _ordered(examples: Sequence[StoredExample], seed: int) -> list[StoredExample
 
 
 def index_lines(
-    placed: Sequence[StoredExample], duplicates: Sequence[Reject], contents: ContentStore
+    placed: Sequence[StoredExample],
+    duplicates: Sequence[Reject],
+    contents: ContentStore,
+    gold_sources: Collection[str],
 ) -> Iterator[bytes]:
     """Yield one line for every occurrence of an accepted row, in order of source and line, many at
     once.
 
-    A duplicate names the set of the row that stayed.
+    A duplicate names the set of the row that stayed on its side, training or gold.
     """
     stayed = {reject.of_row_id or "" for reject in duplicates}
-    by_row_id = {example.row_id: example for example in placed if example.row_id in stayed}
+    sides: _Sides = {True: {}, False: {}}
+    for example in placed:
+        if example.row_id in stayed:
+            sides[example.is_gold][example.row_id] = example
     occurrences: list[StoredExample | Reject] = [*placed, *duplicates]
     occurrences.sort(key=_occurrence_order)
     for start in range(0, len(occurrences), _BATCH_ROWS):
         batch = occurrences[start : start + _BATCH_ROWS]
-        yield b"".join(_line(_occurrence_entry(item, by_row_id, contents)) for item in batch)
+        yield b"".join(
+            _line(_occurrence_entry(item, sides, contents, gold_sources)) for item in batch
+        )
 
 
 def _line(entry: dict[str, Any]) -> bytes:
@@ -138,7 +148,10 @@ def _line(entry: dict[str, Any]) -> bytes:
 
 
 def _occurrence_entry(
-    item: StoredExample | Reject, by_row_id: Mapping[str, StoredExample], contents: ContentStore
+    item: StoredExample | Reject,
+    sides: _Sides,
+    contents: ContentStore,
+    gold_sources: Collection[str],
 ) -> dict[str, Any]:
     if isinstance(item, StoredExample):
         origin = contents.origin(item)
@@ -146,7 +159,7 @@ def _occurrence_entry(
             item.source, item.line, origin.byte_offset, origin.raw_digest, item.row_key, item
         )
     position = item.position
-    example = by_row_id[item.of_row_id or ""]
+    example = sides[position.source in gold_sources][item.of_row_id or ""]
     entry = _index_entry(
         position.source, position.line, position.byte_offset, item.raw_digest, item.row_key, example
     )

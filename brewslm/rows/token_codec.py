@@ -1,6 +1,6 @@
 """A tokenizer file as masks need it, read by the library that transformers reads it with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +18,7 @@ class TokenCodec:
         self._tokenizer.no_padding()
         added = self._tokenizer.get_added_tokens_decoder().values()
         special = {token.content for token in added if token.special}
-        self.special_texts = sorted(special | _all_texts(tokens))
+        self.special_texts: Sequence[str] = sorted(special | _all_texts(tokens))
         ids = {self._tokenizer.token_to_id(text) for text in self.special_texts}
         unknown = self._tokenizer.token_to_id(str(tokens.get("unk_token") or ""))
         self.special_ids = frozenset(ids - {None, unknown})

@@ -66,7 +66,7 @@ def _inputs(_address: Address, _specs: Mapping[Address, Spec]) -> tuple[InputRef
     )
 
 
-_ENDING = Ending("export", counts=("parity",))
+_ENDING = Ending("export", counts=("mean_kl", "top1", "texts_equal", "rows"))
 KIND = Kind(
     "export",
     ExportFormatSpec,

@@ -24,7 +24,7 @@ from brewslm.tasks.comparing import (
     share_below,
     verdict_of,
 )
-from brewslm.tasks.gate import Gate
+from brewslm.tasks.gate import Gate, bound_of
 from brewslm.tasks.statistics import Interval, holm, wilson
 
 VERDICT_FORMAT = "1.0"
@@ -328,14 +328,6 @@ class _Bench(Struct, frozen=True):
             Verdict.INCONCLUSIVE: "bound_crosses_threshold",
         }
         return _Part(verdict, reasons[verdict], facts)
-
-
-def bound_of(gate: Gate) -> str:
-    """Return which end of an interval a gate compares: point, careful or lenient."""
-    if gate.decide_on == "point":
-        return "point"
-    careful = "upper" if gate.operator.endswith("lte") else "lower"
-    return "careful" if gate.decide_on == careful else "lenient"
 
 
 def judged(gate: Gate, estimate: Mapping[str, Any], confidence: float) -> _Part:

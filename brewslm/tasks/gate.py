@@ -66,3 +66,11 @@ class Gate(Spec):
         """The gate's id, spelled out where the manifest leaves it empty."""
         prefix = "max" if self.operator.endswith("lte") else "min"
         return self.gate_id or f"{prefix}_{self.metric_id}"
+
+
+def bound_of(gate: Gate) -> str:
+    """Return which end of an interval a gate compares: point, careful or lenient."""
+    if gate.decide_on == "point":
+        return "point"
+    careful = "upper" if gate.operator.endswith("lte") else "lower"
+    return "careful" if gate.decide_on == careful else "lenient"

@@ -7,8 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from brewslm.registry import closest
-from brewslm.tasks.deciding import bound_of
-from brewslm.tasks.gate import Gate
+from brewslm.tasks.gate import Gate, bound_of
 from brewslm.tasks.metric import Metric, MetricKind
 from brewslm.tasks.metrics import known_metric_ids, produced_metrics, resolve_metric
 from brewslm.tasks.statistics import smallest_passing

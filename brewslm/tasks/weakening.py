@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from brewslm.tasks.gate import Gate
+from brewslm.tasks.gate import Gate, bound_of
 
 _INCONCLUSIVE_RANK = {"block": 0, "need_more": 0, "warn": 1}
 _BOUND_RANK = {"careful": 0, "point": 1, "lenient": 2}
@@ -71,14 +71,20 @@ def _of_gate(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
         yield _change(kind, f"{path}.required", old.required, new.required, old.required)
     yield from _threshold(path, old, new)
     yield from _regression(path, old, new)
-    yield from _lowered("sample_reduced", f"{path}.min_n", old.min_n, new.min_n)
+    # More rows asked of a slice leave small slices out; a surer interval has a higher upper end.
+    is_worst = new.operator.startswith("worst_slice")
+    is_lenient = "lenient" in (bound_of(old), bound_of(new))
+    yield from _lowered("sample", f"{path}.min_n", old.min_n, new.min_n, is_worst)
     yield from _lowered(
-        "support_reduced",
+        "support",
         f"{path}.min_slice_support",
         old.min_slice_support,
         new.min_slice_support,
+        is_worst,
     )
-    yield from _lowered("confidence_reduced", f"{path}.confidence", old.confidence, new.confidence)
+    yield from _lowered(
+        "confidence", f"{path}.confidence", old.confidence, new.confidence, is_lenient
+    )
     yield from _bound(path, old, new)
     yield from _slices(path, old, new)
     if old.variance_policy != new.variance_policy:
@@ -117,7 +123,7 @@ def _regression(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
         kind = "tolerance_widened" if is_weaker else "tolerance_narrowed"
         yield _change(kind, f"{path}.max_regression", before, after, is_weaker)
     if old.test != new.test:
-        is_weaker = new.test == "none"
+        is_weaker = new.test == "none" or {old.decide_on, new.decide_on} != {"point"}
         kind = "confidence_reduced" if is_weaker else "test_changed"
         yield _change(kind, f"{path}.test", old.test, new.test, is_weaker)
 
@@ -125,17 +131,7 @@ def _regression(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
 def _bound(path: str, old: Gate, new: Gate) -> Iterator[GateChange]:
     if old.decide_on == new.decide_on:
         return
-    careful = "upper" if new.operator.endswith("lte") else "lower"
-    ranks = [
-        _BOUND_RANK[
-            "point"
-            if gate.decide_on == "point"
-            else "careful"
-            if gate.decide_on == careful
-            else "lenient"
-        ]
-        for gate in (old, new)
-    ]
+    ranks = [_BOUND_RANK[bound_of(gate)] for gate in (old, new)]
     is_weaker = ranks[1] > ranks[0]
     kind = "confidence_reduced" if is_weaker else "confidence_raised"
     yield _change(kind, f"{path}.decide_on", old.decide_on, new.decide_on, is_weaker)
@@ -250,16 +246,12 @@ def _inconclusive(path: str, old: str | None, new: str | None) -> Iterator[GateC
     yield _change(kind, path, old, new, is_weaker)
 
 
-def _lowered(kind: str, path: str, old: float, new: float) -> Iterator[GateChange]:
+def _lowered(
+    what: str, path: str, old: float, new: float, is_weaker_raised: bool
+) -> Iterator[GateChange]:
     if old != new:
-        is_weaker = new < old
-        yield _change(
-            kind if is_weaker else f"{kind.split('_', maxsplit=1)[0]}_raised",
-            path,
-            old,
-            new,
-            is_weaker,
-        )
+        kind = f"{what}_{'reduced' if new < old else 'raised'}"
+        yield _change(kind, path, old, new, new < old or is_weaker_raised)
 
 
 def _change(kind: str, path: str, before: Any, after: Any, weakened: bool = True) -> GateChange:

@@ -18,7 +18,7 @@ def test_verdict_comes_first_and_the_numbers_stand_in_tables(report: Report) -> 
     body = page.shown.split("PASS", 2)[2]
     assert "1 of 1 required gate passed on gold_test, 30 rows" in body.splitlines()[1]
     assert page.of("h2")[:2] == ["To know first", "Gates"]
-    assert "accuracy 1.0000 ≥ 0.8" in page.of("bdi")
+    assert "accuracy (as label) 1.0000 ≥ 0.8" in page.of("bdi")
     assert "right" in page.of("bdi")
 
 

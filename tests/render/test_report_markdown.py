@@ -20,7 +20,7 @@ def test_verdict_comes_first(report: Report) -> None:
     head = "**PASS · 1 of 1 required gate passed on gold_test, 30 rows**"
     assert text.splitlines()[0] == head
     assert report.models.candidate in text.splitlines()[-1]
-    assert "| `PASS` | `right` | `accuracy 1.0000 ≥ 0.8` | `30/30` |" in text
+    assert "| `PASS` | `right` | `accuracy (as label) 1.0000 ≥ 0.8` | `30/30` |" in text
     assert_sound(text)
 
 

@@ -119,7 +119,7 @@ def test_answer_that_begins_with_a_line_break_is_cut_from_its_prompt(folder: Pat
 
 def test_turn_that_is_not_to_be_trained_stays_out_of_all_tokens(folder: Path) -> None:
     masks, codec = _masks("bytes", folder)
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "bad", "train": False},
         {"role": "user", "content": "b"},
@@ -146,7 +146,7 @@ def test_text_cannot_bring_a_special_token(folder: Path, place: str) -> None:
 
 _CALL = {"type": "function", "function": {"name": "find_pump", "arguments": {"n": 3}}}
 _TOOL = {"type": "function", "function": {"name": "find_pump", "parameters": {}}}
-_CALLING = [
+_CALLING: list[dict[str, Any]] = [
     {"role": "user", "content": "a"},
     {"role": "assistant", "content": "", "tool_calls": [_CALL]},
 ]

@@ -7,7 +7,9 @@ import pytest
 
 from brewslm.diagnostics import Finding, Severity
 from brewslm.rows.prepare import Preparation
+from brewslm.rows.record import Split
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from brewslm.rows.split import set_of
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 from tests.rows.test_prepare import jaccard
 
@@ -125,3 +127,40 @@ def test_nothing_to_train_on_says_where_the_rows_are(tmp_path: Path) -> None:
     assert "held 59 (near_duplicate 59)" in said.found
     assert "rejected 0" in said.found
     assert "dedupe: exact" in said.actionable_fix
+
+
+def test_holding_does_not_empty_a_set(tmp_path: Path) -> None:
+    split = SplitRequest(group_by=("site",))
+    places = {f"s{at}": set_of(f'g:["s{at}"]', split) for at in range(60)}
+    sites = {chosen: [site for site in places if places[site] is chosen] for chosen in Split}
+    text = " ".join(f"word{number}" for number in range(30))
+    rows = [
+        {**row, "site": site} for row, site in zip(rows_of(30), sites[Split.TRAIN], strict=False)
+    ]
+    rows += [
+        {"text": text, "label": "minor", "site": sites[Split.TEST][0]},
+        {"text": f"{text} so", "label": "minor", "site": sites[Split.VALIDATION][0]},
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), split=split)
+    assert all(result.manifest["splits"][name] for name in ("train", "validation", "test"))
+    assert {"SIMILAR_ROWS_KEPT", "SIMILAR_ROWS_GROUPED"} & set(codes_of(result))
+
+
+def test_rows_that_wait_for_review_neither_leak_nor_fill_a_set(tmp_path: Path) -> None:
+    gold = rows_of(30, 900)
+    write_rows(tmp_path / "gold.jsonl", gold)
+    approved = [{**row, "review_status": "approved"} for row in rows_of(40)]
+    waiting = [{**row, "review_status": "open"} for row in gold]
+    write_rows(tmp_path / "made.jsonl", [*waiting, *approved])
+    result = prepared(
+        tmp_path,
+        source("made", "synthetic"),
+        source("gold", "gold_test"),
+        split=SplitRequest(1.0, 0.0, 0.0),
+        leak_check=LeakRequest(near=None, ngram=0),
+        max_examples=35,
+    )
+    assert result.manifest["leaks"]["blocking"] == 0
+    total = result.manifest["accounting"]["total"]
+    assert total["holds"] == {"pending_review": 30, "capped": 5}

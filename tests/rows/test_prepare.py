@@ -467,6 +467,8 @@ def test_unapproved_synthetic_rows_are_held(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows)
     result = prepared(tmp_path, source(role="synthetic"))
     assert result.manifest["accounting"]["total"]["holds"] == {"pending_review": 20}
+    index = lines_of(tmp_path / "out", "index.jsonl")
+    assert {line["line"] for line in index if line["split"] == "held"} == set(range(1, 41, 2))
 
 
 def test_large_integers_group_and_stratify(tmp_path: Path) -> None:

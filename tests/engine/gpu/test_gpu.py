@@ -19,9 +19,10 @@ from brewslm.contracts import Job
 from brewslm.engine import devices, train
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.base import Loading, load_model
-from brewslm.engine.batches import Flattening, RightPadding, packed, unpacked
+from brewslm.engine.batches import Flattening, RightPadding
 from brewslm.engine.models import answering_model
 from brewslm.engine.run_record import environment
+from brewslm.engine.sequences import packed, unpacked
 from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.plan.base_model import read_base_model

@@ -280,7 +280,12 @@ def test_a_base_goes_to_the_device(
         asked.update(given)
         here = given | {"device_map": None, "quantization_config": None}
         model, info = real(folder, **here)
-        monkeypatch.setattr(model, "to", lambda device: moved.append(device) or model)
+
+        def moving(device: Any) -> Any:
+            moved.append(device)
+            return model
+
+        monkeypatch.setattr(model, "to", moving)
         return model, info
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)

@@ -36,7 +36,7 @@ _ANSWERS = [
 
 
 def _lines() -> list[dict[str, Any]]:
-    made = []
+    made: list[dict[str, Any]] = []
     for number, answer in enumerate(_ANSWERS):
         turns = [
             {"role": "user", "content": f"Where is pump {number}?"},

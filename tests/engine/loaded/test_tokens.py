@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.engine.base import Loading, load_tokenizer
-from brewslm.engine.tokens import IGNORED, Renderer
+from brewslm.engine.tokens import Renderer
 from brewslm.errors import WorkerError
+from brewslm.rows.masks import IGNORED
 from brewslm.rows.templates import TEMPLATES
 from tests.engine.loaded.conftest import NANO, prepared_row
 

@@ -1,0 +1,354 @@
+"""Leaks are those that comparing every training row with every evaluation row finds."""
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brewslm.rows.identity import identify
+from brewslm.rows.leaks import Leak, LeakReport, find_leaks
+from brewslm.rows.record import Example, Position
+from brewslm.rows.request import LeakRequest, SplitRequest
+from brewslm.rows.stored import ContentStore, StoredExample, content_bytes, place_at, stored
+from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as a test writes it; what is compared of it is its words."""
+
+    text: str
+    label: str
+    group: str
+    key: str | None
+    derived_from: str | None
+    side: int
+
+    def store(self, line: int, contents: ContentStore) -> StoredExample:
+        """Keep the row as prepare does."""
+        example = Example(
+            Position(f"side{self.side}", line, "rows.jsonl"),
+            "",
+            self.key,
+            "classification",
+            {"text": self.text, "instruction": "choose a label now"},
+            {"label": self.label},
+            derived_from=self.derived_from,
+        )
+        identify(example, {"group": self.group})
+        data = content_bytes(example)
+        item = stored(example, place_at(0, len(data)))
+        contents.take([item], data)
+        return item
+
+    @property
+    def folded(self) -> str:
+        return " ".join(self.text.lower().split())
+
+    def texts(self, *, is_constant: bool) -> list[list[str]]:
+        """Words of the inputs that vary and of the reference."""
+        inputs = [] if is_constant else [words_of(self.folded)]
+        return [*inputs, words_of(self.label.lower())]
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def runs_of(words: list[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(words[at : at + size]) for at in range(len(words) - size + 1)]
+
+
+def grams(text: str) -> set[str]:
+    return {text[at : at + 5] for at in range(max(len(text) - 4, 1))}
+
+
+class Slowly:
+    """The layers of the reference page, pair by pair.
+
+    Each yields (code, score, words of the run, is_only_reported) of an evaluation row and a
+    training row where the layer sees them.
+    """
+
+    def __init__(self, evaluated: list[Row], trained: list[Row], check: LeakRequest) -> None:
+        rows = evaluated + trained
+        texts = {row.folded for row in rows}
+        self.is_constant = len(texts) <= max(5, len(rows) / 100) and len(texts) < len(rows)
+        self.check = check
+        counts = Counter(
+            run
+            for row in evaluated
+            for run in {run for words in self.texts(row) for run in runs_of(words, check.ngram)}
+        )
+        most = max(3, len(evaluated) / 100)
+        self.frequent = {run for run, count in counts.items() if check.ngram and count > most}
+
+    def texts(self, row: Row) -> list[list[str]]:
+        return row.texts(is_constant=self.is_constant)
+
+    def layers(self) -> list[Callable[[Row, Row], Iterator[tuple[str, float, int, bool]]]]:
+        check = self.check
+        return [
+            *([self.exact] if check.exact else []),
+            *([self.group] if check.group else []),
+            self.derived,
+            *([self.ngram, self.short] if check.ngram else []),
+            *([self.near] if check.near is not None else []),
+        ]
+
+    def exact(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        if (one.text, one.label) == (other.text, other.label):
+            yield "leak_exact", 1, 0, False
+        elif one.folded == other.folded:
+            is_same = one.label.lower() == other.label.lower()
+            yield "leak_normalized" if is_same else "leak_input", 1, 0, False
+
+    def group(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        if one.group == other.group:
+            yield "leak_group", 1, 0, False
+
+    def derived(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        if other.derived_from is not None and other.derived_from == one.key:
+            yield "leak_derived", 1, 0, False
+
+    def ngram(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        size = self.check.ngram
+        own = {run for words in self.texts(one) for run in runs_of(words, size)} - self.frequent
+        longest = covered = 0
+        for words in self.texts(other):
+            shared = "".join("+" if run in own else " " for run in runs_of(words, size))
+            lengths = [size - 1 + len(run) for run in shared.split()]
+            longest, covered = max([longest, *lengths]), covered + sum(lengths)
+        if longest:
+            total = sum(map(len, self.texts(one)))
+            yield "leak_ngram", min(covered / total, 1), longest, False
+
+    def short(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        if self.is_constant:
+            return
+        item = words_of(one.folded)
+        if 5 <= len(item) <= 12 and any(
+            tuple(item) in runs_of(words, len(item)) for words in self.texts(other)
+        ):
+            yield "leak_short_item", 1, len(item), False
+
+    def near(self, one: Row, other: Row) -> Iterator[tuple[str, float, int, bool]]:
+        if self.is_constant or self.check.near is None:
+            return
+        first, second = grams(one.folded), grams(other.folded)
+        jaccard = len(first & second) / len(first | second)
+        if jaccard >= self.check.near - 1e-9:
+            yield "leak_near_duplicate", jaccard, 0, len(words_of(one.folded)) < 8
+
+
+Found = tuple[str, int, int, float, int, bool]
+
+
+def slowly(
+    evaluated: list[StoredExample],
+    trained: list[StoredExample],
+    rows: dict[int, Row],
+    check: LeakRequest,
+) -> list[Found]:
+    """Return the leaks: per layer, training row and side the nearest pair that no layer before saw;
+    of similar ones, and of equally near ones, the first in order of row_id.
+    """
+    ordered = sorted(evaluated, key=lambda item: item.row_id)
+    compared = Slowly([rows[id(e)] for e in evaluated], [rows[id(t)] for t in trained], check)
+    seen: set[tuple[int, int]] = set()
+    leaks: list[Found] = []
+    for layer in compared.layers():
+        best: dict[tuple[int, int, bool], tuple[tuple[float, int], Found]] = {}
+        for other, one in product(trained, ordered):
+            for code, score, run, is_only in layer(rows[id(one)], rows[id(other)]):
+                key = id(other), rows[id(one)].side, is_only
+                nearness = (0, 0) if code == "leak_near_duplicate" else (score, run)
+                if code != "leak_near_duplicate" and (one.line, other.line) in seen:
+                    continue
+                rank = nearness, code == "leak_exact"
+                if key not in best or rank > best[key][0]:
+                    best[key] = rank, (code, one.line, other.line, score, run, is_only)
+        found = [leak for _, leak in best.values() if leak[1:3] not in seen]
+        seen |= {leak[1:3] for leak in found}
+        leaks += found
+    return sorted(leaks)
+
+
+def shown(leak: Leak) -> Found:
+    return (
+        leak.code,
+        leak.evaluated.line,
+        leak.trained.line,
+        leak.score,
+        leak.run_tokens,
+        leak.is_only_reported,
+    )
+
+
+def found_and_expected(
+    evaluated: list[Row], trained: list[Row], check: LeakRequest
+) -> tuple[LeakReport, list[Found]]:
+    with tempfile.TemporaryDirectory() as folder, ContentStore(Path(folder)) as contents:
+        items = [row.store(line, contents) for line, row in enumerate(evaluated + trained)]
+        rows = {id(item): row for item, row in zip(items, evaluated + trained, strict=True)}
+        own, others = items[: len(evaluated)], items[len(evaluated) :]
+        report = find_leaks(
+            own,
+            others,
+            check,
+            contents,
+            has_declared_groups=True,
+            side=lambda item: rows[id(item)].side,
+        )
+        expected = slowly(own, others, rows, check) if own and others else []
+        return report, expected
+
+
+WORDS = st.sampled_from(["pump", "hall", "Hall", "stops", "nine", "oil", "valve", "north"])
+TEXT = st.lists(WORDS, min_size=1, max_size=16).map(" ".join)
+FRAMED = st.builds(
+    "the {} in the old {} stops at {} and nobody knows {}".format, WORDS, WORDS, WORDS, TEXT
+)
+
+
+def rows(kind: str) -> st.SearchStrategy[list[Row]]:
+    keys = st.integers(0, 9).map("k{}".format)
+    return st.lists(
+        st.builds(
+            Row,
+            TEXT | FRAMED,
+            st.sampled_from(["minor", "Minor", "major fault of hall nine stops"]),
+            st.integers(0, 30).map(str),
+            st.none(),
+            keys | st.none() if kind == "trained" else st.none(),
+            st.integers(0, 1) if kind == "evaluated" else st.just(0),
+        ),
+        max_size=14,
+    )
+
+
+@settings(max_examples=100)
+@given(
+    rows("evaluated"),
+    rows("trained"),
+    st.builds(
+        LeakRequest,
+        exact=st.booleans(),
+        group=st.booleans(),
+        ngram=st.sampled_from([0, 2, 3, 6]),
+        near=st.sampled_from([None, 0.5, 0.7]),
+    ),
+)
+def test_leaks_are_those_that_comparing_all_pairs_finds(
+    evaluated: list[Row], trained: list[Row], check: LeakRequest
+) -> None:
+    unique = {(row.side, row.text, row.label): row for row in evaluated}.values()
+    named = [replace(row, key=f"k{number}") for number, row in enumerate(unique)]
+    report, expected = found_and_expected(named, trained, check)
+    assert sorted(map(shown, report.leaks)) == expected
+
+
+EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
+ONLY_DERIVED = LeakRequest(exact=False, group=False, ngram=0, near=None)
+
+
+def report_of(folder: Path) -> list[dict[str, Any]]:
+    return lines_of(folder / "out", "leak_report.jsonl")
+
+
+@pytest.mark.parametrize("named_by", ["row_id", "key"])
+def test_training_row_that_names_an_evaluation_row_blocks(tmp_path: Path, named_by: str) -> None:
+    gold = source("gold", "gold_test", field_mapping={"id": "id"})
+    write_rows(tmp_path / "gold.jsonl", [{**row, "id": row["text"]} for row in rows_of(30, 900)])
+    prepared(tmp_path, gold)
+    entry = lines_of(tmp_path / "out", "index.jsonl")[4]
+    origin = entry["row_id"] if named_by == "row_id" else f"gold-{rows_of(1, 904)[0]['text']}"
+    rows = [
+        {**row, "derived_from": origin if at == 7 else "x"} for at, row in enumerate(rows_of(40))
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), gold, split=EVERYTHING, leak_check=ONLY_DERIVED)
+    (leak,) = report_of(tmp_path)
+    assert (leak["code"], leak["score"], leak["is_only_reported"]) == ("leak_derived", 1.0, False)
+    assert [place["line"] for place in leak["positions"]] == [5, 8]
+    assert result.manifest["leaks"]["blocking"] == 1
+    assert [item.found for item in result.findings if item.code == "LEAK_FOUND"] == [
+        "tickets.jsonl:8 = gold.jsonl:5"
+    ]
+
+
+@pytest.mark.parametrize(("words", "is_leak"), [(7, False), (8, True), (30, True), (79, True)])
+def test_similar_texts_block_from_eight_words_on(tmp_path: Path, words: int, is_leak: bool) -> None:
+    text = " ".join(f"machine{number}" for number in range(words))
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": f"{text}s", "label": "minor"}])
+    result = prepared(
+        tmp_path,
+        source(),
+        source("gold", "gold_test"),
+        split=EVERYTHING,
+        leak_check=LeakRequest(ngram=0),
+    )
+    (leak,) = report_of(tmp_path)
+    assert (leak["code"], leak["is_only_reported"]) == ("leak_near_duplicate", not is_leak)
+    assert ("LEAK_FOUND" in codes_of(result)) is is_leak
+    assert result.manifest["leaks"]["blocking"] == int(is_leak)
+
+
+@pytest.mark.parametrize(("words", "is_leak"), [(4, False), (5, True), (12, True), (13, False)])
+def test_evaluation_input_of_five_to_twelve_words_may_stand_in_no_training_text(
+    tmp_path: Path, words: int, is_leak: bool
+) -> None:
+    text = " ".join(f"w{number}" for number in range(words))
+    longer = f"{text} {' '.join(f'v{number}' for number in range(90))}"
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": longer, "label": "minor"}])
+    check = LeakRequest(ngram=14)
+    prepared(tmp_path, source(), source("gold", "gold_test"), split=EVERYTHING, leak_check=check)
+    found = [(leak["code"], leak["run_tokens"]) for leak in report_of(tmp_path)]
+    assert found == ([("leak_short_item", words)] if is_leak else [])
+
+
+def test_runs_of_template_text_are_listed_and_no_leaks(tmp_path: Path) -> None:
+    frame = "please answer this question about pump {}"
+    varied = [frame.format(" ".join(f"p{row}x{at}" for at in range(20))) for row in range(5)]
+    gold = [{"text": text, "label": "minor"} for text in varied[:4]]
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), *gold])
+    rows = [*rows_of(40), {"text": varied[4], "label": "minor"}]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    sources = source(), source("gold", "gold_test")
+    check = LeakRequest(ngram=4)
+    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=check)
+    runs = ["answer this question about", "please answer this question", "question about pump"]
+    runs[2] = f"this {runs[2]}"
+    assert report_of(tmp_path) == [{"code": "boilerplate", "run": run} for run in runs]
+    write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), *gold[:3]])
+    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=check)
+    (leak,) = report_of(tmp_path)
+    assert (leak["code"], leak["run_tokens"]) == ("leak_ngram", 6)
+    assert leak["score"] == pytest.approx(6 / 27, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("role", "is_evaluated"),
+    [("validation", False), ("test", True), ("gold_dev", True), ("gold_test", True)],
+)
+@pytest.mark.parametrize("trained", ["raw", "train", "validation"])
+def test_rows_provided_for_evaluation_block_and_are_never_worked_around(
+    tmp_path: Path, role: str, is_evaluated: bool, trained: str
+) -> None:
+    text = " ".join(f"word{number}" for number in range(20))
+    write_rows(tmp_path / "other.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": f"{text} s", "label": "minor"}])
+    result = prepared(tmp_path, source(role=trained), source("other", role), split=EVERYTHING)
+    assert result.manifest["leaks"]["blocking"] == is_evaluated
+    assert ("LEAK_FOUND" in codes_of(result)) is is_evaluated
+    assert result.manifest["splits"]["held"] == 0
