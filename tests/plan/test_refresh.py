@@ -227,6 +227,11 @@ class Recorded:
         assert self.base is not None
         self.base = replace(self.base, **changes)
 
+    def base_file(self, name: str) -> None:
+        """Plan with another file of the base model."""
+        assert self.base is not None
+        self.base = replace(self.base, files={**self.base.files, name: "sha256:0"})
+
     def source_is(self, **changes: Any) -> None:
         """Plan with another source of rows."""
         self.specs[_ROWS] = self.specs[_ROWS].model_copy(update=changes)
@@ -279,12 +284,12 @@ _CHANGES: dict[str, tuple[Callable[[Recorded], object], bool]] = {
         False,
     ),
     "another tokenizer": (
-        lambda it: it.base_is(files={**it.base.files, "tokenizer.json": "x"}),  # type: ignore[union-attr]  it has one
+        lambda it: it.base_file("tokenizer.json"),
         False,
     ),
     "lengths that were estimated": (lambda it: it.manifest(lengths={}), True),
     "another weight file": (
-        lambda it: it.base_is(files={**it.base.files, "model.safetensors": "x"}),  # type: ignore[union-attr]  it has one
+        lambda it: it.base_file("model.safetensors"),
         True,
     ),
     "no account": (lambda it: it.values(manifest=None), False),
