@@ -437,3 +437,12 @@ def test_no_number_of_rows_shows_that_all_are_right() -> None:
     gate = Gate(metric_id="accuracy", threshold=1.0, decide_on="lower")
     (found,) = decide([gate], _simple(10, 10))["gates"]
     assert (found["verdict"], found["rows_needed"]) == ("INCONCLUSIVE", None)
+
+
+@pytest.mark.parametrize(("policy", "verdict"), [("lower_bound", "FAIL"), ("mean", "PASS")])
+def test_spread_over_epochs_counts_against_a_gate(policy: str, verdict: str) -> None:
+    metrics = _simple(9, 10)
+    role = metrics["sets"]["gold_test"]["roles"]["candidate"]
+    role["epochs"] = {"accuracy": {"mean": 0.85, "std": 0.1}}
+    fields = {"metric_id": "accuracy", "threshold": 0.8, "variance_policy": policy}
+    assert decide([Gate.model_validate(fields)], metrics)["verdict"] == verdict
