@@ -18,7 +18,11 @@ CANARY = b"c4n4ry-s3cr3t"
 
 def name_stores(bench: Bench, **stores: str) -> Bench:
     written = ", ".join(f"{name}: '{url}'" for name, url in stores.items())
-    bench.edit("deployment:", f"workflow: {{backend: {{{written}}}}}\n  deployment:")
+    bench.edit(
+        "deployment:",
+        f"workflow: {{backend: {{{written}}}, gate_policy: {{promote_ungated: true}}}}\n"
+        "  deployment:",
+    )
     return bench
 
 
