@@ -49,7 +49,7 @@ _MISTAKES = {
     ),
     FindingCode.PATH_NOT_REGULAR_FILE: (
         "  data_sources:",
-        "  data_sources:\n    - {name: folder, type: raw, file_path: data}",
+        "  data_sources:\n    - {name: folder, type: raw, file_path: data.jsonl}",
     ),
     FindingCode.MISSING_FIELD: (
         "  adapters:",
@@ -76,6 +76,7 @@ def _errors(findings: tuple[Finding, ...]) -> set[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
+    (tmp_path / "data.jsonl").mkdir()
     (tmp_path / "data" / "rows.jsonl").write_text('{"question": "a?", "answer": "b"}\n')
     return tmp_path
 
@@ -109,7 +110,7 @@ def test_every_finding_has_its_line_and_a_remedy(folder: Path) -> None:
     for code, word in {
         FindingCode.UNKNOWN_KEY: "lable",
         FindingCode.SOURCE_NOT_FOUND: "file_path: none",
-        FindingCode.PATH_NOT_REGULAR_FILE: "file_path: data}",
+        FindingCode.PATH_NOT_REGULAR_FILE: "file_path: data.jsonl}",
         FindingCode.PATH_OUTSIDE_PROJECT: "../outside.jsonl",
         FindingCode.NUMBER_FORMAT: "1_000",
         FindingCode.YAML_DUPLICATE_KEY: "training_mode",

@@ -45,6 +45,8 @@ def project(
     bench.edit("base_model: builtin:nano", f"base_model: '{name}', license: MIT")
     bench.edit("      num_epochs: 2\n", "      max_steps: 4\n")
     bench.edit("threshold: 0.8", "threshold: 0.0")
+    ungated = "workflow: {gate_policy: {promote_ungated: true}}"
+    bench.edit("  deployment:", f"  {ungated}\n  deployment:")
     done = called(bench.root, "apply", "--auto-approve")
     assert done.returncode == 0, done.stdout + done.stderr
     return bench
