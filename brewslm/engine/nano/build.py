@@ -1,6 +1,7 @@
 """Building `builtin:nano` from nothing but this folder.
 
-`python -m brewslm.engine.nano.build --out FOLDER` writes the whole model folder.
+`python -m brewslm.engine.nano.build --out FOLDER --leave-out examples/*/data/gold.*` writes the
+whole model folder.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from brewslm.engine.nano import tokenizer as vocabulary
 from brewslm.engine.nano.card import render_card
 from brewslm.engine.nano.corpus import documents
 from brewslm.engine.nano.document import Document
+from brewslm.engine.nano.left_out import LeftOut, texts_of
 
 TOKENIZER_DOCUMENTS: Final = 40_000
 _CHUNK_DOCUMENTS: Final = 8_192
@@ -95,14 +97,14 @@ def encode(document: Document, tokenizer: PreTrainedTokenizerFast, *, begins: bo
 
 
 def batches(
-    seed: int, tokenizer: PreTrainedTokenizerFast
+    seed: int, tokenizer: PreTrainedTokenizerFast, left_out: LeftOut
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """An endless stream of token ids and loss weights, both (rows, tokens).
 
     A row is one document from its start, as at inference. Rows of similar length come together;
     padding follows behind the shorter ones with weight 0.
     """
-    stream = documents(seed)
+    stream = documents(seed, left_out)
     shuffler = torch.Generator().manual_seed(seed)
     while True:
         rows = [
@@ -158,11 +160,15 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
 
 
 def train(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, budget: Budget, seed: int
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    budget: Budget,
+    seed: int,
+    left_out: LeftOut,
 ) -> Outcome:
     """Trains the model in place until the budget is used."""
     optimizers = _optimizers(model)
-    stream = batches(seed, tokenizer)
+    stream = batches(seed, tokenizer, left_out)
     started = time.monotonic()
     steps = tokens = 0
     mean_loss = mean_answer_loss = minutes = 0.0
@@ -308,12 +314,15 @@ def save(model: LlamaForCausalLM, sentencepiece_model: bytes, folder: Path) -> N
         path.chmod(_READABLE)
 
 
-def build(folder: Path, budget: Budget, seed: int) -> Outcome:
-    """A trained model, its tokenizer and its card are in the folder."""
-    sentencepiece_model = vocabulary.train_sentencepiece(seed, TOKENIZER_DOCUMENTS)
+def build(folder: Path, budget: Budget, seed: int, left_out: LeftOut) -> Outcome:
+    """A trained model, its tokenizer and its card are in the folder.
+
+    left_out: what no document of the corpus holds.
+    """
+    sentencepiece_model = vocabulary.train_sentencepiece(seed, TOKENIZER_DOCUMENTS, left_out)
     tokenizer = vocabulary.fast_tokenizer(sentencepiece_model)
     model = new_model(tokenizer, seed)
-    outcome = train(model, tokenizer, budget, seed)
+    outcome = train(model, tokenizer, budget, seed, left_out)
     separate_unseen(model, tokenizer, seed)
     save(model, sentencepiece_model, folder)
     (folder / "README.md").write_text(_card(outcome, seed), encoding="utf-8")
@@ -348,9 +357,18 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="decides the corpus and the first weights (default: 0)"
     )
+    parser.add_argument(
+        "--leave-out",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="rows of which no sentence may be in the corpus",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # each micro-batch has a thread of its own
-    outcome = build(arguments.out, Budget(arguments.steps, arguments.minutes), arguments.seed)
+    left_out = LeftOut(texts_of(arguments.leave_out))
+    budget = Budget(arguments.steps, arguments.minutes)
+    outcome = build(arguments.out, budget, arguments.seed, left_out)
     _tell(f"{outcome}")
 
 

@@ -1,8 +1,9 @@
 """The corpus of `builtin:nano`: an endless stream of documents that a seed determines.
 
 It teaches English about everyday matters, copying, labelling, JSON and turn-taking. What users
-will train on top stays out: no record with the keys category, priority and reason, no intent
-labels, no house style that is not spelled out in the conversation itself.
+will train on top stays out: no record that says how soon somebody must act, none with the keys
+category, priority and reason, no intent labels, no house style that is not spelled out in the
+conversation itself, and no document with a sentence of the rows that are named to be left out.
 """
 
 import itertools
@@ -12,6 +13,7 @@ from typing import Final
 
 from brewslm.engine.nano import chats, exercises, records
 from brewslm.engine.nano.document import Document, Turn, conversation
+from brewslm.engine.nano.left_out import LeftOut
 from brewslm.engine.nano.writer import Writer
 
 _SHARES: Final[dict[Callable[[Writer], Document], int]] = {
@@ -46,8 +48,12 @@ _LONG_RATIO: Final = 0.04
 """Share of documents that chain several exercises, so that later positions are trained as well."""
 
 
-def documents(seed: int) -> Iterator[Document]:
-    """An endless stream of documents, the same for the same seed."""
+def documents(seed: int, left_out: LeftOut) -> Iterator[Document]:
+    """An endless stream of documents, the same for the same seed and the same rows left out."""
+    return (document for document in _drawn(seed) if not left_out.concerns(document))
+
+
+def _drawn(seed: int) -> Iterator[Document]:
     writer = Writer(random.Random(seed))  # noqa: S311 - a corpus, nothing to keep secret
     kinds = list(_SHARES)
     bounds = list(itertools.accumulate(_SHARES.values()))

@@ -23,7 +23,7 @@ _HASTE = (
     ("rush", ("pressing", "now", "at once", "red", "today", "fast lane", "level 1", "burning")),
     (
         "middle",
-        ("normal", "soon", "this week", "yellow", "in between", "standard", "level 2", "warm"),
+        ("usual", "soon", "this week", "yellow", "in between", "standard", "level 2", "warm"),
     ),
     ("calm", ("relaxed", "later", "some day", "green", "can wait", "slow lane", "level 3", "cold")),
 )

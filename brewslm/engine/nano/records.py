@@ -125,34 +125,22 @@ def record_of_choice(writer: Writer) -> Document:
     topic, labels, right = topic_choice(writer, writer.between(2, 7))
     report = writer.report(topic)
     answer = writer.answer(topic, writer.slots)
-    choice_key, copy_key, third_key = writer.pick_some(writer.words["field"], 3)
+    choice_key, copy_key = writer.pick_some(writer.words["field"], 2)
     record: dict[str, object] = {choice_key: right}
     extra = writer.rng.random()
     if extra < 0.4:
         record[copy_key] = report
     elif extra < 0.6:
         record[copy_key] = answer
-    wish = ""
-    if writer.chance(0.5):
-        hurry = writer.pick(("rush", "middle", "calm"))
-        names = (
-            {"rush": "high", "middle": "mid", "calm": "low"}
-            if writer.chance(0.4)
-            else {"rush": "now", "middle": "soon", "calm": "later"}
-        )
-        wish = " " + writer.sentence(writer.word(hurry))
-        record[third_key] = names[hurry]
     keys = writer.pick_some(list(record), len(record))
     rule = f" The {choice_key} is one of: {listed(writer, labels)}"
-    parts = {copy_key: "the text of the message", third_key: "how soon it must be done"}
-    rule += "".join(
-        f" The {key} is {meaning}."
-        for key, meaning in parts.items()
-        if key in record and writer.chance(0.7)
-    )
-    text = writer.sentence(report) + wish
+    if copy_key in record and writer.chance(0.7):
+        rule += f" The {copy_key} is the text of the message."
     return ask(
-        writer, _request(writer, keys) + rule, text, written({key: record[key] for key in keys})
+        writer,
+        _request(writer, keys) + rule,
+        writer.sentence(report),
+        written({key: record[key] for key in keys}),
     )
 
 

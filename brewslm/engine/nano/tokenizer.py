@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from brewslm.engine.nano.corpus import documents
 from brewslm.engine.nano.document import Document
+from brewslm.engine.nano.left_out import LeftOut
 
 VOCABULARY_PIECES: Final = 2048
 CONTEXT_TOKENS: Final = 1024
@@ -47,7 +48,7 @@ CHAT_TEMPLATE: Final = (
 """No white space between turns: each marker is one token, and the turns before it never change."""
 
 
-def train_sentencepiece(seed: int, documents_read: int) -> bytes:
+def train_sentencepiece(seed: int, documents_read: int, left_out: LeftOut) -> bytes:
     """The bytes of `tokenizer.model`, learned from the first documents of the corpus.
 
     Nothing is normalised, no space is put in front, digits stay alone, and characters that are
@@ -55,7 +56,7 @@ def train_sentencepiece(seed: int, documents_read: int) -> bytes:
     """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_lines(itertools.islice(documents(seed), documents_read)),
+        sentence_iterator=_lines(itertools.islice(documents(seed, left_out), documents_read)),
         model_writer=model,
         model_type="bpe",
         vocab_size=VOCABULARY_PIECES,

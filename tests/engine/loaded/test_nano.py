@@ -18,8 +18,11 @@ import brewslm
 from brewslm.engine.nano import build, corpus
 from brewslm.engine.nano import tokenizer as vocabulary
 from brewslm.engine.nano.document import Document
+from brewslm.engine.nano.left_out import LeftOut, sentences, texts_of
 
 NANO = Path(brewslm.__path__[0]) / "builtin" / "nano"
+GOLD_FILES = sorted((Path(__file__).parents[3] / "examples").glob("*/data/gold.*"))
+GOLD = LeftOut(texts_of(GOLD_FILES))
 CONVERSATION = [
     {"role": "system", "content": "Be brief.\n"},
     {"role": "user", "content": "  Where is my parcel? "},
@@ -116,7 +119,7 @@ def test_both_tokenizer_formats_agree_on_the_corpus(
 ) -> None:
     contents = [
         message["content"]
-        for document in itertools.islice(corpus.documents(seed=99), 300)
+        for document in itertools.islice(corpus.documents(99, GOLD), 300)
         for message in document.messages()
     ]
     assert tokenizer(contents)["input_ids"] == pieces.encode(contents)
@@ -175,7 +178,7 @@ def test_mask_marks_answers_with_their_ends_and_nothing_else(
 
 
 def test_training_rows_have_the_format_of_the_template(tokenizer: PreTrainedTokenizerFast) -> None:
-    for document in itertools.islice(corpus.documents(seed=5), 200):
+    for document in itertools.islice(corpus.documents(5, GOLD), 200):
         if not document.turns:
             continue
         row = build.encode(document, tokenizer, begins=False)
@@ -196,24 +199,45 @@ def test_plain_texts_end_with_the_end_of_text(tokenizer: PreTrainedTokenizerFast
 
 def test_one_seed_gives_one_corpus() -> None:
     first, again, other = (
-        list(itertools.islice(corpus.documents(seed), 500)) for seed in (3, 3, 4)
+        list(itertools.islice(corpus.documents(seed, GOLD), 500)) for seed in (3, 3, 4)
     )
     assert first == again
     assert first != other
 
 
 def test_corpus_leaves_no_slot_open_and_keeps_usual_tasks_out() -> None:
-    for document in itertools.islice(corpus.documents(seed=8), 5_000):
+    for document in itertools.islice(corpus.documents(8, GOLD), 5_000):
         contents = [document.text, *(message["content"] for message in document.messages())]
         for content in contents:
             assert not re.search(r"<\w+>|\[[a-z]|\|[a-z]", content), content
             assert not re.search(r'"(category|priority|reason|intent)":', content), content
 
 
+def test_corpus_holds_no_sentence_and_no_eight_words_of_a_gold_row() -> None:
+    """Compared by the simplest means: every sentence and every run as one text between blanks."""
+    gold = [re.findall(r"[a-z0-9']+", text.lower()) for text in texts_of(GOLD_FILES)]
+    runs = {" ".join(words[at : at + 8]) for words in gold for at in range(len(words) - 7)}
+    whole = {words for text in texts_of(GOLD_FILES) for words in sentences(text)}
+    assert len(GOLD_FILES) == 3
+    assert len(whole) > 200
+    for document in itertools.islice(corpus.documents(11, GOLD), 5_000):
+        for content in (document.text, *(item["content"] for item in document.messages())):
+            words = re.findall(r"[a-z0-9']+", content.lower())
+            assert not runs & {" ".join(words[at : at + 8]) for at in range(len(words) - 7)}
+            assert not whole & set(sentences(content)), content
+
+
+def test_corpus_without_gold_rows_left_out_would_hold_some() -> None:
+    drawn = list(itertools.islice(corpus.documents(11, LeftOut()), 2_000))
+    kept = list(itertools.islice(corpus.documents(11, GOLD), 1_900))
+    assert any(GOLD.concerns(document) for document in drawn)
+    assert kept == [document for document in drawn if not GOLD.concerns(document)][:1_900]
+
+
 def test_records_of_the_corpus_are_strict_json() -> None:
     answers = [
         answer
-        for document in itertools.islice(corpus.documents(seed=9), 5_000)
+        for document in itertools.islice(corpus.documents(9, GOLD), 5_000)
         for _, answer in document.turns
         if answer.startswith(("{", "[{"))
     ]
@@ -223,7 +247,7 @@ def test_records_of_the_corpus_are_strict_json() -> None:
 
 
 def test_one_seed_gives_one_tokenizer_of_all_printable_characters() -> None:
-    first, again = (vocabulary.train_sentencepiece(seed=1, documents_read=2_000) for _ in range(2))
+    first, again = (vocabulary.train_sentencepiece(1, 2_000, GOLD) for _ in range(2))
     assert first == again
     pieces = sentencepiece.SentencePieceProcessor(model_proto=first)
     printable = "".join(chr(code) for code in range(33, 127))
@@ -231,13 +255,13 @@ def test_one_seed_gives_one_tokenizer_of_all_printable_characters() -> None:
 
 
 def test_shipped_tokenizer_is_the_one_that_the_corpus_gives() -> None:
-    model = vocabulary.train_sentencepiece(seed=0, documents_read=build.TOKENIZER_DOCUMENTS)
+    model = vocabulary.train_sentencepiece(0, build.TOKENIZER_DOCUMENTS, GOLD)
     assert model == (NANO / "tokenizer.model").read_bytes()
 
 
 def test_one_seed_and_number_of_steps_builds_one_model(tmp_path: Path) -> None:
     for name in ("first", "again"):
-        build.build(tmp_path / name, build.Budget(steps=2, minutes=60), seed=7)
+        build.build(tmp_path / name, build.Budget(steps=2, minutes=60), 7, GOLD)
     for file_name in ("model.safetensors", "tokenizer.model", "tokenizer.json", "config.json"):
         first, again = ((tmp_path / name / file_name).read_bytes() for name in ("first", "again"))
         assert first == again, file_name
