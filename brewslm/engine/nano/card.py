@@ -35,9 +35,8 @@ python -m brewslm.engine.nano.build --out brewslm/builtin/nano --steps {steps} -
   --leave-out examples/*/data/gold.*
 ```
 
-One seed gives one tokenizer. It gives one set of weights as well when the steps and not
-`--minutes` end the training, on the same kind of CPU with the same library versions. The shipped
-weights come from a run that `--minutes` ended, so a rebuild gives their like, not their bytes.
+One seed gives one tokenizer, and one set of weights on the same kind of CPU with the same library
+versions. Another kind of CPU gives their like, not their bytes.
 
 Pieces that the training text never holds (351 of 2048 in the shipped model) would all end with one
 and the same vector, which no tuning could tell apart; the script gives each a direction of its own

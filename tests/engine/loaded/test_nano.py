@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from brewslm.engine.nano import build, corpus
 from brewslm.engine.nano import tokenizer as vocabulary
 from brewslm.engine.nano.document import Document
 from brewslm.engine.nano.left_out import LeftOut, sentences, texts_of
+from brewslm.engine.nano.muon import Muon, orthogonal
 
 NANO = Path(brewslm.__path__[0]) / "builtin" / "nano"
 GOLD_FILES = sorted((Path(__file__).parents[3] / "examples").glob("*/data/gold.*"))
@@ -257,6 +259,35 @@ def test_one_seed_gives_one_tokenizer_of_all_printable_characters() -> None:
 def test_shipped_tokenizer_is_the_one_that_the_corpus_gives() -> None:
     model = vocabulary.train_sentencepiece(0, build.TOKENIZER_DOCUMENTS, GOLD)
     assert model == (NANO / "tokenizer.model").read_bytes()
+
+
+def test_muon_takes_the_steps_of_the_one_in_torch() -> None:
+    """Torch's orthogonalises in bfloat16, which has 8 bits of precision."""
+    drawn = torch.Generator().manual_seed(1)
+    shapes = ((64, 32), (32, 64), (48, 48))
+    ours = [torch.nn.Parameter(torch.randn(shape, generator=drawn)) for shape in shapes]
+    theirs = [torch.nn.Parameter(each.detach().clone()) for each in ours]
+    oracle = torch.optim.Muon(theirs, lr=0.01, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    with ThreadPoolExecutor(2) as pool:
+        optimizer = Muon(ours, lr=0.01, pool=pool)
+        for _ in range(5):
+            for our, their in zip(ours, theirs, strict=True):
+                our.grad = torch.randn(our.shape, generator=drawn)
+                their.grad = our.grad.clone()
+            before = [each.detach().clone() for each in ours]
+            optimizer.step()
+            oracle.step()
+            for our, their, old in zip(ours, theirs, before, strict=True):
+                assert (our - old).abs().max() > 5e-3
+                torch.testing.assert_close(our, their, atol=5e-4, rtol=0)
+
+
+def test_orthogonal_keeps_singular_vectors_and_evens_out_singular_values() -> None:
+    matrix = torch.randn(100, 40, generator=torch.Generator().manual_seed(2))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    inner = left.T @ orthogonal(matrix) @ right.T
+    torch.testing.assert_close(inner, torch.diag(inner.diagonal()), atol=1e-4, rtol=0)
+    assert 0.65 < inner.diagonal().min() < inner.diagonal().max() < 1.25
 
 
 def test_one_seed_and_number_of_steps_builds_one_model(tmp_path: Path) -> None:
