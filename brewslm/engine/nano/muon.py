@@ -7,6 +7,7 @@
 import math
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final
 
 import torch
@@ -30,13 +31,14 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr})
         self._pool = pool
 
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:  # type: ignore[override]
         """One step of all matrices."""
         for group in self.param_groups:
-            list(self._pool.map(lambda matrix: self._update(matrix, group["lr"]), group["params"]))
+            update = partial(self._update, learning_rate=group["lr"])
+            list(self._pool.map(update, group["params"]))
 
     @torch.no_grad()
-    def _update(self, matrix: torch.Tensor, learning_rate: float) -> None:
+    def _update(self, matrix: torch.Tensor, *, learning_rate: float) -> None:
         state = self.state[matrix]
         if not state:
             state["momentum"] = torch.zeros_like(matrix)
