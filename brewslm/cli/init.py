@@ -17,7 +17,7 @@ from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError, PlanError
-from brewslm.files import open_inside
+from brewslm.files import is_file, is_folder, open_inside
 from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import FindingsError, load_manifest
@@ -82,11 +82,11 @@ def command(session: Session, from_data: str | None, mapper: str | None, force: 
 
 
 def _check_folder(root: Path) -> None:
-    if not root.is_dir():
+    if not is_folder(root):
         raise PlanError(
             f'there is no folder "{root}"',
             code="system_config_invalid",
-            found="a file" if root.exists() else "nothing",
+            found="a file" if is_file(root) else "nothing",
             expected="a folder for the project",
             remedy=f"mkdir -p {root}",
         )
