@@ -433,7 +433,8 @@ class _Walk:
             self._history.add(action.target, "error", "eval_gate_failed", done.reason, payload)
             promotion.tell_kept(self._desk, self._records, done.reason)
         else:
-            summary = "every required gate passed"
+            has_gates = bool(done.values.get("gates"))
+            summary = "every required gate passed" if has_gates else "no gate is set"
             self._history.add(action.target, "info", "eval_decided", summary, payload)
 
     def _note_recorded_verdict(self, action: Action) -> None:

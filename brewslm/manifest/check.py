@@ -369,16 +369,9 @@ def _target(file: ManifestFile, say: Say) -> Iterator[Finding]:
 
 
 def _effects(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
-    sections = file.spec
-    has_model = bool(sections.model.base_model or sections.training_plan.config.base_model)
-    has_data = bool(sections.data_sources)
-    needs = {
-        "dataset": has_data,
-        "training_plan": has_model and has_data,
-        "eval_pack": has_model and has_data,
-        "export": has_model and has_data,
-        "deployment": has_model and has_data,
-    }
+    needs = {"dataset": bool(file.spec.data_sources)} | dict.fromkeys(
+        ("training_plan", "eval_pack", "export", "deployment"), file.can_train
+    )
     for name, is_effective in needs.items():
         if f"spec.{name}" in shaped.written and not is_effective:
             yield say(

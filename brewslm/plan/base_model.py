@@ -15,7 +15,7 @@ from msgspec.structs import asdict, fields
 
 from brewslm.contracts import Output
 from brewslm.errors import PlanError
-from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, is_folder
 from brewslm.fingerprint import digest_value
 from brewslm.plan.base_tensors import check_tensors
 from brewslm.plan.digest_cache import DigestCache
@@ -119,7 +119,7 @@ def locate(
         return BUILTIN / base_model.removeprefix("builtin:")
     if base_model.startswith("./"):
         folder = root / base_model
-        if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+        if not is_folder(folder) or not folder.resolve().is_relative_to(root.resolve()):
             raise PlanError(
                 f'there is no model folder "{base_model}"',
                 code="BASE_MODEL_FORM",

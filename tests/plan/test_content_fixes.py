@@ -197,7 +197,8 @@ def test_a_template_that_nobody_wrote_is_one_that_the_tokenizer_has(
 def test_former_default_targets_give_way_to_the_modules_of_the_model() -> None:
     base = _base(modules={"c_attn": (8, 8)}, module_count={"c_attn": 1})
     config = {"target_modules": _FORMER}
-    assert _fixed(config, base, written=set())[0] == {"target_modules": "auto"}
+    changed, told = _fixed(config, base, written=set())
+    assert (changed, told) == ({"target_modules": "auto"}, {"AUTOFIX_TARGET_MODULES": "info"})
     assert _fixed(config, base) == ({}, {"TARGET_MODULE_NOT_FOUND": "error"})
 
 
