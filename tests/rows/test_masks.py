@@ -59,8 +59,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tokenizers")
 
 
-def _masks(kind: str, folder: Path, text: str = TEMPLATES["chatml"]) -> tuple[Masks, TokenCodec]:
-    template, codec = compiled(text), TokenCodec(_tokenizer(kind, folder), _TOKENS)
+def _masks(
+    kind: str, folder: Path, text: str = TEMPLATES["chatml"], **tokens: str
+) -> tuple[Masks, TokenCodec]:
+    return _masks_of(_tokenizer(kind, folder), text, **tokens)
+
+
+def _masks_of(path: str, text: str, **tokens: str) -> tuple[Masks, TokenCodec]:
+    template, codec = compiled(text), TokenCodec(path, _TOKENS | tokens)
 
     def render(messages: Any, tools: Any, *, is_prompt: bool) -> str:
         values = {"messages": messages, "tools": tools, "add_generation_prompt": is_prompt}
@@ -233,13 +239,7 @@ def test_text_that_only_becomes_a_special_token_is_refused_too(tmp_path: Path) -
     for token in data["added_tokens"]:
         token["normalized"] = True
     (tmp_path / "folding.json").write_text(json.dumps(data))
-    template = compiled(TEMPLATES["chatml"])
-
-    def render(messages: Any, tools: Any, *, is_prompt: bool) -> str:
-        values = {"messages": messages, "tools": tools, "add_generation_prompt": is_prompt}
-        return rendered(template, {**_TOKENS, **values})
-
-    masks = Masks(render, TokenCodec(str(tmp_path / "folding.json"), _TOKENS))
+    masks, _ = _masks_of(str(tmp_path / "folding.json"), TEMPLATES["chatml"])
     asked = {"role": "user", "content": "\u00e9 a"}
     masks.row(_line([asked, {"role": "assistant", "content": "b"}]))
     with pytest.raises(RowFault) as caught:
@@ -364,14 +364,7 @@ def test_flag_of_a_question_changes_nothing(folder: Path) -> None:
 def test_answers_end_with_the_end_of_sequence_or_that_of_the_template(folder: Path) -> None:
     ids = Tokenizer.from_file(_tokenizer("bytes", folder)).token_to_id
     for end in ("<unk>", "<|im_end|>"):
-        template = compiled(TEMPLATES["chatml"])
-
-        def render(messages: Any, tools: Any, *, is_prompt: bool) -> str:
-            values = {"messages": messages, "tools": tools, "add_generation_prompt": is_prompt}
-            return rendered(template, {**_TOKENS, **values})
-
-        codec = TokenCodec(_tokenizer("bytes", folder), {**_TOKENS, "eos_token": end})
-        masks = Masks(render, codec)
+        masks, codec = _masks("bytes", folder, eos_token=end)
         assert masks.end_ids == {ids(end), ids("<|im_end|>")}
         assert _shown(codec, masks.row(_line(_turns("ab")))) == ["ab<|im_end|>"]
 
