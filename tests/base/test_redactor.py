@@ -172,7 +172,9 @@ def test_credentials_in_an_address_are_replaced_though_nobody_named_them() -> No
 
 
 def test_short_values_are_left() -> None:
-    assert Redactor({"KEY": ["seven77"]})("seven77") == "seven77"
+    redactor = Redactor({"KEY": ["seven77"]})
+    for text in ("seven77", b"seven77".hex(), base64.b64encode(b"seven77").decode()):
+        assert redactor(text) == text
 
 
 @pytest.mark.parametrize("length", range(8, 17))
@@ -262,6 +264,28 @@ def test_only_the_value_is_replaced_and_every_time() -> None:
     ]
 
 
+def test_blanks_in_a_value_or_between_its_parts_do_not_count() -> None:
+    redactor = Redactor({"KEY": ["abc defgh"]})
+    for text in ("abc\n  defgh", "abcdefgh", "a b c d e f g h"):
+        assert redactor(f"x={text};") == "x=[secret://KEY];"
+
+
+def test_of_values_that_overlap_nothing_is_left() -> None:
+    redactor = Redactor({"KEY": ["abcdefgh12"], "INNER": ["bcdefgh1"]})
+    assert redactor("abcdefgh12") == "[secret://KEY]"
+
+
+def test_text_that_may_begin_a_value_is_hidden_from_its_first_beginning_on() -> None:
+    secrets = {"KEY": ["abcdefghijklmnop"], "OTHER": ["efgh345678"]}
+    for text, shown in (
+        ("it is abcdefgh", "it is [secret]"),
+        ("abcd abcde", "abcd [secret]"),
+        ("it is abcd&#0000", "it is [secret]"),
+        ("it is abc", "it is abc"),
+    ):
+        assert Redactor(secrets).texts().next(text) == shown
+
+
 def test_document_hides_a_value_in_one_text_beside_the_half_of_another() -> None:
     redactor = Redactor({"KEY": ["abcdefgh12"]})
     assert redactor.document(["abcde", "fgh12", "zz"]) == ["[secret://KEY]", "[secret://KEY]", "zz"]
@@ -277,6 +301,7 @@ def test_document_hides_a_value_in_one_text_beside_the_half_of_another() -> None
 )
 def test_stream_writes_early_and_never_half_a_value(size: int, secret: str) -> None:
     spelt = "".join(f"&amp;#x{byte:02x};" for byte in secret.encode("utf-16-be")[1::2])
+    spelt += "".join(f" &#37;{byte:02X}" for byte in secret.encode()).replace(" ", "")
     text = f"{'line ' * 31}{spelt} {'.' * 70}{secret}{secret} {quote(secret)}" * 3
     redactor = Redactor({"KEY": [secret]})
     written: list[str] = []
