@@ -105,6 +105,8 @@ class Bench:
     """What a job of this index sends before it ends."""
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    hear: Callable[[Event], object] = lambda _event: None
+    """Told of every event at the moment it happens."""
 
     @classmethod
     def make(cls, root: Path) -> "Bench":
@@ -207,7 +209,7 @@ class Bench:
             home=self.home,
             artifacts=self.artifacts(),
             worker=worker,
-            tell=self.events.append,
+            tell=self._tell,
             clock=clock,
             stop=stop or Stop(),
             specs=built.specs,
@@ -222,6 +224,10 @@ class Bench:
         finally:
             session.release()
             self.jobs = worker.jobs
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.hear(event)
 
     def doors(self) -> list[str]:
         """Return the doors that the last apply opened, roles and formats included."""
