@@ -322,11 +322,22 @@ def test_an_export_that_may_not_take_its_place_leaves_nothing_behind(held: Held)
     assert is_laid_out(folder, first.digest)
 
 
-def test_a_link_in_the_place_of_an_export_is_set_aside(held: Held) -> None:
+@pytest.mark.parametrize("name", ["first", "nothing"])
+def test_a_link_in_the_place_of_an_export_is_set_aside(held: Held, name: str) -> None:
     first = held.keep("first")
     (held.home / "exports").mkdir()
-    (held.home / "exports" / "adapter").symlink_to(held.home / "made" / "first")
+    (held.home / "exports" / "adapter").symlink_to(held.home / "made" / name)
     folder = held.export(first)
     assert not folder.is_symlink()
     (found,) = held.found(folder)
     assert found.is_symlink()
+
+
+def test_an_export_with_a_link_in_it_is_set_aside(held: Held) -> None:
+    first, second = held.keep("first"), held.keep("second")
+    folder = held.export(first)
+    folder.chmod(0o700)
+    (folder / "more").symlink_to("content")
+    assert is_laid_out(held.export(second), second.digest)
+    (found,) = held.found(folder)
+    assert (found / "more").is_symlink()

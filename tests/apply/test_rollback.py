@@ -112,6 +112,9 @@ def test_record_of_a_rollback_is_that_of_the_earlier_promotion(applied: Bench) -
     assert again.details == promotion.details | {"rolled_back_from": held["held"][0]}
     assert (revision.manifest_digest, revision.effective_manifest) == manifests[1]
     assert revision.verdicts == {"verdict": "PASS", "evidence": promotion.evidence_digest}
+    with closing(applied.store().read()) as state:
+        (entry,) = state.operations(limit=1)
+        assert (entry.fence, entry.facts) == (state.meta().fence, first.facts)
 
 
 def _revisions(bench: Bench) -> dict[int, tuple[str, dict[str, Any]]]:
