@@ -118,6 +118,19 @@ def test_changed_threshold_decides_again_without_a_model(applied: Bench) -> None
     assert outcome.applied == ["eval_pack", "deployment"]
 
 
+def test_gates_decide_on_the_test_set_though_another_one_comes_first(bench: Bench) -> None:
+    bench.write_rows("dev", range(200, 260))
+    source = "    - {name: dev, type: gold_dev, file_path: data/dev.jsonl}\n"
+    bench.edit("  dataset:", f"{source}  dataset:")
+    bench.skill = lambda index: index < 30
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert "scores.candidate.gold_dev" in bench.records()["eval_pack"].outputs
+    bench.edit("threshold: 0.8", "threshold: 0.9")
+    (eval_pack,) = [item for item in bench.built().plan.actions if item.target == "eval_pack"]
+    assert eval_pack.data is not None
+    assert eval_pack.data["predicted"] == {"verdict": "PASS", "right": "PASS"}
+
+
 def test_changed_description_does_no_work(applied: Bench) -> None:
     applied.edit("sorts complaints", "sorts all complaints")
     assert _operations(applied) == {"project": Operation.UPDATE}

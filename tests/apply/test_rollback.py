@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from brewslm.apply.clock import SystemClock
+from brewslm.apply.clock import Clock, SystemClock
 from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.rollback import release, roll_back
@@ -39,9 +39,11 @@ def _planned(bench: Bench, revision: int | None = None) -> Rollback | None:
         return plan_rollback(state, LocalStore(bench.home / "store"), revision, around)
 
 
-def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:
+def _roll_back(
+    bench: Bench, rollback: Rollback | None, clock: Clock | None = None
+) -> RevisionRecord:
     assert rollback is not None
-    clock = SystemClock()
+    clock = clock or SystemClock()
     wanted = wanted_lease("ana@desk", "rollback", clock.now(), clock.after(LIFETIME_S), {})
     session = bench.store().acquire(wanted, clock.now())
     try:
@@ -49,6 +51,14 @@ def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:
         return roll_back(rollback, place, session, FACTS, clock)
     finally:
         session.release()
+
+
+class _Late(SystemClock):
+    """A clock that is far ahead."""
+
+    def now(self) -> str:
+        """Return a time that no test reaches."""
+        return "2100-01-01T00:00:00Z"
 
 
 def _release(bench: Bench) -> bool:
@@ -100,7 +110,7 @@ def test_record_of_a_rollback_is_that_of_the_earlier_promotion(applied: Bench) -
     applied.edit("cpu_local", "vllm_server")
     assert applied.apply().exit_code is ExitCode.DONE
     manifests = _revisions(applied)
-    revision = _roll_back(applied, _planned(applied))
+    revision = _roll_back(applied, _planned(applied), _Late())
     record, again = applied.records()["deployment"], _promotions(applied)[0]
     held = {"held": [_promotions(applied)[1].digest]}
     assert record == replace(first, values=first.values | held, revision=3, serial=record.serial)
@@ -108,7 +118,7 @@ def test_record_of_a_rollback_is_that_of_the_earlier_promotion(applied: Bench) -
     for name in set(promotion.__struct_fields__) - {*left_out}:
         assert getattr(again, name) == getattr(promotion, name), name
     assert (again.sequence, again.revision) == (3, 3)
-    assert again.promoted_at >= _promotions(applied)[1].promoted_at
+    assert again.promoted_at == _Late().now()
     assert again.details == promotion.details | {"rolled_back_from": held["held"][0]}
     assert (revision.manifest_digest, revision.effective_manifest) == manifests[1]
     assert revision.verdicts == {"verdict": "PASS", "evidence": promotion.evidence_digest}
