@@ -188,7 +188,13 @@ class Bench:
         finally:
             session.release()
 
-    def apply(self, built: Built | None = None, stop: Stop | None = None) -> Outcome:
+    def apply(
+        self,
+        built: Built | None = None,
+        stop: Stop | None = None,
+        *,
+        is_fail_fast: bool = False,
+    ) -> Outcome:
         """Carry out a plan; `jobs` and `events` hold those of this call."""
         built = built or self.built()
         store = self.store()
@@ -219,7 +225,7 @@ class Bench:
             prepare=lambda: built.prepared_folder or Path(),
         )
         try:
-            facts = ApplyFacts(apply_id="a1", actor="ana@desk", git_commit="")
+            facts = ApplyFacts("a1", "ana@desk", "", is_fail_fast=is_fail_fast)
             return apply_plan(built.plan, desk, session, facts)
         finally:
             session.release()

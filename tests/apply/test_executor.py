@@ -1,5 +1,6 @@
 """An apply does exactly what its plan says, reuses what it may, and keeps what it must."""
 
+import errno
 import json
 import shutil
 from contextlib import closing
@@ -11,7 +12,9 @@ from brewslm.apply.interruption import Stop
 from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
 from brewslm.events import ActionSkipEvent, ActionStartEvent
-from brewslm.plan.action import Price
+from brewslm.fingerprint import digest_folder
+from brewslm.plan.action import Action, Price
+from brewslm.plan.selection import Selection
 from brewslm.state.records import Status
 from tests.apply.bench import Bench, row
 
@@ -206,6 +209,40 @@ def test_failed_export_promotes_nothing(bench: Bench) -> None:
     bench.deaths = {}
     assert bench.apply().exit_code is ExitCode.DONE
     assert bench.doors() == ["formats.adapter"]
+
+
+def test_first_failure_ends_a_run_that_is_to_fail_fast(bench: Bench) -> None:
+    bench.deaths = {4: "export_parity_failed"}
+    outcome = bench.apply(is_fail_fast=True)
+    assert outcome.failed == ["export.adapter"]
+    assert outcome.pending == ["export.safetensors", "deployment"]
+    bench.deaths = {}
+    assert bench.apply(is_fail_fast=True).exit_code is ExitCode.DONE
+    assert bench.doors() == EVERYTHING[-2:]
+
+
+def test_disk_that_is_full_fails_its_action_alone(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_desk: object, action: Action, *_: object) -> None:
+        assert action.target == "training_plan"
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("brewslm.apply.executor.carry_out", full)
+    applied.edit("2.0e-3", "1.0e-3")
+    outcome = applied.apply(applied.built(selection=Selection(targets=("training_plan",))))
+    assert (outcome.failed, [error.code for error in outcome.errors]) == (
+        ["training_plan"],
+        ["disk_full"],
+    )
+
+
+def test_exports_are_laid_out_where_nothing_is_promoted(bench: Bench) -> None:
+    bench.edit("  deployment: {target_profile_id: cpu_local}\n", "")
+    assert bench.apply().exit_code is ExitCode.DONE
+    for name in ("adapter", "safetensors"):
+        files = bench.records()[f"export.{name}"].outputs["files"]
+        assert digest_folder(bench.home / "exports" / name) == files.digest
 
 
 def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
