@@ -152,6 +152,9 @@ def test_fields_that_are_newer_than_the_record_have_their_defaults() -> None:
     unknown = replace(record, spec={**record.spec, "gone": 1})
     former = Draft(**{**_parts(draft), "record": unknown})
     assert former.fields_changed == ["gone"]
+    noted = Draft(**{**_parts(_draft(TrainingPlanSpec(plan_profile="safe"))), "record": unknown})
+    assert "plan_profile" in noted.fields_changed
+    assert heaviest_category(noted, "field_changed", {}) is Category.RECIPE
 
 
 def _parts(draft: Draft) -> dict[str, Any]:
@@ -200,6 +203,19 @@ def test_a_source_names_the_file_whose_bytes_changed() -> None:
             {Address("model"): Category.METADATA},
             Category.METADATA,
         ),
+        (
+            _draft(TrainingPlanSpec(plan_profile="safe"), _OTHER),
+            "input_changed",
+            {},
+            KINDS["model"].category,
+        ),
+        (
+            _draft(inputs=_PENDING),
+            "input_pending",
+            {Address("dataset"): Category.METADATA},
+            Category.METADATA,
+        ),
+        (_draft(_spec(observability={"note": 1})), "field_changed", {}, Category.METADATA),
         (_draft(was={"version": 0}), "version_raised", {}, Category.RECIPE),
         (_draft(is_recorded=False), "not_recorded", {}, Category.RECIPE),
     ],

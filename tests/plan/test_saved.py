@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brewslm.contracts import Operation
 from brewslm.errors import BrewError, PlanError, RefusedError, StalePlanError
@@ -39,14 +40,15 @@ class _State(EmptyState):
         """Return one revision for each plan that was applied."""
         made = revision()
         found = [
-            type(made)(**{**_fields(made), "revision": number, "plan_digest": digest})
+            replace(
+                made,
+                revision=number,
+                plan_digest=digest,
+                actions=({"address": f"export.{number}"},),
+            )
             for number, digest in enumerate(self._plans, 1)
         ]
         return found[::-1][:limit]
-
-
-def _fields(record: RevisionRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
 def _action(address: str, **changes: Any) -> Action:
@@ -183,7 +185,7 @@ def test_a_manifest_that_means_something_else_names_three_of_its_values() -> Non
 def test_a_state_that_moved_on_names_its_newest_revision() -> None:
     with pytest.raises(StalePlanError) as caught:
         check_current(_plan(), _State(5, plans=("sha256:x", "sha256:y")), _plan())
-    assert caught.value.found.startswith("serial 5 (revision 2 by ")
+    assert caught.value.found == "serial 5 (revision 2 by mira: export.2)"
     assert caught.value.expected == "serial 4"
 
 

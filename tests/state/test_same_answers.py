@@ -108,7 +108,7 @@ class Pair:
         made = len(self.sessions[0])
         number = self.chance.randrange(max(0, made - 3), made)
         write = self.chance.choice(
-            [self._begin, self._begin, self._checkpoint, self._checkpoint, self._end, self._end,
+            [self._begin, self._begin, *[self._checkpoint] * 5, self._end, self._end,
              self._end, self._revise, self._tell, self._tell, self._renew, self._restore,
              self._release]
         )()  # fmt: skip
@@ -121,12 +121,12 @@ class Pair:
         return lambda session: session.begin(begun)
 
     def _recent(self) -> OperationRecord:
-        return self.chance.choice(self.begun[-3:])
+        return self.chance.choice(self.begun[-2:])
 
     def _checkpoint(self) -> Callable[[StateSession], Any]:
-        name, step = self._recent().operation_id, self.chance.randrange(4)
+        name, step = self._recent().operation_id, self.chance.randrange(3)
         entry: dict[str, object] = {"step": step, "path": f"checkpoint-{step}", "digest": "x"}
-        gone = [f"checkpoint-{self.chance.randrange(4)}" for _ in range(self.chance.randrange(3))]
+        gone = [f"checkpoint-{self.chance.randrange(3)}" for _ in range(self.chance.randrange(3))]
         return lambda session: session.add_checkpoint(name, entry, superseded=gone)
 
     def _end(self) -> Callable[[StateSession], Any]:
