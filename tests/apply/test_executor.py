@@ -11,7 +11,7 @@ import pytest
 from brewslm.apply.interruption import Stop
 from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
-from brewslm.events import ActionSkipEvent, ActionStartEvent
+from brewslm.events import ActionSkipEvent, ActionStartEvent, PromotionEvent
 from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Action, Price
 from brewslm.plan.selection import Selection
@@ -37,7 +37,12 @@ def test_first_apply_does_everything_once_and_promotes(bench: Bench) -> None:
     assert outcome.exit_code is ExitCode.DONE
     assert bench.doors() == EVERYTHING
     assert bench.promoted() is not None
-    assert sorted(outcome.applied) == sorted(bench.records())
+    records = bench.records()
+    assert sorted(outcome.applied) == sorted(records)
+    facts = bench.jobs[-1].options["card"]
+    for kind in ("dataset", "training_plan"):
+        assert facts[f"{kind}_values"] == records[kind].values
+    assert facts["evaluation"]["gates"] == records["eval_pack"].values["gates"]
     assert (bench.home / "exports" / "adapter" / "model").exists()
 
 
@@ -106,6 +111,8 @@ def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) ->
     assert plan.estimate == Price.free()
     with closing(applied.store().read()) as reader:
         told = [event.summary for event in reader.run_events(reason_code="action_reused")]
+        (entry,) = reader.operations(kind="training_plan", limit=1)
+        assert "wall_s" not in entry.actual, "nothing was measured"
     assert sorted(told) == sorted(reused)
 
 
@@ -151,6 +158,9 @@ def test_threshold_beyond_reach_keeps_the_promoted_model_and_its_exports(applied
     outcome = applied.apply()
     assert outcome.exit_code is ExitCode.GATE_NOT_PASSED
     assert outcome.skipped == ["export.adapter", "export.safetensors", "deployment"]
+    (told,) = [event for event in applied.events if isinstance(event, PromotionEvent)]
+    kept = applied.deployments()[0].digest
+    assert (told.decision, told.before, told.after) == ("kept", kept, kept)
     record = applied.records()["eval_pack"]
     assert record.status is Status.QUARANTINED
     assert record.values["verdict"] == "FAIL"
@@ -278,7 +288,14 @@ def test_row_that_changed_after_the_plan_fails_its_action(bench: Bench) -> None:
     outcome = bench.apply(built)
     assert outcome.exit_code is ExitCode.ERROR
     assert outcome.errors[0].code == "input_changed"
-    assert bench.jobs == []
+    assert (outcome.failed, bench.jobs) == (["dataset"], [])
+    assert outcome.skipped == [
+        "training_plan",
+        "eval_pack",
+        "export.adapter",
+        "export.safetensors",
+        "deployment",
+    ]
 
 
 @pytest.mark.parametrize("name", ["adapter", "safetensors"])
@@ -298,10 +315,10 @@ def test_damaged_artifact_is_made_again(applied: Bench, name: str) -> None:
 
 def test_moved_pointer_is_put_back(applied: Bench) -> None:
     link = applied.home / "promoted" / "champion"
-    target = link.readlink()
+    target, records = link.readlink(), applied.records()
     link.unlink()
     applied.apply()
-    assert link.readlink() == target
+    assert (link.readlink(), applied.records()) == (target, records)
 
 
 @pytest.mark.case("PLN-11")

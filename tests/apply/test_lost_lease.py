@@ -70,6 +70,19 @@ def test_recorded_failure_is_failed_although_the_lease_is_lost_then(
     assert sorted(outcome.unchanged) == sorted(item.address for item in rest if not item.is_work)
 
 
+def test_what_was_unchanged_is_unchanged_although_the_lease_is_lost(
+    applied: Bench, losing: Losing
+) -> None:
+    applied.edit("sorts complaints", "sorts them")
+    built = applied.built()
+    losing("end")
+    outcome = applied.apply(built)
+    assert outcome.lost is not None
+    assert (outcome.applied, outcome.pending) == (["project"], [])
+    rest = sorted(item.address for item in built.plan.actions if item.address != "project")
+    assert sorted(outcome.unchanged) == rest
+
+
 @pytest.mark.case("DEP-02")
 def test_link_of_a_holder_that_died_before_it_moved_is_put_right_by_a_stale_apply(
     applied: Bench,
