@@ -247,10 +247,10 @@ def test_only_chosen_sources_decide(judged: Judged) -> None:
 
 
 def test_rows_that_were_left_out_of_an_evaluation_score_nothing(judged: Judged) -> None:
-    part = judged.old[:6]
+    part = judged.old[:7]
     judged.keep("scores.candidate", [{"row_id": row["row_id"]} for row in part])
     told = judged.told(judged.old)
-    assert told.change.before == f"6 rows{_accuracy(judged, part)}"
+    assert told.change.before == f"7 rows{_accuracy(judged, part)}"
 
 
 def test_answers_are_those_of_the_model_that_is_promoted(judged: Judged) -> None:
@@ -308,8 +308,25 @@ def test_rows_that_are_not_kept_are_told_by_digest(judged: Judged) -> None:
     assert told.change.weakened
     judged.shape = replace(judged.shape, rows={"gold_test": was}, datasets=("gold",))
     assert judged.changed(_OLD) is None
-    judged.shape = replace(judged.shape, rows={}, datasets=())
-    assert (
-        rows_changed(judged.shape, judged.record, None, None, judged.artifacts, is_same_data=False)
-        is not None
-    ), "no rows are prepared"
+
+
+def test_rows_are_those_of_this_plan_where_it_made_some(judged: Judged) -> None:
+    judged.changed(_OLD)
+    kept = judged.artifacts.put_folder(judged.folder)
+
+    def changed(folder: Path | None, prepared: Output | None) -> RowsChanged | None:
+        return rows_changed(
+            judged.shape, judged.record, folder, prepared, judged.artifacts, is_same_data=False
+        )
+
+    assert judged.changed(_OLD[1:]) is not None
+    assert changed(judged.folder, kept) is not None
+    assert changed(None, kept) is None
+    assert changed(None, None) is not None, "no rows are prepared"
+    outputs = dict(judged.record.outputs)
+    del outputs["scores.candidate.gold_test"]
+    judged.record = replace(judged.record, outputs=outputs)
+    judged.shape = replace(judged.shape, rows={"gold_test": _OTHER})
+    told = changed(judged.folder, None)
+    assert told is not None
+    assert told.change.after == _OTHER, "an older program recorded no scores"

@@ -106,7 +106,7 @@ class Pair:
     def of_session(self) -> Callable[[int], Any]:
         """Let a session write."""
         made = len(self.sessions[0])
-        number = self.chance.randrange(max(0, made - 3), made)
+        number = made - 1 if self.chance.random() < 0.8 else self.chance.randrange(made)
         write = self.chance.choice(
             [self._begin, self._begin, *[self._checkpoint] * 5, self._end, self._end,
              self._end, self._revise, self._tell, self._tell, self._renew, self._restore,
