@@ -186,6 +186,17 @@ def test_weaker_gate_is_refused_unless_the_recorded_policy_allows_it(
         assert asked.told() == ({} if allows else refused)
 
 
+def test_gates_are_counted_by_what_they_do(asked: Asked) -> None:
+    bar = Gate(metric_id="accuracy", threshold=0.8)
+    asked.gates = (bar, bar.model_copy(update={"gate_id": "wish", "required": False}))
+    assert asked.judged().facts["gates"] == {
+        "required": 1,
+        "optional": 1,
+        "decide on": "gold_test, 30 rows",
+        "answers compared as": "label",
+    }
+
+
 def test_required_gates_that_were_decided_and_did_not_pass_are_named() -> None:
     outcomes = [
         {"gate_id": "a", "required": True, "verdict": "FAIL"},
