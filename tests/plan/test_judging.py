@@ -113,7 +113,9 @@ def test_comparison_with_a_champion_refuses_once_there_is_one(asked: Asked) -> N
     assert asked.told() == {}
 
 
-def test_required_metric_that_the_task_does_not_produce_is_an_error(asked: Asked) -> None:
+def test_required_metric_that_the_task_does_not_produce_is_an_error(
+    asked: Asked, metrics: dict[str, Any]
+) -> None:
     pack = {
         "contract_version": "slm.evaluation-pack/v2",
         "extensions": ["brewslm/gates-1"],
@@ -129,6 +131,9 @@ def test_required_metric_that_the_task_does_not_produce_is_an_error(asked: Asked
     (asked.bench.root / "pack.yaml").write_text(json.dumps(pack))
     asked.bench.edit(f"    gates:\n      - {_GATE}", "    path: pack.yaml")
     assert asked.told() == {"GATE_METRIC_UNKNOWN": "error"}
+    _keep(asked, metrics)
+    judged = asked.judged()
+    assert (judged.verdict, judged.failing) == ("INCONCLUSIVE", ("schema_valid_rate",))
 
 
 def test_slice_without_rows_is_an_error_unless_it_was_decided_on_them(
@@ -184,6 +189,59 @@ def test_weaker_gate_is_refused_unless_the_recorded_policy_allows_it(
         policy = {"gate_policy": {"allow_weakening": allows}}
         asked.workflow = resource("workflow", kind="workflow", spec=policy)
         assert asked.told() == ({} if allows else refused)
+
+
+@pytest.fixture(scope="module")
+def metrics(promoted: Path) -> dict[str, Any]:
+    """Return the metrics of a candidate that got every row right, without a champion."""
+    bench = Bench(promoted)
+    digest = bench.records()["eval_pack"].outputs["metrics"].digest
+    return dict(json.loads(bench.artifacts().read_bytes(digest)))
+
+
+def _keep(asked: Asked, metrics: dict[str, Any]) -> None:
+    """Keep metrics as those of this evaluation, with all predictions that they are of."""
+    specs = dict(load_manifest(asked.bench.root, host=HostFacts()).specs())
+    shape = shape_of(specs, asked.prepared, asked.outputs)
+    known = {}
+    for part in shape.prediction_parts(_CANDIDATE.digest).values():
+        assert part.fingerprint is not None
+        known[part.name] = asked.artifacts.put_bytes(part.fingerprint.encode())
+        produced = Produced(part.fingerprint, "eval_pack", {}, {part.name: known[part.name]})
+        asked.artifacts.record_produced(produced)
+    fingerprint = shape.metrics({name: output.digest for name, output in known.items()}).fingerprint
+    assert fingerprint is not None
+    kept = {"metrics": asked.artifacts.put_bytes(json.dumps(metrics).encode())}
+    asked.artifacts.record_produced(Produced(fingerprint, "eval_pack", {}, kept))
+
+
+def test_verdict_is_told_from_kept_metrics(asked: Asked, metrics: dict[str, Any]) -> None:
+    assert asked.judged().verdict is None
+    _keep(asked, metrics)
+    judged = asked.judged()
+    assert (judged.verdict, judged.failing, judged.rows_to_generate) == ("PASS", (), {})
+    assert judged.facts["predicted"] == {"verdict": "PASS", "right": "PASS"}
+    own = metrics["sets"]["gold_test"]["roles"]["candidate"]["metrics"]
+    worse = json.loads(json.dumps(metrics))
+    assert own["accuracy"]["value"] == 1.0
+    worse["sets"]["gold_test"]["roles"]["candidate"]["metrics"]["accuracy"].update(
+        value=0.5, k=own["accuracy"]["n"] // 2
+    )
+    _keep(asked, worse)
+    assert (asked.judged().verdict, asked.judged().failing) == ("FAIL", ("right",))
+
+
+def test_metrics_of_a_champion_are_missed_only_where_there_is_one(
+    asked: Asked, metrics: dict[str, Any]
+) -> None:
+    asked.gate(_GATE.replace("}", ", baseline: champion, max_regression: 0.0}"))
+    _keep(asked, metrics)
+    assert asked.judged().verdict == "PASS"
+    asked.outputs[Address("deployment")] = {"promoted": _CANDIDATE}
+    _keep(asked, metrics)
+    judged = asked.judged()
+    assert judged.verdict not in (None, "PASS")
+    assert judged.failing == ("right",)
 
 
 def test_gates_are_counted_by_what_they_do(asked: Asked) -> None:
