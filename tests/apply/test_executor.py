@@ -13,8 +13,7 @@ from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
 from brewslm.events import ActionSkipEvent, ActionStartEvent, PromotionEvent
 from brewslm.fingerprint import digest_folder
-from brewslm.plan.action import Action, Price
-from brewslm.plan.selection import Selection
+from brewslm.plan.action import Price
 from brewslm.state.records import Status
 from tests.apply.bench import Bench, row
 
@@ -231,22 +230,6 @@ def test_first_failure_ends_a_run_that_is_to_fail_fast(bench: Bench) -> None:
     assert bench.doors() == EVERYTHING[-2:]
 
 
-def test_disk_that_is_full_fails_its_action_alone(
-    applied: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_desk: object, action: Action, *_: object) -> None:
-        assert action.target == "training_plan"
-        raise OSError(errno.ENOSPC, "no space left")
-
-    monkeypatch.setattr("brewslm.apply.executor.carry_out", full)
-    applied.edit("2.0e-3", "1.0e-3")
-    outcome = applied.apply(applied.built(selection=Selection(targets=("training_plan",))))
-    assert (outcome.failed, [error.code for error in outcome.errors]) == (
-        ["training_plan"],
-        ["disk_full"],
-    )
-
-
 def test_exports_are_laid_out_where_nothing_is_promoted(bench: Bench) -> None:
     bench.edit("  deployment: {target_profile_id: cpu_local}\n", "")
     assert bench.apply().exit_code is ExitCode.DONE
@@ -319,6 +302,21 @@ def test_moved_pointer_is_put_back(applied: Bench) -> None:
     link.unlink()
     applied.apply()
     assert (link.readlink(), applied.records()) == (target, records)
+
+
+def test_full_disk_fails_an_action_and_is_not_nothing_to_do(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    applied.edit("2.0e-3", "1.0e-3")
+    monkeypatch.setattr("brewslm.apply.executor.carry_out", full)
+    outcome = applied.apply()
+    assert [error.code for error in outcome.errors] == ["disk_full"]
+    assert (outcome.failed, outcome.revision) == (["training_plan"], None)
+    with closing(applied.store().read()) as reader:
+        assert "apply: nothing to do" not in [event.summary for event in reader.run_events()]
 
 
 @pytest.mark.case("PLN-11")

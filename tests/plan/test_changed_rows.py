@@ -202,8 +202,8 @@ def test_question_that_stays_makes_no_edit_of_another_row(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("new", [_OLD[1:], [*_OLD, _row(50, "late")], [*_OLD[1:], _row(0, "torn")]])
 def test_other_rows_weaken_unless_the_data_are_the_same(judged: Judged, new: list[Row]) -> None:
-    def is_weaker(**data: bool) -> bool:
-        changed = judged.changed(new, **data)
+    def is_weaker(*, is_same_data: bool = False) -> bool:
+        changed = judged.changed(new, is_same_data=is_same_data)
         assert changed is not None
         return changed.change.weakened
 

@@ -73,7 +73,7 @@ def test_gold_rows_are_those_of_the_whole_data(golden: Golden) -> None:
     ids = golden.ids()
     assert _counts(ids) == {"gold_test": 30, "gold_dev": 5}
     assert ids == {
-        name: {line["row_id"] for line in index if line["split"] == name}
+        name: frozenset(line["row_id"] for line in index if line["split"] == name)
         for name in ("gold_test", "gold_dev")
     }
 
