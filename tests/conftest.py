@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.apply.bench import Bench
 from tests.servers import object_server, postgresql_binaries, postgresql_server
 
+_THREADS = "OMP_NUM_THREADS"
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system, not a file
 _TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
 _ROOM_BYTES = 4 << 30
@@ -32,12 +33,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
-    """Keep the tests' folders in memory where there is room for them.
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' folders in memory where there is room for them, and share the cores out.
 
     Tests sync tens of thousands of files, and wait for a disk most of their time otherwise.
-    TMPDIR or --basetemp names another place.
+    TMPDIR or --basetemp names another place. Each process that runs tests, and what it starts,
+    takes as many threads as there are cores for it; more of them would only wait for each other.
     """
+    if processes := config.getoption("numprocesses", None):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        os.environ.setdefault(_THREADS, str(max(1, cores // processes)))
     is_named = _TEMPORARY_ROOT in os.environ or "TMPDIR" in os.environ
     if not is_named and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= _ROOM_BYTES:
         os.environ[_TEMPORARY_ROOT] = str(MEMORY)
