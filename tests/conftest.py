@@ -7,11 +7,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling, WorkStealingScheduling
 
 from tests.apply.bench import Bench
+from tests.faults.calls import Launcher
 from tests.servers import object_server, postgresql_binaries, postgresql_server
 
 _THREADS = "OMP_NUM_THREADS"
@@ -46,6 +50,16 @@ def pytest_configure(config: pytest.Config) -> None:
     is_named = _TEMPORARY_ROOT in os.environ or "TMPDIR" in os.environ
     if not is_named and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= _ROOM_BYTES:
         os.environ[_TEMPORARY_ROOT] = str(MEMORY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Give each process a run of neighbours, and the rest of a slower one to who is done first.
+
+    What the tests of a module share is made once so; by default neighbours alternate.
+    """
+    is_default = config.getoption("dist") == "load"
+    return WorkStealingScheduling(config, log) if is_default else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -134,6 +148,23 @@ def copied(project: Path, target: Path) -> Bench:
     """Return a copy of a project with all that it remembers."""
     shutil.copytree(project, target, symlinks=True)
     return Bench(target)
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Lend what starts calls as processes; loading it takes seconds."""
+    with Launcher() as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="session")
+def launchers(launcher: Launcher) -> Iterator["SimpleQueue[Launcher]"]:
+    """Lend as many launchers as processes may work at a time, all of them idle."""
+    idle: SimpleQueue[Launcher] = SimpleQueue()
+    with Launcher() as second:
+        for each in (launcher, second):
+            idle.put(each)
+        yield idle
 
 
 @pytest.fixture(scope="session")
