@@ -1,5 +1,6 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import gc
 import os
 import re
 import secrets
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for number in numbers:
             tests.setdefault(number, []).append(item.nodeid)
     config.stash[_CASES] = tests
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage what loading made; trainers ask for many."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(
