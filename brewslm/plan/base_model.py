@@ -119,7 +119,17 @@ def locate(
         return BUILTIN / base_model.removeprefix("builtin:")
     if base_model.startswith("./"):
         folder = root / base_model
-        if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+        target = folder.resolve()
+        if folder.is_dir() and not target.is_relative_to(root.resolve()):
+            leads = "leads" if ".." in base_model else "is a link that leads"
+            raise PlanError(
+                f'"{base_model}" {leads} out of the project folder',
+                code="PATH_OUTSIDE_PROJECT",
+                found=str(target),
+                expected="a folder inside the project",
+                remedy="copy the model's files into a folder of the project, and name that",
+            )
+        if not folder.is_dir():
             raise PlanError(
                 f'there is no model folder "{base_model}"',
                 code="BASE_MODEL_FORM",

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -535,7 +536,10 @@ def test_link_of_a_base_that_leads_out_of_the_project_is_refused(
     plan = own_base.built().plan
     (error,) = [item for item in plan.finding_values if item.severity == "error"]
     assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(outside / name))
-    assert "cp --remove-destination" in error.actionable_fix
+    command = error.actionable_fix.partition(": ")[2]
+    assert command.startswith("cp --remove-destination")
+    subprocess.run(["sh", "-c", command], cwd=own_base.root, check=True)
+    assert _errors(own_base.built().plan) == []
 
 
 def test_snapshot_of_the_hub_links_to_its_own_blobs_and_nowhere_else(
@@ -675,3 +679,14 @@ def test_recorded_tokenizer_is_not_read_again(own_base: Bench) -> None:
     facts = {"tokens": 2048, "markers": markers, "has_end": True, "has_template": False}
     assert recorded == facts
     assert not own_base.built(refresh="none").plan.has_changes
+
+
+def test_base_folder_that_is_a_link_out_of_the_project_is_called_a_link(
+    own_base: Bench, tmp_path: Path
+) -> None:
+    shutil.move(own_base.root / "base", tmp_path / "elsewhere")
+    (own_base.root / "base").symlink_to(tmp_path / "elsewhere")
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(tmp_path / "elsewhere"))
+    assert "is a link" in error.message
