@@ -338,6 +338,8 @@ class FindingCode(StrEnum):
     """Neither source nor role."""
     EVAL_PACK_FILE = "EVAL_PACK_FILE"
     """Unreadable, other contract, other `pack_id`."""
+    EVAL_SET_EMPTY = "EVAL_SET_EMPTY"
+    """No set that is evaluated has a row."""
     EVAL_ON_TRAIN_ROWS = "EVAL_ON_TRAIN_ROWS"
     """A source or role whose rows are trained on."""
     METRIC_NOT_PRODUCED = "METRIC_NOT_PRODUCED"

@@ -48,8 +48,8 @@ def evaluate(desk: Desk, action: Action, kind: Kind, running: Running, looks: in
         raise ApplyError(
             "there is no row to evaluate on",
             code="eval_dataset_missing",
-            expected="a gold_set source, or a test share",
-            remedy="add a data source of type gold_set, or raise dataset.split.test",
+            expected="a gold_test source, or a test share",
+            remedy="add a data source of type gold_test, or raise dataset.split.test",
         )
     return _Evaluation(desk, action, kind, running, shape, prepared).run(looks)
 

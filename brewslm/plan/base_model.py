@@ -114,19 +114,30 @@ def locate(
 ) -> Path | None:
     """Return the folder of a base model, None for a Hub model that is not in the local cache.
 
-    Raises: PlanError with code BASE_MODEL_FORM for a folder that is not there.
+    Raises: PlanError with BASE_MODEL_FORM for a folder that is not there, PATH_OUTSIDE_PROJECT for
+    one that is not inside the project.
     """
     if base_model.startswith("builtin:"):
         return BUILTIN / base_model.removeprefix("builtin:")
     if base_model.startswith("./"):
         folder = root / base_model
-        if not is_folder(folder) or not folder.resolve().is_relative_to(root.resolve()):
+        if not is_folder(folder):
             raise PlanError(
                 f'there is no model folder "{base_model}"',
                 code="BASE_MODEL_FORM",
                 found=base_model,
                 expected="a folder inside the project",
                 remedy="put the model's files there, or write builtin:nano",
+            )
+        target = folder.resolve()
+        if not target.is_relative_to(root.resolve()):
+            leads = "leads" if ".." in base_model else "is a link that leads"
+            raise PlanError(
+                f'"{base_model}" {leads} out of the project folder',
+                code="PATH_OUTSIDE_PROJECT",
+                found=str(target),
+                expected="a folder inside the project",
+                remedy="copy the model's files into a folder of the project, and name that",
             )
         return folder
     return find_snapshot(base_model, revision, environment)

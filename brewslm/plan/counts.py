@@ -76,6 +76,7 @@ def _dataset_counts(draft: Draft, known: Known, artifacts: ArtifactReader) -> di
     counts: dict[str, Any] = {
         "rows": _row_counts(accounting),
         "placed": {name: amount for name, amount in manifest["splits"].items() if amount},
+        "mix": _shown_mix(manifest.get("mix") or {}),
         "rejected": accounting["rejected"] or None,
     }
     if old:
@@ -83,6 +84,13 @@ def _dataset_counts(draft: Draft, known: Known, artifacts: ArtifactReader) -> di
     counts |= _changes(draft.record, known, artifacts)
     counts["leaks"] = manifest["leaks"].get("counts") or "none"
     return counts
+
+
+def _shown_mix(mix: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what an epoch holds of each source, None where every row is seen once."""
+    sources = mix.get("sources") or {}
+    is_plain = all(item["weight"] == 1 for item in sources.values()) and not mix.get("mix_back")
+    return None if is_plain else sources
 
 
 def _row_counts(accounting: Mapping[str, Any]) -> dict[str, int]:

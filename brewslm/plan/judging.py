@@ -96,6 +96,8 @@ def judge(
             required_metrics=shape.policy["required_metrics"],
         )
     ]
+    if not shape.decisive and prepared["splits"].get("train"):
+        findings.append(_no_rows())
     rows_now = rows_changed(
         shape,
         record,
@@ -276,6 +278,20 @@ def _finding(problem: GateProblem) -> Finding:
         address=str(_EVAL_PACK),
         expected=problem.expected,
         suggestions=problem.suggestions,
+    )
+
+
+def _no_rows() -> Finding:
+    return Finding(
+        code=FindingCode.EVAL_SET_EMPTY,
+        severity=Severity.ERROR,
+        message="no set that is evaluated has a row, so nothing can be decided after training",
+        actionable_fix="add a data source of type gold_test, or give spec.dataset.split.test a "
+        "share, such as 0.1 taken from train",
+        field="datasets",
+        address=str(_EVAL_PACK),
+        found="0 rows",
+        expected="rows of a gold source or of the test split",
     )
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from brewslm.errors import PlanError
@@ -121,7 +122,8 @@ def _check_links(folder: Path, names: Iterable[str], root: Path) -> None:
                 found=str(target),
                 expected="a file, or a link to one inside the project; a model of the Hub's cache "
                 "links to its own blobs",
-                remedy=f"put the file itself in its place: cp --remove-destination {target} {name}",
+                remedy="put the file itself in its place: cp --remove-destination "
+                f"{quote(str(target))} {quote(str(folder / name))}",
             )
 
 

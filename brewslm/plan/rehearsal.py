@@ -114,7 +114,7 @@ class Rehearsal:
             found.append(
                 Finding(
                     FindingCode.COLUMNS_UNREAD,
-                    Severity.INFO,
+                    Severity.WARNING,
                     f"the chat template does not show the reasoning of {name} rows",
                     "nothing, or take a base model whose template shows reasoning_content",
                     address="training_plan",

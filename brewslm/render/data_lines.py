@@ -12,9 +12,21 @@ _MAX_CODES = 6
 def data_lines(action: Action) -> Iterator[tuple[str, str]]:
     """Return label and text for everything an action's data holds."""
     for key, value in (action.data or {}).items():
+        if key == "mix" and value:
+            yield from _mix_lines(value)
+            continue
         text = _text(value) if value not in (None, {}, []) else ""
         if text:
             yield key, text
+
+
+def _mix_lines(mix: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield how often an epoch sees the rows of each source."""
+    for name, item in mix.items():
+        rows, effective = words.number(item["rows"]), words.number(item["effective_rows"])
+        share = f"{item['share_ratio']:.1%}".replace("%", " %")
+        weight = words.number(item["weight"])
+        yield "mix", f"{words.visible(name)}: {rows} x {weight} = {effective} rows, {share}"
 
 
 def _text(value: Any) -> str:

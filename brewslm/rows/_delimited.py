@@ -2,7 +2,8 @@
 
 The delimiter is one byte, so splitting bytes and decoding each cell afterwards is exact. Beyond the
 RFC: a quote inside a cell that does not begin with one is text (`13" screen`), a first column
-without a name (the index that data frames write) is left out, and lines may end in lone carriage
+without a name (the index that data frames write) is left out, so are empty columns without a name
+at the end (a delimiter after the last cell of each line), and lines may end in lone carriage
 returns if no line feed is in sight.
 
 A quote that is never closed, or is closed where no cell can end, costs the line that holds it and
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from itertools import takewhile
 from typing import BinaryIO, NamedTuple
 
 from brewslm.diagnostics import FindingCode
@@ -122,6 +124,8 @@ def _divides(lines: list[bytes], delimiter: bytes) -> bool:
     names = _cells(lines[0], delimiter) or []
     row = lines[1] if len(lines) > 1 else b""
     is_alike = not row or b'"' in row or row.count(delimiter) + 1 == len(names)
+    while names and not names[-1].strip():
+        names.pop()
     return len(names) > 1 and all(names[1:]) and len({*names}) == len(names) and is_alike
 
 
@@ -345,7 +349,7 @@ def _cells(raw: bytes, delimiter: bytes, *, is_strict: bool = False) -> list[byt
 
 
 def _header(entry: _Entry, delimiter: bytes) -> list[str]:
-    """Return a name for every column, an empty one for a first column that is left out."""
+    """Return a name for every column, an empty one for a first or last ones that are left out."""
     cells = None if entry.fault else _cells(entry.raw, delimiter)
     try:
         names = [cell.decode().strip() for cell in cells or ()]
@@ -358,7 +362,8 @@ def _header(entry: _Entry, delimiter: bytes) -> list[str]:
             line=entry.line,
         ) from error
     repeated = sorted({name for name in names if name and names.count(name) > 1})
-    if not names or "" in names[1:] or names == [""] or repeated:
+    named = len(names) - len(list(takewhile(_is_empty, reversed(names))))
+    if not named or "" in names[1:named] or repeated:
         raise SourceError(
             "the header line does not name every column once",
             code=FindingCode.DUPLICATE_COLUMN,
@@ -367,6 +372,10 @@ def _header(entry: _Entry, delimiter: bytes) -> list[str]:
             line=entry.line,
         )
     return names
+
+
+def _is_empty(text: object) -> bool:
+    return not text
 
 
 def _records(entry: _Entry, delimiter: bytes, header: list[str]) -> Iterator[Record]:
@@ -398,6 +407,8 @@ def _record(entry: _Entry, delimiter: bytes, header: list[str]) -> Record:
     elif cells is not None and len(cells) != len(header):
         detail = f"{len(cells)} cells, {len(header)} columns"
         fault = Fault(RejectCode.COLUMN_COUNT_MISMATCH, detail)
+    elif cells is not None and not header[-1]:
+        header, cells, fault = _without_end(header, cells)
     if fault is not None or cells is None:
         return Record(line, offset, raw, None, fault)
     if not header[0]:
@@ -409,6 +420,17 @@ def _record(entry: _Entry, delimiter: bytes, header: list[str]) -> Record:
     except UnicodeDecodeError:
         return _decoded(line, offset, raw, header, cells)
     return Record(line, offset, raw, dict(zip(header, values, strict=True)), None)
+
+
+def _without_end(
+    header: list[str], cells: list[bytes]
+) -> tuple[list[str], list[bytes], Fault | None]:
+    """Return names and cells without the last ones that have no name, which have to be empty."""
+    named = len(header) - len(list(takewhile(_is_empty, reversed(header))))
+    if any(cell.strip() for cell in cells[named:]):
+        detail = f"{len(cells)} cells, {named} columns"
+        return header, cells, Fault(RejectCode.COLUMN_COUNT_MISMATCH, detail)
+    return header[:named], cells[:named], None
 
 
 def _decoded(line: int, offset: int, raw: bytes, header: list[str], cells: list[bytes]) -> Record:

@@ -7,7 +7,6 @@ from brewslm.address import Address
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.errors import BrewError
 from brewslm.registry import closest
-from brewslm.rows.adjustments import WORDS, Adjustment
 from brewslm.rows.binding import Binding
 from brewslm.rows.clean import has_invisible
 from brewslm.rows.held_findings import no_train_rows
@@ -17,6 +16,7 @@ from brewslm.rows.matching import matching_text
 from brewslm.rows.mix import Mix
 from brewslm.rows.record import Position, Reject, Split
 from brewslm.rows.rejects import REMEDIES, RejectCode
+from brewslm.rows.remark_findings import remark_findings
 from brewslm.rows.request import Request, SourceRequest
 from brewslm.rows.schema import SchemaError
 from brewslm.rows.source import Feed
@@ -24,7 +24,6 @@ from brewslm.rows.split import Placement
 from brewslm.rows.stored import ContentStore, StoredExample
 
 SHOWN_POSITIONS = 5
-SHOWN_UNREAD = 12
 SMALL_GOLD_ROWS = 30
 NEED_ALL_ROWS = frozenset(
     {
@@ -162,41 +161,7 @@ def source_findings(source: SourceRequest, feed: Feed, binding: Binding) -> list
         found.append(_covering_cell(feed, address))
     if feed.rows_read:
         found += _missing_columns(feed, binding, place)
-    return [*found, *_remark_findings(feed, binding, address)]
-
-
-def _remark_findings(feed: Feed, binding: Binding, address: str) -> list[Finding]:
-    """Return what was accepted in another form and what nothing reads, each once a source."""
-    remarks = binding.remarks
-    found = [
-        Finding(
-            FindingCode.ROWS_ADJUSTED,
-            Severity.INFO,
-            f"{_rows(count)}: {WORDS[Adjustment(name)]}",
-            "nothing, or write the rows in the form that they are read as",
-            address=address,
-            place=Place(feed.locator.path, remarks.first_lines[name]),
-            found=name,
-        )
-        for name, count in sorted(remarks.adjustments.items())
-    ]
-    if remarks.unread:
-        shown = [f"{name} ({_rows(count)})" for name, count in sorted(remarks.unread.items())]
-        more = len(shown) - SHOWN_UNREAD
-        found.append(
-            Finding(
-                FindingCode.COLUMNS_UNREAD,
-                Severity.INFO,
-                "columns or keys that nothing reads",
-                "nothing, or bind them in field_mapping",
-                address=address,
-                place=Place(
-                    feed.locator.path, min(map(remarks.first_lines.__getitem__, remarks.unread))
-                ),
-                found=", ".join(shown[:SHOWN_UNREAD]) + (f" and {more} more" if more > 0 else ""),
-            )
-        )
-    return found
+    return [*found, *remark_findings(feed, binding, address)]
 
 
 def _covering_cell(feed: Feed, address: str) -> Finding:

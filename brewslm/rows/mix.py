@@ -33,23 +33,28 @@ def by_order(examples: Sequence[StoredExample], seed: int) -> list[StoredExample
     )
 
 
-def cap(train: Sequence[StoredExample], max_examples: int | None, seed: int) -> None:
-    """Hold the train rows beyond `max_examples`, largest order digest first."""
-    if max_examples is not None:
-        for example in by_order(train, seed)[max_examples:]:
-            example.hold = HoldCode.CAPPED
+def cap(train: Sequence[StoredExample], max_examples: int | None, seed: int) -> float:
+    """Hold the train rows beyond `max_examples`, largest order digest first.
+
+    Returns: the order ratio that all other rows are below, 1 where none is held.
+    """
+    held = [] if max_examples is None else by_order(train, seed)[max_examples:]
+    for example in held:
+        example.hold = HoldCode.CAPPED
+    return order_ratio(order_digest(seed, held[0].row_id)) if held else 1.0
 
 
-def apply_weights(train: Sequence[StoredExample], seed: int) -> None:
+def apply_weights(train: Sequence[StoredExample], seed: int, below: float = 1.0) -> None:
     """Turn each source's weight into whole copies; the fraction is decided by order digest.
 
-    Rows with no copy are held.
+    Rows with no copy are held. below: what all order ratios are below, as `cap` returns it.
+    Where rows were capped those that stay have small ratios, so the fraction is one of `below`.
     """
     for example in train:
         whole = int(example.weight)
         fraction = example.weight - whole
         copies = whole
-        if fraction and order_ratio(order_digest(seed, example.row_id)) < fraction:
+        if fraction and order_ratio(order_digest(seed, example.row_id)) < fraction * below:
             copies += 1
         if copies:
             example.weight = copies

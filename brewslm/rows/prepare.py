@@ -342,9 +342,9 @@ def _mix(work: Work) -> Mix:
     for example in work.examples:
         if example.split is not Split.TRAIN or example.source == request.mix_back_source:
             example.weight = 1
-    cap(own, request.max_examples, seed)
+    below = cap(own, request.max_examples, seed)
     own = [example for example in own if example.hold is None]
-    apply_weights(own, seed)
+    apply_weights(own, seed, below)
     own = [example for example in own if example.hold is None]
     effective = sum(example.weight for example in own)
     kept = put_back(general, effective, request.mix_back_fraction, seed)

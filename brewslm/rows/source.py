@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any, BinaryIO, TypeVar
 
 from msgspec import Struct
@@ -25,7 +26,19 @@ _BUFFER_BYTES = 1 << 20
 _CHUNK_BYTES = 2 << 20
 MAX_FILE_BYTES = 8 << 30
 UTF8_MARK = b"\xef\xbb\xbf"
-_OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_MARK_BYTES = 6
+_UTF_16 = ("UTF-16 or UTF-32 text", "iconv -f UTF-16 -t UTF-8 {path} > {target}")
+_NOT_TEXT = (
+    *((mark, *_UTF_16) for mark in (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")),
+    (b"\x1f\x8b", "data compressed by gzip", "gzip -dc < {path} > {target}"),
+    (b"\x28\xb5\x2f\xfd", "data compressed by zstd", "zstd -dc < {path} > {target}"),
+    (b"\xfd7zXZ", "data compressed by xz", "xz -dc < {path} > {target}"),
+    (b"BZh", "data compressed by bzip2", "bzip2 -dc < {path} > {target}"),
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
+    (b"PAR1", "Parquet", "write locator: parquet:{path}"),
+)
+"""First bytes of files that hold no UTF-8 text, what they hold, and what to do."""
+_PACKED_SUFFIXES = (".gz", ".zst", ".xz", ".bz2")
 _SUFFIXES = {"ndjson": "jsonl"}
 T = TypeVar("T")
 
@@ -288,7 +301,7 @@ def _through(
             stream.seek(0)
             yield from read(stream)
         else:
-            _check_encoding(digested.peek(4)[:4], feed.locator.path)
+            _check_text(digested.peek(_MARK_BYTES)[:_MARK_BYTES], feed.locator.path)
             yield from read(digested)
             _drain(digested)
         after = os.fstat(stream.fileno())
@@ -359,11 +372,19 @@ def _check_fetched(start: bytes, size_bytes: int, path: str) -> None:
         )
 
 
-def _check_encoding(start: bytes, path: str) -> None:
-    if start.startswith(_OTHER_MARKS):
-        raise SourceError(
-            f'"{path}" is not UTF-8',
-            code=FindingCode.ENCODING_UNSUPPORTED,
-            found="a UTF-16 or UTF-32 mark at the start of the file",
-            remedy=f"iconv -f UTF-16 -t UTF-8 {path} > new file",
-        )
+def _check_text(start: bytes, path: str) -> None:
+    """Refuse files that hold no UTF-8 text, by what they begin with. Raises: SourceError."""
+    if b"\0" in start[:2]:
+        start = b"\xff\xfe"  # UTF-16 without a mark
+    for mark, found, remedy in _NOT_TEXT:
+        if start.startswith(mark):
+            name = PurePosixPath(path)
+            is_packed = name.suffix in _PACKED_SUFFIXES
+            target = name.with_suffix("") if is_packed else name.with_stem(f"{name.stem}-utf8")
+            raise SourceError(
+                f'"{path}" is not UTF-8 text',
+                code=FindingCode.ENCODING_UNSUPPORTED,
+                found=found,
+                expected="UTF-8 text",
+                remedy=remedy.format(path=quote(path), target=quote(str(target))),
+            )

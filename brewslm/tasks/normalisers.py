@@ -20,6 +20,8 @@ _PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _EMPHASIS = ("***", "**", "*", "__", "_", "~~", "~")
 _LEAD = re.compile(r"(?:[-*+>•]|#{1,6})\s+")
 """A list, quote or heading mark of Markdown, which a blank follows."""
+_MARK_OF_NUMBER = re.compile(r"([<>≤≥±~$€£¥])[^\S\n]+(?=\.?\d)")
+"""A mark that belongs to the number after a blank: `< 5` is `<5`."""
 _WIDE_SCRIPTS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -30,10 +32,10 @@ _NUMBER = re.compile(
 )
 _NUMBER_IN_TEXT = re.compile(
     r"(?<![\w.])(?<!\d[-+,/:^])(?<![^-=]>)(?<!^>)(?<![<≤≥±])(?<![<>]=)"
-    rf"(?=[-+]?[$€£¥]?\.?\d){_NUMBER.pattern}(?![\w^])(?![.,/:]\d)"
+    rf"(?=[-+]?[$€£¥]?\.?\d){_NUMBER.pattern}(?![\w^])(?![-+.,/:]\d)"
 )
-"""A number that stands alone: no part of `1.5.2`, `1,5`, `1/2`, `10:30`, `<5` or `v2`."""
-_SPACED_MINUS = re.compile(r"(?:^|(?<=[=(:,]))(\s*-)\s+(?=[$€£¥]?\.?\d)")
+"""A number that stands alone: no part of `1.5.2`, `1,5`, `1/2`, `10:30`, `5-3`, `<5` or `v2`."""
+_SPACED_MINUS = re.compile(r"(?:^|(?<=[=(:,]))(\s*-)\s+(?=[$€£¥]?\.?\d)", re.MULTILINE)
 _ABBREVIATION = re.compile(r"(?:[^\W\d_]\.){2,}[^\W\d_]?")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _QUOTED = re.compile(r"(?<!\w)(?:\"([^\"\n]*)\"|“([^”\n]*)”|«([^»\n]*)»|`([^`\n]*)`)(?!\w)")
@@ -79,12 +81,22 @@ def label(text: str) -> str:
     Signs, points and comparison marks belong to a label: -1 is not 1, A- is not A, <5 is not 5.
     """
     composed = unicodedata.normalize("NFC", text).translate(DASHES).casefold()
-    form = _LEAD.sub("", composed.strip(), count=1)
+    form = _LEAD.sub("", joined_marks(composed.strip()), count=1)
     while True:
         stripped = _without_outer_marks(form.strip()).strip()
         if stripped == form:
             return " ".join(_BLANKS.sub(" ", form).split())
         form = stripped
+
+
+def joined_marks(text: str) -> str:
+    """Return the text with no blank between a comparison or currency mark and its number."""
+    return _MARK_OF_NUMBER.sub(r"\1", text)
+
+
+def joined_minus(text: str) -> str:
+    """Return the text with no blank between a minus and its number where a number can begin."""
+    return _SPACED_MINUS.sub(r"\1", text.translate(DASHES))
 
 
 def _without_outer_marks(form: str) -> str:
@@ -171,8 +183,7 @@ def number(text: str) -> tuple[Decimal, str] | None:
 
 def last_number(text: str) -> tuple[Decimal, str] | None:
     """Return the value and unit of the last number that stands alone in a text."""
-    written = _SPACED_MINUS.sub(r"\1", text.translate(DASHES))
-    matches = list(_NUMBER_IN_TEXT.finditer(written))
+    matches = list(_NUMBER_IN_TEXT.finditer(joined_minus(text)))
     return _value_of(matches[-1]) if matches else None
 
 

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import shutil
+import subprocess
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -535,7 +536,10 @@ def test_link_of_a_base_that_leads_out_of_the_project_is_refused(
     plan = own_base.built().plan
     (error,) = [item for item in plan.finding_values if item.severity == "error"]
     assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(outside / name))
-    assert "cp --remove-destination" in error.actionable_fix
+    command = error.actionable_fix.partition(": ")[2]
+    assert command.startswith("cp --remove-destination")
+    subprocess.run(["sh", "-c", command], cwd=own_base.root, check=True)
+    assert _errors(own_base.built().plan) == []
 
 
 def test_snapshot_of_the_hub_links_to_its_own_blobs_and_nowhere_else(
@@ -744,3 +748,14 @@ def test_weights_beside_the_one_file_of_a_model_are_not_counted(own_base: Bench)
 def test_pickle_by_any_name_that_is_loaded_is_refused(own_base: Bench, name: str) -> None:
     (own_base.root / "base" / name).write_bytes(pickle.dumps({"a": list(range(9))}))
     assert _errors(own_base.built().plan) == ["BASE_REFUSED"]
+
+
+def test_base_folder_that_is_a_link_out_of_the_project_is_called_a_link(
+    own_base: Bench, tmp_path: Path
+) -> None:
+    shutil.move(own_base.root / "base", tmp_path / "elsewhere")
+    (own_base.root / "base").symlink_to(tmp_path / "elsewhere")
+    plan = own_base.built().plan
+    (error,) = [item for item in plan.finding_values if item.severity == "error"]
+    assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(tmp_path / "elsewhere"))
+    assert "is a link" in error.message

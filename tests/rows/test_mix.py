@@ -22,10 +22,14 @@ def order(seed: int, row_id: str) -> str:
     return hashlib.sha256(f"{seed}\0{row_id}".encode()).hexdigest()
 
 
-def copies(seed: int, row_id: str, weight: float) -> int:
+def stands(seed: int, row_id: str) -> Fraction:
+    return Fraction(int(order(seed, row_id)[:16], 16), 2**64)
+
+
+def copies(seed: int, row_id: str, weight: float, below: Fraction) -> int:
+    """below: what the rows that the cap leaves stand below; a fraction is one of these rows."""
     whole = int(Fraction(weight))
-    stands = Fraction(int(order(seed, row_id)[:16], 16), 2**64)
-    return whole + (stands < Fraction(weight) - whole)
+    return whole + (stands(seed, row_id) < (Fraction(weight) - whole) * below)
 
 
 @settings(max_examples=25)
@@ -68,8 +72,10 @@ def test_rows_of_an_epoch_are_those_that_the_slow_way_chooses(
         (order(seed, line["row_id"]), line["row_id"], line["source"]) for line in index
     )
     own = [(row_id, name) for _, row_id, name in ordered if name != "general"]
+    is_capped = most is not None and most < len(own)
+    below = stands(seed, own[most or 0][0]) if is_capped else Fraction(1)
     for number, (row_id, name) in enumerate(own):
-        amount = copies(seed, row_id, weight_of[name])
+        amount = copies(seed, row_id, weight_of[name], below)
         if most is not None and number >= most:
             holds[row_id] = "capped"
         elif amount:
@@ -127,3 +133,17 @@ def test_rows_outside_of_training_are_neither_repeated_nor_left_out(
         lines = lines_of(tmp_path / f"out{number}", name)
         assert [line["weight"] for line in lines] == [1] * 30
         assert result.manifest["mix"]["sources"].keys() == {"tickets"}
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.5, 2.25])
+def test_a_cap_does_not_change_what_a_weight_means(tmp_path: Path, weight: float) -> None:
+    write_rows(tmp_path / "a.jsonl", rows_of(400))
+    most = 100 if weight > 1 else 200
+    result = prepared(
+        tmp_path,
+        source("a", "train", weight=weight),
+        split=SplitRequest(1, 0, 0, seed=3),
+        max_examples=most,
+        leak_check=UNCHECKED,
+    )
+    assert result.manifest["train_rows_effective"] == pytest.approx(most * weight, rel=0.15)

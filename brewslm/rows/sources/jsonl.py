@@ -21,7 +21,9 @@ _KEPT_BYTES = 64 << 10
 
 
 def _read(stream: BinaryIO, tally: Tally) -> Iterator[Record]:
-    if not _holds_array(head_of(stream)):
+    head = head_of(stream)
+    if not _holds_array(head):
+        _check_lines(head)
         return read_lines(stream, tally)
     data = stream.read(MAX_ARRAY_BYTES + 1)
     if len(data) > MAX_ARRAY_BYTES:
@@ -46,6 +48,26 @@ def _holds_array(head: bytes) -> bool:
     if _ARRAY_START.match(first) is None and not (first.strip() == b"[" and _OBJECT.match(rest)):
         return False
     return not (first.rstrip().endswith(b"]") and rest.strip())
+
+
+def _check_lines(head: bytes) -> None:
+    """Refuse objects that are written over several lines. Raises: SourceError."""
+    first, _, rest = head.removeprefix(UTF8_MARK).lstrip(b" \t\r\n").partition(b"\n")
+    if first.strip() == b"{" and rest.lstrip(b" \t\r\n").startswith((b'"', b"}")):
+        raise SourceError(
+            "the file does not hold one object per line",
+            code=FindingCode.SOURCE_STRUCTURE,
+            found="an object over several lines",
+            expected="one object per line",
+            remedy="write one object per line, for instance by: jq -c .; or, if the file is one"
+            ' object with the array "data", write json: in place of jsonl: in the locator',
+            line=1,
+        )
+
+
+def _must_read_whole(head: bytes) -> bool:
+    _check_lines(head)
+    return _holds_array(head)
 
 
 def _read_chunk(chunk: Chunk, tally: Tally) -> Iterator[Record]:
@@ -107,6 +129,6 @@ SOURCE = Source(
     "jsonl",
     _read,
     read_chunk=_read_chunk,
-    must_read_whole=_holds_array,
+    must_read_whole=_must_read_whole,
     sample=b'{"text": "one", "label": "a"}\n{"text": "two"}\n',
 )

@@ -198,19 +198,20 @@ def _spelled(labels: tuple[str, ...], synonyms: tuple[tuple[str, str], ...]) -> 
 def _as_words(form: str) -> str:
     """Return the pattern of a form as whole words: no part of a longer word, number or name.
 
-    So `1` is not in `-1`, `1.5` or `10:30`, and `c` is neither in `c++` nor in `non-c`.
+    So `1` is not in `-1`, `1.5` or `10:30`, and `c` is neither in `c++`, `c +` nor in `non-c`.
     """
     written = r"[\s_\-]+".join(re.escape(word) for word in form.split(" "))
     left = r"(?<!\w)(?<!\w-)"
     if form[0].isdigit() or len(form) <= _SHORT_LABEL:
-        left += r"(?<![-+=*#.^<>≤≥±~$€£¥])(?<!\d[,/:])"
-    return rf"{left}{written}(?![\w+#%^])(?!-(?!-))(?![.,/:]\d)(?!\s%)"
+        left += r"(?<![-+=*#.^<>≤≥±~$€£¥])(?<!\d[,/:])(?<!&[lg]t;)"
+    right = r"(?![\w+#%^])(?!-(?!-))(?![.,/:]\d)(?!\s%)(?!(?:\s[-+#]+)+\s*(?:\n|$))"
+    return rf"{left}{written}{right}"
 
 
 def _exact(output: str, spellings: _Spellings) -> str | None:
     """Return the label that is the whole answer: its exact text before any normal form."""
     lines = [line for line in output.splitlines() if line.strip()]
-    forms = {spellings.forms.get(normalisers.label(line), "") for line in lines} - {""}
+    forms = {_meant(line, spellings) for line in lines} - {None}
     if len(forms) > 1:
         return None  # several labels, one a line
     first_line = lines[0] if lines else ""
@@ -220,9 +221,15 @@ def _exact(output: str, spellings: _Spellings) -> str | None:
         if label := spellings.exact.get(text) or spellings.exact.get(text.strip()):
             return label
     for text in texts:
-        if label := spellings.forms.get(normalisers.label(text)):
+        if label := _meant(text, spellings):
             return label
     return None
+
+
+def _meant(text: str, spellings: _Spellings) -> str | None:
+    """Return the label whose normal form a text has; `- 1` is -1 where that is a label."""
+    signed = spellings.forms.get(normalisers.label(normalisers.joined_minus(text)))
+    return signed or spellings.forms.get(normalisers.label(text))
 
 
 def _json_label(output: str) -> list[str]:
@@ -240,7 +247,7 @@ def _searched(output: str, spellings: _Spellings) -> tuple[str, str]:
     if spellings.pattern is None:
         return UNPARSEABLE, "none"
     text = unicodedata.normalize("NFC", output).replace("\u2019", "'")
-    text = text.translate(normalisers.DASHES).casefold()
+    text = normalisers.joined_marks(normalisers.joined_minus(text)).casefold()
     matches = list(spellings.pattern.finditer(text))
     found = {spellings.forms[normalisers.label(match[0])] for match in matches}
     if len(found) != 1:
