@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from brewslm.address import Address
 from brewslm.apply.clock import Clock, SystemClock
@@ -109,7 +109,7 @@ class Bench:
     """Told of every event at the moment it happens."""
 
     @classmethod
-    def make(cls, root: Path) -> "Bench":
+    def make(cls, root: Path) -> Self:
         """Write manifest and data into an empty folder."""
         (root / "data").mkdir(parents=True)
         (root / "brewslm.yaml").write_text(MANIFEST)

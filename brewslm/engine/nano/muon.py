@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr})
         self._pool = pool
 
-    def step(self) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """One step of all matrices."""
         for group in self.param_groups:
             update = partial(self._update, learning_rate=group["lr"])
