@@ -274,6 +274,15 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "delete the line; max_minutes and max_gpu_hours are checked against the estimate",
             severity=Severity.WARNING,
         )
+    if budget.max_minutes is None and budget.max_gpu_hours is None:
+        for name in sorted({"threshold", "auto_cancel"} & budget.model_fields_set):
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*path, name),
+                "there is no limit that it could apply to",
+                "write max_minutes or max_gpu_hours too, or delete the line",
+                severity=Severity.WARNING,
+            )
     for name, schemes in _STORES.items():
         url = getattr(file.spec.workflow.backend, name)
         if url is not None and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):

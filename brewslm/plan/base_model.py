@@ -17,12 +17,13 @@ from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, is_folder
 from brewslm.fingerprint import digest_value
-from brewslm.plan.base_tensors import check_tensors
+from brewslm.plan.base_tensors import check_tensors, check_types
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.hub_cache import commit_of, find_snapshot
 from brewslm.plan.model_files import (
     BUILTIN,
     CONFIG,
+    ONE_FILE,
     check_keys,
     check_quantization,
     names_of_files,
@@ -30,7 +31,7 @@ from brewslm.plan.model_files import (
     unread_names,
     weight_files,
 )
-from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
+from brewslm.plan.safetensors import DTYPE_BYTES, INDEX, read_weights
 from brewslm.plan.tokenizer_facts import TokenizerFacts, read_tokenizer
 
 __all__ = ["BUILTIN", "BaseModel", "locate", "lora_parameters", "read_base_model", "target_names"]
@@ -155,6 +156,8 @@ def read_base_model(
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
+    if weights != [folder / ONE_FILE] and not (folder / INDEX).is_file():
+        raise _unnamed([path.name for path in weights])
     names = names_of_files(folder, root)
     files: dict[str, str] = {}
     size_bytes = 0
@@ -167,6 +170,7 @@ def read_base_model(
     quantization = check_quantization(config)
     tensors = read_weights(folder, weights)
     if not quantization:
+        check_types(tensors)
         check_tensors(config, tensors)
     modules, counts = _linear_modules(tensors)
     digest = digest_value(files)
@@ -194,6 +198,19 @@ def read_base_model(
         quantization=quantization,
         tokenizer=tokenizer or read_tokenizer(folder),
         unread=unread_names(folder, names),
+    )
+
+
+def _unnamed(weights: list[str]) -> PlanError:
+    """Return the refusal of weights that no library finds."""
+    return PlanError(
+        "the weights of the base model are under names that no library loads",
+        code="MODEL_NOT_SAFETENSORS",
+        found=", ".join(weights[:8]),
+        expected=f"{ONE_FILE}, or {INDEX} beside the files that it names",
+        remedy=f"rename {weights[0]} to {ONE_FILE}"
+        if len(weights) == 1
+        else f"fetch {INDEX} as well",
     )
 
 
