@@ -132,7 +132,8 @@ def _keywords(called: Any) -> frozenset[str] | None:
     named = frozenset(item.name for item in parameters)
     if not any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return named
-    return named | _words(inspect.getsource(inspect.getmodule(called))) | _loading_words()
+    own = inspect.getmodule(called)
+    return named | _loading_words() | (_words(inspect.getsource(own)) if own else frozenset())
 
 
 def _words(text: str) -> frozenset[str]:
