@@ -41,6 +41,7 @@ _WRITE_CODES = {
 }
 
 
+_SHOWN_CHARS = 80
 _recorded: ContextVar[set[Path] | None] = ContextVar("recorded", default=None)
 
 
@@ -60,6 +61,22 @@ def note_read(path: Path) -> None:
     recorded = _recorded.get()
     if recorded is not None:
         recorded.add(path)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; a name may be longer than any file's."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there; a name may be longer than any folder's."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 class LinesWritten(NamedTuple):
@@ -144,6 +161,19 @@ def unwritable(error: OSError) -> ApplyError:
         code=_WRITE_CODES.get(error.errno or 0, "system_db_error"),
         found=str(error.filename or ""),
         remedy="free disk space or correct the permissions, then: brewslm apply",
+    )
+
+
+def name_too_long(error: OSError) -> PathError | None:
+    """Return the error of a path with a name that no file can have, None for other failures."""
+    if error.errno != errno.ENAMETOOLONG:
+        return None
+    return PathError(
+        "a path is longer than the file system allows",
+        code="UNREADABLE",
+        found=f"{str(error.filename or '')[:_SHOWN_CHARS]}…",
+        expected="names of at most 255 bytes",
+        remedy="write a shorter path",
     )
 
 

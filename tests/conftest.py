@@ -1,5 +1,6 @@
 """What several rooms' tests start from: a whole project, applied once and copied for each test."""
 
+import gc
 import os
 import re
 import secrets
@@ -7,13 +8,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling, WorkStealingScheduling
 
 from tests.apply.bench import Bench
+from tests.faults.calls import Launcher
 from tests.servers import object_server, postgresql_binaries, postgresql_server
 
+_THREADS = "OMP_NUM_THREADS"
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system, not a file
 _TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
 _ROOM_BYTES = 4 << 30
@@ -32,15 +38,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
-    """Keep the tests' folders in memory where there is room for them.
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' folders in memory where there is room for them, and share the cores out.
 
     Tests sync tens of thousands of files, and wait for a disk most of their time otherwise.
-    TMPDIR or --basetemp names another place.
+    TMPDIR or --basetemp names another place. Each process that runs tests, and what it starts,
+    takes as many threads as there are cores for it; more of them would only wait for each other.
     """
+    if processes := config.getoption("numprocesses", None):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        os.environ.setdefault(_THREADS, str(max(1, cores // processes)))
     is_named = _TEMPORARY_ROOT in os.environ or "TMPDIR" in os.environ
     if not is_named and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= _ROOM_BYTES:
         os.environ[_TEMPORARY_ROOT] = str(MEMORY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Give each process a run of neighbours, and the rest of a slower one to who is done first.
+
+    What the tests of a module share is made once so; by default neighbours alternate.
+    """
+    is_default = config.getoption("dist") == "load"
+    return WorkStealingScheduling(config, log) if is_default else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,6 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for number in numbers:
             tests.setdefault(number, []).append(item.nodeid)
     config.stash[_CASES] = tests
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage what loading made; trainers ask for many."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(
@@ -129,6 +155,23 @@ def copied(project: Path, target: Path) -> Bench:
     """Return a copy of a project with all that it remembers."""
     shutil.copytree(project, target, symlinks=True)
     return Bench(target)
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Lend what starts calls as processes; loading it takes seconds."""
+    with Launcher() as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="session")
+def launchers(launcher: Launcher) -> Iterator["SimpleQueue[Launcher]"]:
+    """Lend as many launchers as processes may work at a time, all of them idle."""
+    idle: SimpleQueue[Launcher] = SimpleQueue()
+    with Launcher() as second:
+        for each in (launcher, second):
+            idle.put(each)
+        yield idle
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@ costs and why it is done is never looked at.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,8 +22,9 @@ from brewslm.apply.leftovers import sweep
 from brewslm.apply.lineages import mark_own
 from brewslm.apply.outcome import Outcome
 from brewslm.apply.revision import revision_of
+from brewslm.apply.spending import Spending
 from brewslm.apply.work import carry_out
-from brewslm.contracts import Operation, Output, spec_values
+from brewslm.contracts import Operation, Output, Work, spec_values
 from brewslm.errors import (
     ArtifactError,
     BrewError,
@@ -30,7 +33,7 @@ from brewslm.errors import (
     StateError,
     WorkerError,
 )
-from brewslm.events import ActionCompleteEvent, InterruptEvent, StateSavedEvent
+from brewslm.events import ActionCompleteEvent, ActionProgressEvent, Event, StateSavedEvent
 from brewslm.files import remove_folder, unwritable
 from brewslm.fingerprint import fingerprint
 from brewslm.plan.action import Action, Drift
@@ -40,9 +43,11 @@ from brewslm.plan.plan import REFRESH_ONLY, Plan
 from brewslm.plan.rollback import is_held
 from brewslm.stages.eval_pack import EVALUABLE_SETS
 from brewslm.stages.kinds import KINDS
+from brewslm.stages.workflow import BudgetSettings, WorkflowSpec
 from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
 
+_WORKFLOW = Address("workflow")
 _ROW_INPUTS = tuple(f"dataset:{name}" for name in EVALUABLE_SETS)
 
 
@@ -55,6 +60,8 @@ class ApplyFacts:
     git_commit: str
     is_resume_allowed: bool = True
     is_fail_fast: bool = False
+    has_accelerator: bool = False
+    """Whether base models are loaded on an accelerator."""
 
 
 def apply_plan(plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts) -> Outcome:
@@ -95,7 +102,10 @@ class _Walk:
 
     def __init__(self, plan: Plan, desk: Desk, session: StateSession, facts: ApplyFacts) -> None:
         self._plan = plan
-        self._desk = desk
+        self._spending = Spending(_budget(desk), desk.clock, has_accelerator=facts.has_accelerator)
+        self._tell = desk.tell
+        self._desk = desk = replace_in(desk, tell=self._hear)
+        desk.stop.stop_when(self._spending.is_over)
         self._session = session
         self._facts = facts
         self._outcome = Outcome()
@@ -143,8 +153,23 @@ class _Walk:
         outcome.serial = self._journal.serial
         self._desk.tell(telling.lost_lease(error, outcome.pending))
 
+    def _hear(self, event: Event) -> None:
+        """Pass an event on; look at the budget whenever work goes on."""
+        self._tell(event)
+        if isinstance(event, ActionProgressEvent):
+            self._check_budget()
+
+    def _check_budget(self) -> None:
+        """Record and tell what was passed of the budget."""
+        for passed in self._spending.passed():
+            text = telling.budget_passed(passed, is_cancelling=self._spending.is_cancelling)
+            payload = {"field": passed.name, "limit": passed.limit, "share": passed.share}
+            self._history.add("system", "warning", "budget_exceeded", text, payload)
+            self._desk.warn(str(_WORKFLOW), f"[budget_exceeded] {text}")
+
     def _step(self, action: Action, index: int) -> None:
         """Decide whether an action is begun at all."""
+        self._check_budget()
         if not action.is_work:
             self._outcome.unchanged.append(action.address)
             self._note_recorded_verdict(action)
@@ -170,7 +195,8 @@ class _Walk:
                 return
             begun = self._journal.begin(action, facts)
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
-            done = self._carried_out(action, begun)
+            with self._loading(action):
+                done = self._carried_out(action, begun)
         except LeaseLostError:
             raise
         except BrewError as error:
@@ -179,6 +205,10 @@ class _Walk:
             self._fail(action, unwritable(error), begun, started_s)
         else:
             self._end(action, begun, done, started_s)
+
+    def _loading(self, action: Action) -> AbstractContextManager[None]:
+        is_loading = KINDS[action.target].work is Work.DOOR and not action.is_repair
+        return self._spending.loading() if is_loading else nullcontext()
 
     def _move(self, action: Action) -> None:
         """Put the record of a renamed resource at its new address, all that names it following."""
@@ -403,7 +433,8 @@ class _Walk:
             self._history.add(action.target, "error", "eval_gate_failed", done.reason, payload)
             promotion.tell_kept(self._desk, self._records, done.reason)
         else:
-            summary = "every required gate passed"
+            has_gates = bool(done.values.get("gates"))
+            summary = "every required gate passed" if has_gates else "no gate is set"
             self._history.add(action.target, "info", "eval_decided", summary, payload)
 
     def _note_recorded_verdict(self, action: Action) -> None:
@@ -456,12 +487,11 @@ class _Walk:
 
     def _finish(self) -> None:
         outcome, stop = self._outcome, self._desk.stop
-        if stop.is_requested:
+        is_cut_short = bool(outcome.pending) and stop.is_requested
+        if is_cut_short or stop.count or stop.is_lease_lost:
             self._check_held()
             outcome.is_interrupted = True
-            self._desk.tell(
-                InterruptEvent(signal=stop.signal_name, count=stop.count, phase="apply")
-            )
+            self._desk.tell(telling.interrupted(stop))
         if self._session.meta().serial != self._revised_serial:
             made = revision_of(
                 self._plan,
@@ -494,6 +524,11 @@ class _Walk:
             for address, record in self._records.items()
             if record.revision == self._revision
         ]
+
+
+def _budget(desk: Desk) -> BudgetSettings:
+    workflow = desk.specs.get(_WORKFLOW)
+    return workflow.budget_settings if isinstance(workflow, WorkflowSpec) else BudgetSettings()
 
 
 def _judged(facts: Mapping[str, Any]) -> tuple[str, set[str]]:

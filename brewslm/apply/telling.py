@@ -5,13 +5,16 @@ from typing import Any
 
 from brewslm.address import Address
 from brewslm.apply.desk import Done
+from brewslm.apply.interruption import Stop
 from brewslm.apply.journal import Begun
+from brewslm.apply.spending import Passed
 from brewslm.errors import BrewError, LeaseLostError
 from brewslm.events import (
     ActionCompleteEvent,
     ActionErrorEvent,
     ActionSkipEvent,
     ActionStartEvent,
+    InterruptEvent,
     LeaseLostEvent,
 )
 from brewslm.plan.action import Action
@@ -109,4 +112,24 @@ def lost_lease(error: LeaseLostError, undone: Sequence[str]) -> LeaseLostEvent:
         current_fence=error.current_fence,
         cause="forced" if error.is_forced else "taken_over",
         message=f"the lease is lost{left}",
+    )
+
+
+def budget_passed(passed: Passed, *, is_cancelling: bool) -> str:
+    """Return what was used of a limit of `budget_settings`, and what follows."""
+    limit = f"{passed.name}: {passed.limit:g}"
+    if not passed.is_limit:
+        return f"{passed.share:.0%} of {limit} is used"
+    if is_cancelling:
+        return f"{limit} is used up; the apply stops at the next checkpoint"
+    return f"{limit} is used up; the apply goes on, since auto_cancel is false"
+
+
+def interrupted(stop: Stop) -> InterruptEvent:
+    """Return that the apply was asked to stop and did."""
+    return InterruptEvent(
+        signal=stop.signal_name,
+        count=stop.count,
+        phase="apply",
+        message="" if stop.count else "out of budget: checkpointed, recorded, released",
     )

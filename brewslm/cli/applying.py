@@ -121,6 +121,7 @@ def apply_planned(
             git_commit=plan.git_commit or "",
             is_resume_allowed=flags.is_resume_allowed,
             is_fail_fast=flags.is_fail_fast,
+            has_accelerator=planned.host.has_cuda,
         )
         outcome, summary, gates = _apply(
             session, planned, tell, facts, flags.wait_s, stop or Stop()

@@ -4,7 +4,8 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,23 +15,30 @@ import msgspec
 from brewslm.artifacts.memory import MemoryArtifacts
 from brewslm.cli.planning import write_output
 from brewslm.cli.session import Session
-from brewslm.diagnostics import Finding, Place, Severity, sorted_findings
+from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError, PlanError
-from brewslm.files import open_inside
+from brewslm.files import is_file, is_folder, open_inside
 from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import FindingsError, load_manifest
-from brewslm.manifest.starter import DEFAULT_LOCATOR, starter_text
+from brewslm.manifest.starter import DEFAULT_LOCATOR, SHORT_TOKENS, starter_text
 from brewslm.plan.build import PlanOptions, build_plan
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.render import words
 from brewslm.render.starting import Surveyed, render_start
 from brewslm.rows.introspect import Proposal, read_feed
 from brewslm.rows.mapper import DefaultOptions
-from brewslm.rows.source import SourceError, open_source, parse_locator
+from brewslm.rows.rejects import REMEDIES, RejectCode
+from brewslm.rows.source import Feed, SourceError, open_source, parse_locator
 from brewslm.state.empty import EmptyState
 
 _MANIFEST_MODE = 0o644
+_LENGTHS = (SHORT_TOKENS, 1024)
+"""Values of max_seq_length, tried in turn where all rows are longer; the last is what the built-in
+base takes.
+"""
+_MOST_GARBLED = 0.1
+"""Share of rows in another encoding from which on the file is taken to be in one."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,11 @@ def command(session: Session, from_data: str | None, mapper: str | None, force: 
 
 
 def _check_folder(root: Path) -> None:
-    if not root.is_dir():
+    if not is_folder(root):
         raise PlanError(
             f'there is no folder "{root}"',
             code="system_config_invalid",
-            found="a file" if root.exists() else "nothing",
+            found="a file" if is_file(root) else "nothing",
             expected="a folder for the project",
             remedy=f"mkdir -p {root}",
         )
@@ -93,11 +101,19 @@ def _start(session: Session, from_data: str | None, mapper: str | None) -> _Star
     path = _relative(root, from_data)
     open_inside(root, path).close()
     locator = str(parse_locator(f"file:{path}"))
-    surveyed = _chosen(_survey(root, locator), from_data, mapper)
-    text = starter_text(
-        name=root.name, proposal=surveyed.best, rows=surveyed.rows_read, locator=locator
-    )
-    _check_plan(session, text, surveyed.rows_read)
+    surveyed = _chosen(_survey(root, locator, mapper), from_data, mapper)
+    for tokens in _LENGTHS:
+        text = starter_text(
+            name=root.name,
+            proposal=surveyed.best,
+            rows=surveyed.rows_read,
+            locator=locator,
+            max_seq_length=tokens,
+        )
+        found = _findings_of_plan(session, text)
+        if not any(item.code == FindingCode.ROWS_TOO_LONG and _is_error(item) for item in found):
+            break
+    _check_plan(session, found, surveyed.rows_read)
     return _Start(text, locator, surveyed)
 
 
@@ -154,11 +170,8 @@ def _other_mapper(proposals: Sequence[Proposal], from_data: str) -> str:
     return ""
 
 
-def _check_plan(session: Session, text: str, rows: int) -> None:
-    """Plan a manifest that is not written yet, with the real rows and the real splits.
-
-    Raises: FindingsError with the errors of the plan.
-    """
+def _findings_of_plan(session: Session, text: str) -> tuple[Finding, ...]:
+    """Return what the plan of a manifest that is not written yet finds, with the real rows."""
     with tempfile.TemporaryDirectory(prefix="brewslm-") as folder:
         host = observe_host()
         options = PlanOptions(
@@ -169,21 +182,36 @@ def _check_plan(session: Session, text: str, rows: int) -> None:
         )
         manifest = load_manifest(session.root, session.manifest, host, text.encode())
         plan = build_plan(manifest, EmptyState(), MemoryArtifacts(), options)
-    found = (Finding.from_json(item) for item in plan.findings)
-    errors = [
-        # a line of the manifest helps nobody while there is no such file
-        msgspec.structs.replace(item, place=Place())
-        if item.place.file == session.manifest
-        else item
-        for item in found
-        if item.severity is Severity.ERROR
-    ]
-    if errors:
-        session.say(
-            f"Nothing was written: the plan of a manifest for these {words.plural(rows, 'row')}"
-            " has errors."
+    return tuple(Finding.from_json(item) for item in plan.findings)
+
+
+def _check_plan(session: Session, found: Iterable[Finding], rows: int) -> None:
+    """Refuse to write a manifest whose plan has errors.
+
+    Raises: FindingsError with the errors, and with what is wrong with rejected rows.
+    """
+    found = tuple(found)
+    if not any(map(_is_error, found)):
+        return
+    session.say(
+        f"Nothing was written: the plan of a manifest for these {words.plural(rows, 'row')}"
+        " has errors. Change the rows, or run brewslm init without --from-data and edit the"
+        " manifest that it writes."
+    )
+    shown = [item for item in found if _is_error(item) or item.code in {*RejectCode}]
+    raise FindingsError(
+        sorted_findings(
+            # a line of the manifest is of no use while there is no such file
+            msgspec.structs.replace(item, place=Place())
+            if item.place.file == session.manifest
+            else item
+            for item in shown
         )
-        raise FindingsError(sorted_findings(errors))
+    )
+
+
+def _is_error(finding: Finding) -> bool:
+    return finding.severity is Severity.ERROR
 
 
 def _relative(root: Path, given: str) -> str:
@@ -193,22 +221,27 @@ def _relative(root: Path, given: str) -> str:
     return inside.as_posix()
 
 
-def _survey(root: Path, locator: str) -> Surveyed:
+def _survey(root: Path, locator: str, mapper: str | None) -> Surveyed:
     """Return what the rows of a file look like.
 
+    mapper: that was asked for by name, so that a doubtful header line is taken as it is.
     Raises: SourceError when the file cannot be read, holds no row, or fits no mapper.
     """
     defaults = DefaultOptions()
     feed = open_source(locator, root)
     reading = read_feed(feed, defaults.min_confidence)
     path, columns = feed.locator.path, tuple(feed.tally.columns)
-    if not columns or not feed.rows_read:
+    _check_readable(feed)
+    if reading.headers_seen_as_values and feed.locator.scheme in ("csv", "tsv") and not mapper:
+        proposed = reading.proposals[0].mapper_id if reading.proposals else "ID"
         raise SourceError(
-            f'"{path}" holds no rows',
-            code="SOURCE_EMPTY",
-            found=f"{feed.size_bytes} bytes, no row that can be read",
-            expected=f"rows as {feed.locator.scheme.upper()}",
-            remedy="put rows into the file, then run brewslm init again",
+            f'"{path}" seems to begin with a row instead of column names',
+            code=FindingCode.MAPPING_LOW_CONFIDENCE,
+            found="first cells that are also values of their column: "
+            + ", ".join(f'"{name}"' for name in reading.headers_seen_as_values),
+            expected="a first line with the names of the columns, such as text,label",
+            remedy="add a first line with column names; if it has them already: brewslm init"
+            f" --from-data {path} --mapper {proposed}",
         )
     if reading.advice:
         raise SourceError(
@@ -227,6 +260,32 @@ def _survey(root: Path, locator: str) -> Surveyed:
             remedy="rename the columns, or run brewslm init without --from-data and write adapters",
         )
     return Surveyed(path, feed.rows_read, columns, reading.proposals)
+
+
+def _check_readable(feed: Feed) -> None:
+    """Refuse a file in which nothing, or much of it not, can be read. Raises: SourceError."""
+    path, faults = feed.locator.path, Counter(feed.tally.faults)
+    garbled = feed.tally.garbled_rows + faults[RejectCode.INVALID_UNICODE]
+    if garbled > feed.rows_read * _MOST_GARBLED:
+        raise SourceError(
+            f'"{path}" is not UTF-8',
+            code=FindingCode.ENCODING_UNSUPPORTED,
+            found=f"{words.plural(garbled, 'row')} of {feed.rows_read} with bytes that are not",
+            expected="UTF-8",
+            remedy="save the file as UTF-8; from a spreadsheet choose CSV UTF-8. One encoding of"
+            f" many: iconv -f WINDOWS-1252 -t UTF-8 {path} > new file",
+        )
+    if feed.tally.columns and feed.rows_read > faults.total():
+        return
+    counts = ", ".join(f"{code} {count}" for code, count in sorted(faults.items()))
+    known = [REMEDIES[RejectCode(code)] for code, _ in faults.most_common(1)]
+    raise SourceError(
+        f'"{path}" holds no rows',
+        code="SOURCE_EMPTY",
+        found=f"{feed.size_bytes} bytes, no row that can be read" + (counts and f" ({counts})"),
+        expected=f"rows as {feed.locator.scheme.upper()}",
+        remedy=(known[0] if known else "put rows into the file") + ", then run brewslm init again",
+    )
 
 
 def _made_state(session: Session) -> tuple[bool, str]:

@@ -19,7 +19,7 @@ from brewslm import __version__
 from brewslm.cli.session import Session
 from brewslm.cli.usage import SuggestingGroup, usage_error
 from brewslm.errors import BrewError, ExitCode, UnwrittenStateError
-from brewslm.files import is_refused_write, unwritable
+from brewslm.files import is_refused_write, name_too_long, unwritable
 from brewslm.render.errors import framed, render_error
 from brewslm.render.words import visible
 
@@ -159,9 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):  # click exits by itself where a pipe is closed
         return _ended_by_reader()
     except OSError as error:
-        if not is_refused_write(error):
+        refused = unwritable(error) if is_refused_write(error) else name_too_long(error)
+        if refused is None:
             return _internal_error(error, call)
-        call.tell(render_error(unwritable(error)))
+        call.tell(render_error(refused))
         return int(ExitCode.ERROR)
     except Exception as error:  # noqa: BLE001  the process ends here
         return _internal_error(error, call)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from brewslm.files import is_file, is_folder
+
 _GIT_FILE_BYTES = 4096
 _PACKED_BYTES = 64 << 20
 _BRANCH = "ref:"
@@ -47,10 +49,10 @@ def git_folders(folder: Path) -> GitFolders | None:
     """Return the repository of the work tree that a folder lies in, None outside of one."""
     for place in (folder, *folder.parents):
         git = place / ".git"
-        if git.is_file():
+        if is_file(git):
             pointed = _text(git).removeprefix("gitdir:").strip()
             git = (place / pointed).resolve() if pointed else git
-        if git.is_dir():
+        if is_folder(git):
             common = _text(git / "commondir")
             return GitFolders(place, git, (git / common).resolve() if common else git)
     return None

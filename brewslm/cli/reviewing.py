@@ -9,9 +9,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from brewslm.address import Address
 from brewslm.cli.git_objects import Commit, open_commit
 from brewslm.cli.provenance import git_commit
 from brewslm.cli.session import Session
+from brewslm.contracts import Spec
 from brewslm.errors import ManifestError
 from brewslm.files import PathError, read_inside
 from brewslm.fingerprint import digest_bytes
@@ -20,7 +22,7 @@ from brewslm.manifest.load import check_manifest
 from brewslm.manifest.named_files import included_files
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.yaml_file import MAX_BYTES, read_yaml
-from brewslm.plan.against import Base, with_base
+from brewslm.plan.against import Base, gates_in, with_base
 from brewslm.plan.gold_sources import RowIds, gold_paths, gold_row_ids
 from brewslm.plan.plan import Plan
 from brewslm.plan.policy import POLICY_FILE, with_policy
@@ -117,10 +119,8 @@ def _gold(
     """
     now = {item.path: item.digest for item in plan.inputs}
     paths = gold_paths(there.specs())
-    kinds = ("adapter", "data_source", "dataset")
     specs, old = (
-        {address: spec for address, spec in side.specs().items() if address.kind in kinds}
-        for side in (manifest, there)
+        _of_kinds(side, "adapter", "data_source", "dataset") for side in (manifest, there)
     )
     if specs == old and all(digests.get(path) == now.get(path) for path in paths):
         return None, None
@@ -132,9 +132,14 @@ def _gold(
                 return None, None
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(data)
-        before = gold_row_ids(old, digests, root, Path(folder))
-        after = gold_row_ids(specs, now, session.root, Path(folder))
+        gates, pack = gates_in(there.specs()), _of_kinds(there, "eval_pack")
+        before = gold_row_ids(old | pack, digests, root, Path(folder), gates)
+        after = gold_row_ids(specs | pack, now, session.root, Path(folder), gates)
     return before, after
+
+
+def _of_kinds(manifest: Manifest, *kinds: str) -> dict[Address, Spec]:
+    return {address: spec for address, spec in manifest.specs().items() if address.kind in kinds}
 
 
 def _manifest_at(session: Session, commit: Commit, host: HostFacts) -> Manifest | None:

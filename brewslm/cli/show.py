@@ -20,6 +20,7 @@ from brewslm.cli.session import Session
 from brewslm.cli.usage import UsageError
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ArtifactError, ExitCode, PlanError
+from brewslm.files import is_file
 from brewslm.plan.plan import Plan
 from brewslm.plan.recorded_run import RecordedRun
 from brewslm.plan.saved import check_whole, read_saved, unreadable
@@ -96,7 +97,7 @@ def command(
     """Show the project, or WHAT: an address, a revision number or a saved plan's file."""
     code = ExitCode.DONE
     path = placed(session, Path(what or ""))
-    is_plan = what is not None and (what.endswith(".json") or _is_file(path))
+    is_plan = what is not None and (what.endswith(".json") or is_file(path))
     flags = {
         "--json": is_json,
         "--markdown": is_markdown,
@@ -245,14 +246,6 @@ def _write_report(
 def _reporting() -> ModuleType:
     """Import what only reports pay for."""
     return import_module("brewslm.cli.reporting")
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether a file is there; an address may be longer than any name of a file."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _rendered(session: Session, plan: Plan, path: Path, max_size: int | None) -> str:

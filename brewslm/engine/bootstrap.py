@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class VectorArithmetic:
     def _divided(self, numerator: Number, denominator: Number, otherwise: float) -> Number:
         bottom = np.asarray(denominator, dtype=float)
         is_defined = bottom != 0
+        if is_defined.all():
+            return np.asarray(numerator, dtype=float) / bottom
         quotient = np.asarray(numerator, dtype=float) / np.where(is_defined, bottom, 1.0)
         return np.where(is_defined, quotient, otherwise)
 
@@ -75,6 +77,8 @@ class Resampled:
     items: int
     draws: Totals
     jackknife: Totals
+    values: dict[Metric, tuple[Any, Any]] = field(default_factory=dict)
+    """What metrics come to, once they were asked for."""
 
 
 def resampled(
@@ -111,10 +115,12 @@ class _Table:
     def resampled(self, sums: Any) -> Resampled:
         """sums: of each draw, (draws, counts)."""
         without_one = self.cells.sum(axis=0) - self.cells  # (items, counts)
+        # Metrics read column after column: each in one piece is several times as fast.
+        drawn, left_out = np.ascontiguousarray(sums.T), np.ascontiguousarray(without_one.T)
         return Resampled(
             len(self.cells),
-            Totals({name: sums[:, at] for at, name in enumerate(self.names)}),
-            Totals({name: without_one[:, at] for at, name in enumerate(self.names)}),
+            Totals(dict(zip(self.names, drawn, strict=True))),
+            Totals(dict(zip(self.names, left_out, strict=True))),
         )
 
 
@@ -130,13 +136,19 @@ def _weights(n: int, rows_digest: str, draws: int) -> Iterator[Any]:
 
 
 def metric_draws(metric: Metric, sums: Resampled) -> tuple[Any, Any]:
-    """Return a metric's bootstrap distribution (draws,) and jackknife values (items,)."""
+    """Return a metric's bootstrap distribution (draws,) and jackknife values (items,).
+
+    Its interval and each comparison ask for the same; they are computed once.
+    """
+    if metric in sums.values:
+        return sums.values[metric]
     drawn = np.broadcast_to(
         np.asarray(metric.value(sums.draws, VECTOR), dtype=float), _length(sums.draws)
     )
     left_out = np.broadcast_to(
         np.asarray(metric.value(sums.jackknife, VECTOR), dtype=float), _length(sums.jackknife)
     )
+    sums.values[metric] = drawn, left_out
     return drawn, left_out
 
 

@@ -75,47 +75,47 @@ def set_report(
     counts = {role: _by_row(scored) for role, scored in items.items()}
     members = _members(slices)
     pools = _pools(counts, rows_digest, QUANTILES)
-    sliced = {
-        name: _pools(
+    roles: dict[str, Any] = {
+        role: {
+            **_tally(scored),
+            "metrics": estimates(pools[role], scoring.metrics),
+            "epochs": _epochs(scored, scoring.metrics),
+            "slices": {},
+        }
+        for role, scored in items.items()
+    }
+    compared: dict[str, Any] = {
+        role: {
+            **_comparability(predictions["candidate"], predictions[role]),
+            "metrics": comparisons(pools["candidate"], pools[role], scoring.metrics),
+            "flips": _flips(items["candidate"], items[role]),
+            "slices": {},
+        }
+        for role in items
+        if role != "candidate" and "candidate" in items
+    }
+    broad = {key: item for key, item in scoring.metrics.items() if not key.startswith("per_")}
+    for name, row_ids in members.items():  # the draws of one slice at a time are in memory
+        by_role = _pools(
             {role: {row_id: found[row_id] for row_id in row_ids} for role, found in counts.items()},
             f"{rows_digest}\n{name}",
             SLICE_QUANTILES,
         )
-        for name, row_ids in members.items()
-    }
-    broad = {key: item for key, item in scoring.metrics.items() if not key.startswith("per_")}
+        for role, report in roles.items():
+            report["slices"][name] = {
+                "rows": len(row_ids),
+                "n_error": _errors(by_role[role]),
+                "metrics": estimates(by_role[role], broad),
+            }
+        for role, report in compared.items():
+            report["slices"][name] = {
+                "metrics": comparisons(by_role["candidate"], by_role[role], broad)
+            }
     return {
         "rows": len(rows),
         "rows_digest": rows_digest,
-        "roles": {
-            role: {
-                **_tally(scored),
-                "metrics": estimates(pools[role], scoring.metrics),
-                "epochs": _epochs(scored, scoring.metrics),
-                "slices": {
-                    name: {
-                        "rows": len(members[name]),
-                        "n_error": _errors(by_role[role]),
-                        "metrics": estimates(by_role[role], broad),
-                    }
-                    for name, by_role in sliced.items()
-                },
-            }
-            for role, scored in items.items()
-        },
-        "comparisons": {
-            role: {
-                **_comparability(predictions["candidate"], predictions[role]),
-                "metrics": comparisons(pools["candidate"], pools[role], scoring.metrics),
-                "flips": _flips(items["candidate"], items[role]),
-                "slices": {
-                    name: {"metrics": comparisons(by_role["candidate"], by_role[role], broad)}
-                    for name, by_role in sliced.items()
-                },
-            }
-            for role in items
-            if role != "candidate" and "candidate" in items
-        },
+        "roles": roles,
+        "comparisons": compared,
     }
 
 

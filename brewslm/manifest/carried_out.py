@@ -14,7 +14,6 @@ from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormat, ExportFormatSpec
 from brewslm.stages.training_config import Tracker, TrainingConfig, TrainingMode
 from brewslm.stages.training_plan import TrainingPlanSpec
-from brewslm.stages.workflow import WorkflowSpec
 
 PROFILES = ("classification", "structured_extraction", "qa", "instruction_sft", "chat_sft")
 """Task profiles that are trained and evaluated."""
@@ -24,7 +23,6 @@ FORMATS = ("adapter", "safetensors")
 """Export formats that are written."""
 _REMOTE = ("hf:", "https:", "kaggle:")
 _EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_LIMITS = ("auto_cancel", "threshold")
 _FOREIGN_OPTIMIZERS = (
     "adamw_torch_4bit",
     "adamw_torch_8bit",
@@ -48,7 +46,6 @@ def _except(supported: Iterable[str], every: Any) -> tuple[str, ...]:
 
 
 _CONFIG = "spec.training_plan.config"
-_BUDGET = "spec.workflow.budget_settings"
 NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
     "spec.adapters[].base_adapter_id": ("preference_pair", "rag_passthrough", "text_only"),
     "spec.adapters[].task_profile": _except(PROFILES, TaskProfile),
@@ -133,7 +130,7 @@ def supported(path: str, names: Iterable[str]) -> list[str]:
 def is_supported(section: str, name: str, value: Any) -> bool:
     """Return whether a value of a field is implemented, whatever is written beside it."""
     path = f"{section}.{name}"
-    if section.endswith(".lr_scheduler_kwargs") or (section == _BUDGET and name in _LIMITS):
+    if section.endswith(".lr_scheduler_kwargs"):
         return False
     if section == _CONFIG and any(name == own and is_no(value) for own, is_no, _ in _REFUSED):
         return False
@@ -200,12 +197,6 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
         case ExportFormatSpec() as export:
             if export.verify.rerun_gates:
                 yield _finding(wanted, "verify.rerun_gates", "true", "write rerun_gates: false")
-        case WorkflowSpec() as workflow:
-            for name in _LIMITS:
-                value = getattr(workflow.budget_settings, name)
-                if value != type(workflow.budget_settings).model_fields[name].default:
-                    fix = "delete the line; training_plan.config.max_minutes limits a training run"
-                    yield _finding(wanted, f"budget_settings.{name}", _shown(value), fix)
         case _:
             return
 

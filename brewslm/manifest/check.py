@@ -274,6 +274,15 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "delete the line; max_minutes and max_gpu_hours are checked against the estimate",
             severity=Severity.WARNING,
         )
+    if budget.max_minutes is None and budget.max_gpu_hours is None:
+        for name in sorted({"threshold", "auto_cancel"} & budget.model_fields_set):
+            yield say(
+                FindingCode.FIELD_UNUSED,
+                (*path, name),
+                "there is no limit that it could apply to",
+                "write max_minutes or max_gpu_hours too, or delete the line",
+                severity=Severity.WARNING,
+            )
     for name, schemes in _STORES.items():
         url = getattr(file.spec.workflow.backend, name)
         if url is not None and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
@@ -360,16 +369,9 @@ def _target(file: ManifestFile, say: Say) -> Iterator[Finding]:
 
 
 def _effects(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
-    sections = file.spec
-    has_model = bool(sections.model.base_model or sections.training_plan.config.base_model)
-    has_data = bool(sections.data_sources)
-    needs = {
-        "dataset": has_data,
-        "training_plan": has_model and has_data,
-        "eval_pack": has_model and has_data,
-        "export": has_model and has_data,
-        "deployment": has_model and has_data,
-    }
+    needs = {"dataset": bool(file.spec.data_sources)} | dict.fromkeys(
+        ("training_plan", "eval_pack", "export", "deployment"), file.can_train
+    )
     for name, is_effective in needs.items():
         if f"spec.{name}" in shaped.written and not is_effective:
             yield say(

@@ -122,7 +122,7 @@ def _gates(
     if pack.compare_to == "none":
         yield from _without_base(gates, profile, contract, say)
     written = {gate.name: index for index, gate in enumerate(pack.gates)}
-    has_deployment = file.spec.deployment is not None
+    has_deployment = file.spec.deployment is not None and file.can_train
     for problem in gate_problems(
         gates,
         profile or _ANY_PROFILE,

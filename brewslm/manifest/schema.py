@@ -59,3 +59,9 @@ class ManifestFile(Spec):
     """Name and description."""
     spec: Sections = Sections()
     """What the project should be."""
+
+    @property
+    def can_train(self) -> bool:
+        """Whether a base model and data are named, without which later sections do nothing."""
+        named = self.spec.model.base_model or self.spec.training_plan.config.base_model
+        return bool(named and self.spec.data_sources)

@@ -18,6 +18,8 @@ _TEMPLATE = Proposal(
     confidence=1.0,
     rationale='rows such as {"text": "The parcel is late", "label": "delivery"}',
 )
+SHORT_TOKENS = 512
+"""What max_seq_length begins with."""
 SMALL_ROWS = 50
 """Below it a validation set would have a handful of rows."""
 _MAX_NAME_CHARS = 255
@@ -30,12 +32,13 @@ def starter_text(
     rows: int = 0,
     locator: str = DEFAULT_LOCATOR,
     gold_locator: str | None = None,
+    max_seq_length: int = SHORT_TOKENS,
 ) -> str:
     """Return the text of a starter manifest.
 
     name: of the project; proposal: the one for the data file, None writes the template for
     classification; rows: how many the file has; locator: of the rows; gold_locator: of rows that
-    are only evaluated, whose gates are those of the task's default pack.
+    are only evaluated, whose gates are those of the task's default pack; max_seq_length: in tokens.
     """
     chosen = proposal or _TEMPLATE
     is_small = proposal is not None and rows < SMALL_ROWS
@@ -45,7 +48,7 @@ def starter_text(
         _sources(locator, gold_locator),
         _adapters(chosen, has_data=proposal is not None),
         _dataset(chosen, is_small=is_small),
-        _training(chosen, is_small=is_small),
+        _training(chosen, max_seq_length, is_small=is_small),
         _evaluation(chosen.target_task_profile, has_gold=gold_locator is not None),
         _export(),
     )
@@ -135,13 +138,15 @@ def _dataset(proposal: Proposal, *, is_small: bool) -> list[str]:
     return lines
 
 
-def _training(proposal: Proposal, *, is_small: bool) -> list[str]:
+def _training(proposal: Proposal, max_seq_length: int, *, is_small: bool) -> list[str]:
     mode = _mode(proposal)
     is_preference = mode == "dpo"
     length = (
         ["      alignment_max_prompt_length: 256", "      alignment_max_length: 512"]
         if is_preference
-        else ["      max_seq_length: 512 # tokens; longer rows are left out and counted"]
+        else [
+            f"      max_seq_length: {max_seq_length} # tokens; longer rows are left out and counted"
+        ]
     )
     evaluation = (
         ['      eval_strategy: "no" # there is no validation set']

@@ -15,14 +15,15 @@ from msgspec.structs import asdict, fields
 
 from brewslm.contracts import Output
 from brewslm.errors import PlanError
-from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES
+from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, is_folder
 from brewslm.fingerprint import digest_value
-from brewslm.plan.base_tensors import check_tensors
+from brewslm.plan.base_tensors import check_tensors, check_types
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.hub_cache import commit_of, find_snapshot
 from brewslm.plan.model_files import (
     BUILTIN,
     CONFIG,
+    ONE_FILE,
     check_keys,
     check_quantization,
     names_of_files,
@@ -30,7 +31,7 @@ from brewslm.plan.model_files import (
     unread_names,
     weight_files,
 )
-from brewslm.plan.safetensors import DTYPE_BYTES, read_weights
+from brewslm.plan.safetensors import DTYPE_BYTES, INDEX, read_weights
 from brewslm.plan.tokenizer_facts import TokenizerFacts, read_tokenizer
 
 __all__ = ["BUILTIN", "BaseModel", "locate", "lora_parameters", "read_base_model", "target_names"]
@@ -113,14 +114,16 @@ def locate(
 ) -> Path | None:
     """Return the folder of a base model, None for a Hub model that is not in the local cache.
 
-    Raises: PlanError with code BASE_MODEL_FORM for a folder that is not there.
+    Raises: PlanError with code BASE_MODEL_FORM for a folder that is not there, and with
+    PATH_OUTSIDE_PROJECT for one outside the project.
     """
     if base_model.startswith("builtin:"):
         return BUILTIN / base_model.removeprefix("builtin:")
     if base_model.startswith("./"):
         folder = root / base_model
-        target = folder.resolve()
-        if folder.is_dir() and not target.is_relative_to(root.resolve()):
+        is_there = is_folder(folder)
+        target = folder.resolve() if is_there else folder
+        if is_there and not target.is_relative_to(root.resolve()):
             leads = "leads" if ".." in base_model else "is a link that leads"
             raise PlanError(
                 f'"{base_model}" {leads} out of the project folder',
@@ -129,7 +132,7 @@ def locate(
                 expected="a folder inside the project",
                 remedy="copy the model's files into a folder of the project, and name that",
             )
-        if not folder.is_dir():
+        if not is_there:
             raise PlanError(
                 f'there is no model folder "{base_model}"',
                 code="BASE_MODEL_FORM",
@@ -165,6 +168,8 @@ def read_base_model(
             expected="config.json, tokenizer files and *.safetensors",
             remedy="take a revision with safetensors weights",
         )
+    if weights != [folder / ONE_FILE] and not (folder / INDEX).is_file():
+        raise _unnamed([path.name for path in weights])
     names = names_of_files(folder, root)
     files: dict[str, str] = {}
     size_bytes = 0
@@ -177,6 +182,7 @@ def read_base_model(
     quantization = check_quantization(config)
     tensors = read_weights(folder, weights)
     if not quantization:
+        check_types(tensors)
         check_tensors(config, tensors)
     modules, counts = _linear_modules(tensors)
     digest = digest_value(files)
@@ -204,6 +210,19 @@ def read_base_model(
         quantization=quantization,
         tokenizer=tokenizer or read_tokenizer(folder),
         unread=unread_names(folder, names),
+    )
+
+
+def _unnamed(weights: list[str]) -> PlanError:
+    """Return the refusal of weights that no library finds."""
+    return PlanError(
+        "the weights of the base model are under names that no library loads",
+        code="MODEL_NOT_SAFETENSORS",
+        found=", ".join(weights[:8]),
+        expected=f"{ONE_FILE}, or {INDEX} beside the files that it names",
+        remedy=f"rename {weights[0]} to {ONE_FILE}"
+        if len(weights) == 1
+        else f"fetch {INDEX} as well",
     )
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from brewslm.errors import PlanError
 from brewslm.plan.model_files import weight_files
-from brewslm.plan.safetensors import Tensors, read_weights
+from brewslm.plan.safetensors import FLOATS, Tensors, read_weights
 
 Shapes = dict[str, list[int]]
 _MOST_NAMES = 4
@@ -96,6 +96,27 @@ def check_tensors(config: Mapping[str, Any], found: Tensors) -> None:
             expected=f"the {len(wanted)} tensors of a {config['model_type']} of this config",
             remedy="fetch the model again, or save it with the library that made it: "
             "model.save_pretrained(FOLDER)",
+        )
+
+
+def check_types(found: Tensors) -> None:
+    """Refuse weights in integers, or in other numbers that need a scale to be read, where the
+    config does not say that the model is quantised: a library converts them as they stand.
+
+    Raises: PlanError with code BASE_WEIGHTS_MISSING.
+    """
+    odd = {
+        f"{name} {dtype}"
+        for name, (dtype, _) in found.items()
+        if dtype not in FLOATS and name.endswith(".weight")
+    }
+    if odd:
+        raise PlanError(
+            "the weights of the base model are quantised, and its config.json does not say so",
+            code="BASE_WEIGHTS_MISSING",
+            found=_listed(("of another type", odd)),
+            expected="numbers of type " + ", ".join(FLOATS),
+            remedy="take the model that it was made from, or fetch its config.json again",
         )
 
 

@@ -14,7 +14,7 @@ from brewslm.plan.lengths import is_none_within, tokens_of
 from brewslm.plan.tokenizer_facts import TokenizerFacts
 from brewslm.plan.work import epochs_of, training_work
 from brewslm.stages.chat_templates import TEMPLATE_TOKENS
-from brewslm.stages.training_config import has_warmup
+from brewslm.stages.training_config import MOST_TOKENS, has_warmup
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _DEFAULT_TARGETS = ("q_proj", "v_proj")
@@ -45,7 +45,7 @@ def fixed_training(
     fixer.schedule()
     fixer.warmup(prepared)
     fixer.evaluation_steps(prepared)
-    fixer.lengths(prepared)
+    fixer.lengths(base, prepared)
     return fixer.result()
 
 
@@ -238,11 +238,13 @@ class _Fixer:
                 )
         self._saving()
 
-    def lengths(self, prepared: Mapping[str, Any]) -> None:
+    def lengths(self, base: BaseModel, prepared: Mapping[str, Any]) -> None:
         tokens = tokens_of(prepared, "train")
         limit = self._config.max_seq_length
         if tokens.get("max") and tokens["max"] > limit:
             is_none_left = is_none_within(prepared, "train", limit)
+            longer = min(tokens["max"] + 32, base.context_tokens or MOST_TOKENS, MOST_TOKENS)
+            helps = longer > limit and not is_none_within(prepared, "train", longer)
             self._say(
                 FindingCode.ROWS_TOO_LONG,
                 "max_seq_length",
@@ -251,7 +253,9 @@ class _Fixer:
                     f"and are left out; p50 {tokens['p50']}, p95 {tokens['p95']}, "
                     f"max {tokens['max']}"
                 ),
-                f"write max_seq_length: {tokens['max'] + 32}",
+                f"write max_seq_length: {longer}"
+                if helps
+                else "shorten or split the rows, or use a base model with a longer context",
                 Severity.ERROR if is_none_left else Severity.WARNING,
             )
 

@@ -56,8 +56,14 @@ def _counted(before: frozenset[str], after: frozenset[str]) -> str:
     """Return how many rows there are, and which came and went."""
     removed, added = sorted(before - after), sorted(after - before)
     told = [f"{len(ids)} {what}" for ids, what in ((removed, "removed"), (added, "added")) if ids]
-    shown = ", ".join(row_id[:_ID_DIGITS] for row_id in [*removed, *added][:_SHOWN_IDS])
+    shown = ", ".join(map(_short, [*removed, *added][:_SHOWN_IDS]))
     return f"{len(after)} rows: {', '.join(told)} ({shown})"
+
+
+def _short(row: str) -> str:
+    """Return a row's id in few digits, with the slices behind it."""
+    row_id, blank, slices = row.partition(" ")
+    return row_id[:_ID_DIGITS] + blank + slices
 
 
 def _rows(

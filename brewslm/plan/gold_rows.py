@@ -1,6 +1,7 @@
 """The rows that decide, held against those of the last evaluation: by content, never by place.
 
-Which rows came, went or were edited is told by row id, and what the promoted model scores on the
+Which rows came, went or were edited is told by row id, which are in another slice of a gate by the
+slices that they were scored in, and what the promoted model scores on the
 old rows and on the new ones is computed from its stored answers; no model is loaded.
 """
 
@@ -18,17 +19,20 @@ from brewslm.errors import ArtifactError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.action import GateChange
 from brewslm.plan.evaluation_shape import EvaluationShape, set_file
+from brewslm.plan.slices import asked_columns, recorded_slices, resliced
 from brewslm.rows.index import first_occurrences
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.arithmetic import summed
 from brewslm.tasks.metric import Metric
 from brewslm.tasks.metrics import metrics_read_with, produced_metrics, resolve_metric
-from brewslm.tasks.scoring import machine_status, other_references, scored_item
+from brewslm.tasks.scoring import machine_status, other_references, scored_item, slices_of
 from brewslm.tasks.task import TASKS, ScoringOptions
 
 GOLD = ("gold_test", "gold_dev")
 _ADDRESS = "eval_pack"
 _SHOWN_IDS, _SHOWN_DIGITS = 5, 12
+_LENGTH = "length"
+"""The slice of a row by the length of its prompt among the others, which follows from the rows."""
 _LIKELIHOOD = ("nll_sum", "nll_tokens")
 
 Row = Mapping[str, Any]
@@ -71,13 +75,16 @@ def rows_changed(
     is_ours = is_same_data and record.spec.get("datasets") == list(shape.datasets)
     is_weaker = before in GOLD and not is_ours
     try:
-        old_ids = _evaluated_ids(record, before, artifacts)
+        lines = _parsed(artifacts.read_bytes(record.outputs[f"scores.candidate.{before}"].digest))
         index = list(_lines("index.jsonl", folder, prepared, artifacts))
         rows = _rows(shape, index, folder, prepared, artifacts)
     except (ArtifactError, OSError, KeyError):
         return _unreadable(shape, record, before, is_weaker=is_weaker)
-    new_ids = {str(row["row_id"]) for row in rows}
-    if new_ids == old_ids:
+    old_ids, new_ids = ({str(row["row_id"]) for row in side} for side in (lines, rows))
+    sources: dict[str, str] = first_occurrences(index, itemgetter("source"))
+    columns = asked_columns(shape.gates)
+    moved = resliced(recorded_slices(lines), slices_of(rows, sources, {}), columns - {_LENGTH})
+    if new_ids == old_ids and not moved:
         return None
     old_rows = _recorded_rows(record, before, old_ids, artifacts)
     removed, added = sorted(old_ids - new_ids), sorted(new_ids - old_ids)
@@ -91,11 +98,14 @@ def rows_changed(
         "moved": sum(row_id in places for row_id in removed) or None,
         "removed ids": _shown(removed),
         "added ids": _shown(added),
+        "in another slice": _shown(sorted(moved)),
     }
     scores = _scores(shape, record, before, old_rows, rows, artifacts)
     told = [f"{len(removed)} removed" if removed else "", f"{len(added)} added" if added else ""]
     told += [f"{len(edited)} of them edited" if edited else ""]
-    ids = ", ".join(row_id[:_SHOWN_DIGITS] for row_id in [*removed, *added][:_SHOWN_IDS])
+    told += [f"{len(moved)} in another slice of a gate" if moved else ""]
+    named = [*removed, *added, *sorted(moved)][:_SHOWN_IDS]
+    ids = ", ".join(row_id[:_SHOWN_DIGITS] for row_id in named)
     words = ", ".join(filter(None, told))
     change = GateChange(
         kind="eval_rows_changed",
@@ -105,7 +115,10 @@ def rows_changed(
         after=f"{len(new_ids)} rows{scores.get('after', '')}; {words} ({ids})",
         weakened=is_weaker,
     )
-    return RowsChanged(change, facts | {name: text for name, text in scores.items() if text})
+    return RowsChanged(
+        change,
+        facts | {name: text.removeprefix(", where ") for name, text in scores.items() if text},
+    )
 
 
 def _is_untouched(shape: EvaluationShape, record: ResourceRecord, before: str) -> bool:
@@ -117,14 +130,10 @@ def _is_untouched(shape: EvaluationShape, record: ResourceRecord, before: str) -
         before == shape.decisive
         and is_whole
         and is_same_choice
+        and not asked_columns(shape.gates)
         and was is not None
         and was == shape.rows.get(before)
     )
-
-
-def _evaluated_ids(record: ResourceRecord, name: str, artifacts: ArtifactReader) -> set[str]:
-    scores = record.outputs[f"scores.candidate.{name}"]
-    return {str(line["row_id"]) for line in _parsed(artifacts.read_bytes(scores.digest))}
 
 
 def _recorded_rows(

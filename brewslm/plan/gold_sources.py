@@ -1,7 +1,11 @@
-"""Which gold rows the sources of a manifest hold, by row id, without the rest of its data."""
+"""Which gold rows the sources of a manifest hold, by row id and the slices of gates that they are
+in, without the rest of its data.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -9,12 +13,17 @@ from brewslm.address import Address
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
 from brewslm.plan.data import prepare_data
+from brewslm.plan.evaluation_shape import set_file
+from brewslm.plan.slices import asked_columns
+from brewslm.rows.index import first_occurrences
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.dataset import DatasetSpec, MixBackSpec
+from brewslm.tasks.gate import Gate
+from brewslm.tasks.scoring import slices_of
 
 GOLD = ("gold_test", "gold_dev")
 RowIds = Mapping[str, frozenset[str]]
-"""Gold set to the ids of its rows."""
+"""Gold set to the ids of its rows, each followed by the slices that gates ask for."""
 
 
 def gold_paths(specs: Mapping[Address, Spec]) -> set[str]:
@@ -27,17 +36,23 @@ def gold_paths(specs: Mapping[Address, Spec]) -> set[str]:
 
 
 def gold_row_ids(
-    specs: Mapping[Address, Spec], digests: Mapping[str, str], root: Path, scratch: Path
+    specs: Mapping[Address, Spec],
+    digests: Mapping[str, str],
+    root: Path,
+    scratch: Path,
+    gates: Iterable[Gate],
 ) -> RowIds | None:
     """Return the ids of the gold rows below a folder, None where not all of them can be read.
 
-    digests: of the sources by path; scratch: where the rows are prepared.
+    specs: the eval_pack is that of the gates; digests: of the sources by path; scratch: where the
+    rows are prepared; gates: those that ask for slices.
     """
     chosen = {
         address: _alone(spec)
         for address, spec in specs.items()
-        if address.kind in ("adapter", "dataset") or _is_gold(spec)
+        if address.kind in ("adapter", "dataset", "eval_pack") or _is_gold(spec)
     }
+    columns = asked_columns(gates)
     paths = gold_paths(specs)
     if not paths <= digests.keys():
         return None
@@ -53,13 +68,23 @@ def gold_row_ids(
         outcome = prepare_data(chosen, contents, root, scratch, None, "gold")
         if outcome.folder is None or not outcome.is_whole:
             return None
-        with (outcome.folder / "index.jsonl").open("rb") as stream:
-            for entry in map(orjson.loads, stream):
-                if entry["split"] in ids:
-                    ids[entry["split"]].add(entry["row_id"])
+        sources: dict[str, str] = first_occurrences(
+            _read(outcome.folder / "index.jsonl"), itemgetter("source")
+        )
+        for name, found in ids.items():
+            path = outcome.folder / set_file(name)
+            rows = list(_read(path)) if path.is_file() else []
+            for row_id, of_row in slices_of(rows, sources, {}).items():
+                asked = (f" {column}={of_row[column]}" for column in of_row if column in columns)
+                found.add(row_id + "".join(asked))
     except (BrewError, OSError):
         return None
     return {name: frozenset(found) for name, found in ids.items()}
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as stream:
+        yield from map(orjson.loads, stream)
 
 
 def _is_gold(spec: Spec) -> bool:

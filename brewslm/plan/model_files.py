@@ -19,6 +19,8 @@ from brewslm.rows.tokenizer_trial import MAX_BYTES as MAX_TOKENIZER_BYTES
 
 BUILTIN = Path(__file__).parent.parent / "builtin"
 CONFIG = "config.json"
+ONE_FILE = "model.safetensors"
+"""The name that libraries load weights by where no index names others."""
 MAX_CONFIG_BYTES = 1 << 20
 _MAX_TOKENIZER_CONFIG_BYTES = 4 << 20
 _MAX_TEMPLATE_BYTES = 64 << 10
@@ -39,6 +41,8 @@ _LARGEST = {
     "chat_template.json": MAX_CONFIG_BYTES,
 }
 """Files that decide what a model computes, beside its weights, with the most bytes of each."""
+_OBJECTS = ("added_tokens.json", "chat_template.json", "vocab.json")
+_TEXTS = ("chat_template.jinja", "merges.txt")
 _WEIGHTS = re.compile(r"(?!consolidated).*\.safetensors")
 """Weights by the name that libraries load; some models lie there a second time in the layout of
 their makers, as consolidated.safetensors.
@@ -124,8 +128,13 @@ def _check_links(folder: Path, names: Iterable[str], root: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weights that are loaded of a model, sorted by name."""
+    """Return the weights that are loaded of a model, sorted by name: its one file, whatever lies
+    beside it, else those that an index has to name.
+    """
     found = sorted(folder.glob("*.safetensors"))
+    whole = folder / ONE_FILE
+    if whole.is_file() and not (folder / INDEX).is_file():
+        return [whole]
     return [path for path in found if path.is_file() and _WEIGHTS.fullmatch(path.name)]
 
 
@@ -148,16 +157,31 @@ def is_model_file(name: str) -> bool:
 
 
 def check_keys(folder: Path) -> None:
-    """Refuse configurations that name code, or places to load something from.
+    """Refuse configurations that name code, or places to load something from, and files beside them
+    that are not what their names say.
 
     Raises: PlanError with code CONFIG_KEY_REFUSED or BASE_REFUSED.
     """
+    for name in (*_OBJECTS, *_TEXTS):
+        if (folder / name).is_file():
+            _check_form(folder / name)
     for name in (CONFIG, "generation_config.json"):
         document = read_document(folder / name) if (folder / name).is_file() else {}
         _check(name, refused_key(document))
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         document = read_document(folder / name) if (folder / name).is_file() else {}
         _check(name, _refused_tokenizer_key(document, folder))
+
+
+def _check_form(path: Path) -> None:
+    """Refuse what is no text, or no JSON object where the name says so; a library may open it."""
+    data = path.read_bytes()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise _unreadable(path.name, str(error), "text in UTF-8") from error
+    if path.name in _OBJECTS and not text.lstrip().startswith("{"):
+        raise _unreadable(path.name, "no JSON object")
 
 
 def check_quantization(config: Mapping[str, Any]) -> str:
@@ -292,11 +316,13 @@ def _check(name: str, key: str | None) -> None:
         )
 
 
-def _unreadable(name: str, found: str) -> PlanError:
+def _unreadable(
+    name: str, found: str, expected: str = "one JSON object without repeated keys"
+) -> PlanError:
     return _refused(
         f"{name} of the base model cannot be read",
         found=found,
-        expected="one JSON object without repeated keys",
+        expected=expected,
         remedy="fetch the model again",
     )
 

@@ -11,7 +11,7 @@ from brewslm.address import Address
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.diagnostics import FindingCode, Severity, finding_code
 from brewslm.errors import BrewError, PlanError
-from brewslm.files import note_read, open_inside
+from brewslm.files import is_folder, note_read, open_inside
 from brewslm.manifest.project import Manifest
 from brewslm.plan import refresh
 from brewslm.plan.action import PlanInput
@@ -165,7 +165,7 @@ class _Observation:
             return False
         folder = self._manifest.root / name
         note_read(folder)
-        return folder.is_dir()
+        return is_folder(folder)
 
     def _note_size(self, base: BaseModel) -> None:
         """Report a base model that is larger than the target allows."""

@@ -119,6 +119,8 @@ class Reading:
     proposals: tuple[Proposal, ...]
     advice: str = ""
     """What the rows are, and how to reshape them, where no mapper reads them."""
+    headers_seen_as_values: tuple[str, ...] = ()
+    """Columns whose name is also one of their values, as in a table without a header line."""
 
 
 @dataclass(slots=True)
@@ -204,7 +206,14 @@ def read_feed(feed: Feed, min_confidence: float) -> Reading:
             warnings=(*ranked[0].warnings, f"{rival.mapper_id} fits as well"),
         )
     return Reading(
-        tuple(replace(item, needs_force=item.confidence < min_confidence - 1e-9) for item in ranked)
+        tuple(
+            replace(item, needs_force=item.confidence < min_confidence - 1e-9) for item in ranked
+        ),
+        headers_seen_as_values=tuple(
+            column.name
+            for column in survey.columns.values()
+            if column.name.strip() in column.values and column.is_label
+        ),
     )
 
 

@@ -178,7 +178,8 @@ REMEDIES: dict[RejectCode, str] = {
     RejectCode.MISSING_MESSAGES: "map `messages` to the right column",
     RejectCode.MISSING_CONVERSATIONS: "map `conversations` to the right column",
     RejectCode.INVALID_MESSAGES_SHAPE: "write a list of objects with role and content",
-    RejectCode.UNKNOWN_ROLE: "rename the role to system, user, assistant or tool",
+    RejectCode.UNKNOWN_ROLE: "rename the role to system, user, assistant or tool, or map it in"
+    " adapter_config.role_map",
     RejectCode.EMPTY_TURN: "fill or delete the turn",
     RejectCode.INVALID_ROLE_ORDER: "put the system turn first and let the turns alternate",
     RejectCode.NO_VALID_TURNS: "add a user turn and a reply",

@@ -91,6 +91,7 @@ SCHEDULERS: tuple[str, ...] = get_args(Scheduler)
 DPO_LOSSES: tuple[str, ...] = get_args(LossType)[1:15]
 KTO_LOSSES: tuple[str, ...] = get_args(LossType)[15:]
 BITSANDBYTES_OPTIMIZERS: tuple[str, ...] = OPTIMIZERS[18:]
+MOST_TOKENS = 32768
 FULL_MATRIX_OPTIMIZERS = ("galore", "apollo", "lomo", "adalomo")
 """Families that work on full weight matrices, of which LoRA has none to train."""
 
@@ -197,7 +198,7 @@ class TrainingConfig(Spec):
     neftune_noise_alpha: Annotated[float | None, Field(gt=0, le=100), Category.RECIPE] = None
     """Noise on embeddings; sft only."""
     # sequences and loss
-    max_seq_length: Annotated[int, Field(ge=128, le=32768), Category.RECIPE] = 2048
+    max_seq_length: Annotated[int, Field(ge=128, le=MOST_TOKENS), Category.RECIPE] = 2048
     """Tokens; longer rows are left out and counted, never cut."""
     sequence_packing: Annotated[bool, Category.RECIPE] = True
     """Several rows in one sequence."""

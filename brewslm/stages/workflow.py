@@ -41,17 +41,19 @@ class BudgetSettings(Spec):
     """Limits for one apply."""
 
     max_gpu_hours: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Accelerator hours, all actions together; a plan whose estimate is above is refused."""
+    """Accelerator hours of one apply; a plan whose estimate is above is refused."""
     max_minutes: Annotated[float | None, Field(gt=0), Category.METADATA] = None
-    """Wall minutes, all actions together; a plan whose estimate is above is refused."""
+    """Wall minutes of one apply; a plan whose estimate is above is refused."""
     max_cost_usd: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """US dollars, checked where the runtime has a price."""
     cap: Annotated[float | None, Field(gt=0), Category.METADATA] = None
     """Other name of `max_cost_usd`; both written must be equal."""
     threshold: Annotated[float, Field(ge=0, le=1), Category.METADATA] = 0.8
-    """Share of any limit at which a warning event is sent; other values are not supported yet."""
+    """Share of each limit at which a warning is sent."""
     auto_cancel: Annotated[bool, Category.METADATA] = False
-    """Whether the run is checkpointed and stopped at the limit."""
+    """Whether the apply is stopped at a limit as by Ctrl-C, with a checkpoint; else it goes on with
+    a warning.
+    """
 
 
 class Backend(Spec):

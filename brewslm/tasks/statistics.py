@@ -48,6 +48,7 @@ def mcnemar_p(gained: int, lost: int) -> float:
     return min(1.0, 2 * tail / (1 << total))
 
 
+@lru_cache(maxsize=4096)
 def tango(gained: int, lost: int, n: int, confidence: float) -> Interval:
     """Return the score interval of a paired difference of proportions.
 

@@ -105,6 +105,8 @@ class Bench:
     """What a job of this index sends before it ends."""
     jobs: list[Job] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    hear: Callable[[Event], object] = lambda _event: None
+    """Told of every event at the moment it happens."""
 
     @classmethod
     def make(cls, root: Path) -> "Bench":
@@ -186,7 +188,13 @@ class Bench:
         finally:
             session.release()
 
-    def apply(self, built: Built | None = None, stop: Stop | None = None) -> Outcome:
+    def apply(
+        self,
+        built: Built | None = None,
+        stop: Stop | None = None,
+        *,
+        is_fail_fast: bool = False,
+    ) -> Outcome:
         """Carry out a plan; `jobs` and `events` hold those of this call."""
         built = built or self.built()
         store = self.store()
@@ -207,7 +215,7 @@ class Bench:
             home=self.home,
             artifacts=self.artifacts(),
             worker=worker,
-            tell=self.events.append,
+            tell=self._tell,
             clock=clock,
             stop=stop or Stop(),
             specs=built.specs,
@@ -217,11 +225,15 @@ class Bench:
             prepare=lambda: built.prepared_folder or Path(),
         )
         try:
-            facts = ApplyFacts(apply_id="a1", actor="ana@desk", git_commit="")
+            facts = ApplyFacts("a1", "ana@desk", "", is_fail_fast=is_fail_fast)
             return apply_plan(built.plan, desk, session, facts)
         finally:
             session.release()
             self.jobs = worker.jobs
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.hear(event)
 
     def doors(self) -> list[str]:
         """Return the doors that the last apply opened, roles and formats included."""

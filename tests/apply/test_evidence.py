@@ -16,7 +16,7 @@ from brewslm.apply.evidence import check_evidence, check_promotions
 from brewslm.apply.interruption import Stop
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.contracts import Output, Spec
-from brewslm.errors import RefusedError
+from brewslm.errors import ExitCode, RefusedError
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.state.records import DeploymentRecord, ResourceRecord
@@ -279,6 +279,37 @@ def test_required_metric_without_a_value_is_no_pass(bench: Bench) -> None:
     own = evidence.metrics["sets"]["gold_test"]["roles"]["candidate"]["metrics"]
     own["macro_f1"]["value"] = None
     assert "the gates decide otherwise" in evidence.refusal().message
+
+
+PROMOTED = "predictions.promoted.gold_test"
+_CHAMPION_GATE = (
+    "    gates:\n",
+    "    gates:\n      - {gate_id: kept, metric_id: accuracy, baseline: champion, "
+    "max_regression: 0.0}\n",
+)
+
+
+def test_answers_of_the_promoted_model_are_its_own_where_there_was_one(bench: Bench) -> None:
+    bench.edit(*_CHAMPION_GATE)
+    assert bench.apply().exit_code is ExitCode.DONE
+    evidence = Evidence(Recorded.of(bench))
+    promoted = {"promoted": evidence.candidate}
+    evidence.desk.outputs[Address("deployment")] = promoted
+    assert PROMOTED not in evidence.metrics["files"]
+    assert evidence.check() == evidence.outputs["verdict"], "nothing was promoted at that time"
+    bench.edit("2.0e-3", "1.0e-3")
+    assert bench.apply().exit_code is ExitCode.DONE
+    evidence = Evidence(Recorded.of(bench))
+    evidence.desk.outputs[Address("deployment")] = promoted
+    assert evidence.check() == evidence.outputs["verdict"]
+    files = evidence.metrics["files"]
+    files[PROMOTED] = OTHER
+    said = "the metrics are of other predictions of the promoted on gold_test"
+    assert said in evidence.refusal().message
+    files[PROMOTED] = evidence.outputs[BASELINES].digest
+    evidence.outputs[PROMOTED] = evidence.outputs[BASELINES]
+    said = "another model made the predictions of the promoted on gold_test"
+    assert said in evidence.refusal().message
 
 
 class Promotions:

@@ -1,5 +1,6 @@
 """An apply does exactly what its plan says, reuses what it may, and keeps what it must."""
 
+import errno
 import json
 import shutil
 from contextlib import closing
@@ -10,7 +11,8 @@ import pytest
 from brewslm.apply.interruption import Stop
 from brewslm.contracts import Operation
 from brewslm.errors import ExitCode
-from brewslm.events import ActionSkipEvent, ActionStartEvent
+from brewslm.events import ActionSkipEvent, ActionStartEvent, PromotionEvent
+from brewslm.fingerprint import digest_folder
 from brewslm.plan.action import Price
 from brewslm.state.records import Status
 from tests.apply.bench import Bench, row
@@ -34,7 +36,12 @@ def test_first_apply_does_everything_once_and_promotes(bench: Bench) -> None:
     assert outcome.exit_code is ExitCode.DONE
     assert bench.doors() == EVERYTHING
     assert bench.promoted() is not None
-    assert sorted(outcome.applied) == sorted(bench.records())
+    records = bench.records()
+    assert sorted(outcome.applied) == sorted(records)
+    facts = bench.jobs[-1].options["card"]
+    for kind in ("dataset", "training_plan"):
+        assert facts[f"{kind}_values"] == records[kind].values
+    assert facts["evaluation"]["gates"] == records["eval_pack"].values["gates"]
     assert (bench.home / "exports" / "adapter" / "model").exists()
 
 
@@ -103,6 +110,8 @@ def test_change_that_is_taken_back_is_reused_without_training(applied: Bench) ->
     assert plan.estimate == Price.free()
     with closing(applied.store().read()) as reader:
         told = [event.summary for event in reader.run_events(reason_code="action_reused")]
+        (entry,) = reader.operations(kind="training_plan", limit=1)
+        assert "wall_s" not in entry.actual, "nothing was measured"
     assert sorted(told) == sorted(reused)
 
 
@@ -116,6 +125,19 @@ def test_changed_threshold_decides_again_without_a_model(applied: Bench) -> None
     outcome = applied.apply()
     assert applied.jobs == []
     assert outcome.applied == ["eval_pack", "deployment"]
+
+
+def test_gates_decide_on_the_test_set_though_another_one_comes_first(bench: Bench) -> None:
+    bench.write_rows("dev", range(200, 260))
+    source = "    - {name: dev, type: gold_dev, file_path: data/dev.jsonl}\n"
+    bench.edit("  dataset:", f"{source}  dataset:")
+    bench.skill = lambda index: index < 30
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert "scores.candidate.gold_dev" in bench.records()["eval_pack"].outputs
+    bench.edit("threshold: 0.8", "threshold: 0.9")
+    (eval_pack,) = [item for item in bench.built().plan.actions if item.target == "eval_pack"]
+    assert eval_pack.data is not None
+    assert eval_pack.data["predicted"] == {"verdict": "PASS", "right": "PASS"}
 
 
 def test_changed_description_does_no_work(applied: Bench) -> None:
@@ -135,6 +157,9 @@ def test_threshold_beyond_reach_keeps_the_promoted_model_and_its_exports(applied
     outcome = applied.apply()
     assert outcome.exit_code is ExitCode.GATE_NOT_PASSED
     assert outcome.skipped == ["export.adapter", "export.safetensors", "deployment"]
+    (told,) = [event for event in applied.events if isinstance(event, PromotionEvent)]
+    kept = applied.deployments()[0].digest
+    assert (told.decision, told.before, told.after) == ("kept", kept, kept)
     record = applied.records()["eval_pack"]
     assert record.status is Status.QUARANTINED
     assert record.values["verdict"] == "FAIL"
@@ -195,6 +220,24 @@ def test_failed_export_promotes_nothing(bench: Bench) -> None:
     assert bench.doors() == ["formats.adapter"]
 
 
+def test_first_failure_ends_a_run_that_is_to_fail_fast(bench: Bench) -> None:
+    bench.deaths = {4: "export_parity_failed"}
+    outcome = bench.apply(is_fail_fast=True)
+    assert outcome.failed == ["export.adapter"]
+    assert outcome.pending == ["export.safetensors", "deployment"]
+    bench.deaths = {}
+    assert bench.apply(is_fail_fast=True).exit_code is ExitCode.DONE
+    assert bench.doors() == EVERYTHING[-2:]
+
+
+def test_exports_are_laid_out_where_nothing_is_promoted(bench: Bench) -> None:
+    bench.edit("  deployment: {target_profile_id: cpu_local}\n", "")
+    assert bench.apply().exit_code is ExitCode.DONE
+    for name in ("adapter", "safetensors"):
+        files = bench.records()[f"export.{name}"].outputs["files"]
+        assert digest_folder(bench.home / "exports" / name) == files.digest
+
+
 def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
     stop = Stop()
     stop.request("SIGINT")
@@ -228,7 +271,14 @@ def test_row_that_changed_after_the_plan_fails_its_action(bench: Bench) -> None:
     outcome = bench.apply(built)
     assert outcome.exit_code is ExitCode.ERROR
     assert outcome.errors[0].code == "input_changed"
-    assert bench.jobs == []
+    assert (outcome.failed, bench.jobs) == (["dataset"], [])
+    assert outcome.skipped == [
+        "training_plan",
+        "eval_pack",
+        "export.adapter",
+        "export.safetensors",
+        "deployment",
+    ]
 
 
 @pytest.mark.parametrize("name", ["adapter", "safetensors"])
@@ -248,10 +298,25 @@ def test_damaged_artifact_is_made_again(applied: Bench, name: str) -> None:
 
 def test_moved_pointer_is_put_back(applied: Bench) -> None:
     link = applied.home / "promoted" / "champion"
-    target = link.readlink()
+    target, records = link.readlink(), applied.records()
     link.unlink()
     applied.apply()
-    assert link.readlink() == target
+    assert (link.readlink(), applied.records()) == (target, records)
+
+
+def test_full_disk_fails_an_action_and_is_not_nothing_to_do(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    applied.edit("2.0e-3", "1.0e-3")
+    monkeypatch.setattr("brewslm.apply.executor.carry_out", full)
+    outcome = applied.apply()
+    assert [error.code for error in outcome.errors] == ["disk_full"]
+    assert (outcome.failed, outcome.revision) == (["training_plan"], None)
+    with closing(applied.store().read()) as reader:
+        assert "apply: nothing to do" not in [event.summary for event in reader.run_events()]
 
 
 @pytest.mark.case("PLN-11")

@@ -13,13 +13,14 @@ from brewslm.apply.journal import Begun, Journal
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.artifacts.memory import MemoryArtifacts
 from brewslm.contracts import Operation, Result
-from brewslm.errors import LeaseLostError, WorkerError
+from brewslm.errors import LeaseLostError, StateError, UnwrittenStateError, WorkerError
 from brewslm.events import Event
 from brewslm.fingerprint import digest_folder, fingerprint
 from brewslm.plan.action import Action
 from brewslm.state.records import OperationRecord, OperationStatus
+from brewslm.state.rescue import push, read_unwritten
 from brewslm.state.stores.memory import MemorySession, MemoryStore
-from tests.state.states import AFTER_EXPIRY, LINEAGE, NOW, lease, operation
+from tests.state.states import AFTER_EXPIRY, LINEAGE, NOW, lease, operation, resource
 
 _FACTS: dict[str, Any] = {"spec": {"rank": 8}}
 
@@ -55,6 +56,7 @@ class Run:
             values={},
             base_folder=None,
             prepare=Path,
+            rescue_folders=(self.home,),
         )
         journal = Journal(
             self.session,
@@ -145,8 +147,10 @@ def test_a_checkpoint_replaces_those_that_it_supersedes_once_it_is_recorded(run:
         (6, ["checkpoint-6", "checkpoint-99"], [5, 6]),
         (7, ["checkpoint-5"], [6, 7]),
         (8, ["checkpoint-5", "checkpoint-6", "checkpoint-7"], [8]),
+        (8, ["checkpoint-8"], [8]),
     ):
-        _checkpoint(folder, step)
+        if not (folder / f"checkpoint-{step}").exists():
+            _checkpoint(folder, step)
         record(step, f"checkpoint-{step}", superseded)
         assert run.steps(begun) == kept
         there = {path.name for path in folder.glob("checkpoint-*")}
@@ -187,3 +191,45 @@ def test_a_failure_stays_open_where_a_checkpoint_is_worth_going_on_from(
     entry = run.entry(begun.operation.operation_id)
     assert (entry.status, entry.reason_code) == (status, code)
     assert run.steps(begun) == ([5] if facts else [])
+
+
+_RECORD = resource("training_plan", kind="training_plan")
+
+
+def test_an_end_is_recorded_with_what_it_took_and_without_checkpoints(run: Run) -> None:
+    journal = run.journal()
+    begun = journal.begin(_action(), _FACTS)
+    journal.end(begun.operation, _RECORD, None, {"wall_s": 1.5})
+    entry = run.entry(begun.operation.operation_id)
+    assert (entry.status, entry.actual) == (OperationStatus.ENDED, {"wall_s": 1.5})
+    assert (entry.checkpoints, entry.ended_at >= entry.begun_at) == ((), True)
+    assert journal.serial == run.session.meta().serial == 1
+
+
+def test_an_end_that_the_state_refuses_waits_in_a_file(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = run.journal()
+    begun = journal.begin(_action(), _FACTS)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StateError("full", code="disk_full", remedy="brewslm apply")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run.session, "end", refuse)
+        with pytest.raises(UnwrittenStateError) as caught:
+            journal.end(begun.operation, _RECORD, None, {"wall_s": 1.5})
+    (path,) = run.home.glob("errored-*.json")
+    assert str(path) in caught.value.remedy
+    assert push(read_unwritten(path.read_bytes()), run.session) == 1
+    assert run.entry(begun.operation.operation_id).actual == {"wall_s": 1.5}
+    assert set(run.session.resources()) == {"training_plan"}
+
+
+def test_an_end_under_a_lost_lease_is_recorded_nowhere(run: Run) -> None:
+    journal = run.journal()
+    begun = journal.begin(_action(), _FACTS)
+    run.store.acquire(lease(), AFTER_EXPIRY)
+    with pytest.raises(LeaseLostError):
+        journal.end(begun.operation, _RECORD, None, {})
+    assert list(run.home.rglob("errored-*")) == []

@@ -150,3 +150,30 @@ def test_link_is_not_repaired_to_a_folder_that_holds_something_else(applied: Ben
     assert applied.apply().exit_code is ExitCode.DONE
     assert applied.promoted() == short_name(digest)
     assert digest_folder(_model(applied, digest)) == digest
+
+
+def _unlink(bench: Bench, folder: Path) -> None:
+    (bench.home / "promoted" / "champion").unlink()
+    _add(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "is_left"),
+    [
+        (lambda _, folder: _add(folder), True),
+        (_unlink, False),
+        (lambda _, folder: shutil.rmtree(folder), False),
+    ],
+    ids=["named", "unnamed", "missing"],
+)
+def test_promoted_folder_that_the_link_names_is_left_to_the_next_plan(
+    applied: Bench, spoil: Callable[[Bench, Path], None], is_left: bool
+) -> None:
+    digest = _first(applied)
+    applied.edit("sorts complaints", "sorts all complaints")
+    built = applied.built()
+    spoil(applied, _model(applied, digest))
+    assert applied.apply(built).exit_code is ExitCode.DONE
+    assert (digest_folder(_model(applied, digest)) != digest) is is_left
+    assert applied.promoted() == short_name(digest)
+    assert bool(applied.built().plan.drift) is is_left

@@ -61,10 +61,26 @@ def test_recorded_failure_is_failed_although_the_lease_is_lost_then(
     applied.edit("2.0e-3", "1.0e-3")
     applied.deaths = {0: "training_nonfinite_loss"}
     losing("fail")
-    outcome = applied.apply()
+    built = applied.built()
+    outcome = applied.apply(built)
     assert outcome.lost is not None
     assert outcome.failed == ["training_plan"]
-    assert "training_plan" not in outcome.pending
+    rest = [item for item in built.plan.actions if item.address != "training_plan"]
+    assert outcome.pending == [item.address for item in rest if item.is_work] != []
+    assert sorted(outcome.unchanged) == sorted(item.address for item in rest if not item.is_work)
+
+
+def test_what_was_unchanged_is_unchanged_although_the_lease_is_lost(
+    applied: Bench, losing: Losing
+) -> None:
+    applied.edit("sorts complaints", "sorts them")
+    built = applied.built()
+    losing("end")
+    outcome = applied.apply(built)
+    assert outcome.lost is not None
+    assert (outcome.applied, outcome.pending) == (["project"], [])
+    rest = sorted(item.address for item in built.plan.actions if item.address != "project")
+    assert sorted(outcome.unchanged) == rest
 
 
 @pytest.mark.case("DEP-02")

@@ -26,7 +26,9 @@ def test_move_that_is_recorded_without_its_update_is_finished(
         patched.setattr("brewslm.apply.executor.carry_out", die)
         with pytest.raises(KilledError):
             applied.apply()
-    assert "data_source.parcels" in applied.records(), "the move itself is durable"
+    records = applied.records()
+    assert "data_source.parcels" in records, "the move itself is durable"
+    assert "data_source.rows" not in records
     assert applied.apply().exit_code is ExitCode.DONE
     assert applied.jobs == []
     assert applied.records()["data_source.parcels"].spec["name"] == "parcels"
@@ -49,3 +51,23 @@ def test_row_that_moved_without_its_link_is_followed(applied: Bench) -> None:
     link.symlink_to(Path("..") / "models" / "0000000000000000")
     assert applied.apply().exit_code is ExitCode.DONE
     assert link.readlink() == wanted
+
+
+def test_revision_that_a_kill_prevented_is_recorded_by_the_next_apply(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KilledError
+
+    applied.edit("sorts complaints", "sorts them")
+    with monkeypatch.context() as patched:
+        patched.setattr("brewslm.apply.executor.revision_of", die)
+        with pytest.raises(KilledError):
+            applied.apply()
+    assert not applied.built().plan.has_changes
+    outcome = applied.apply()
+    assert (outcome.applied, outcome.revision) == ([], 2)
+    with closing(applied.store().read()) as state:
+        (newest,) = state.revisions(limit=1)
+        assert [action["address"] for action in newest.actions] == ["project"]
+    assert applied.apply().revision is None

@@ -1,9 +1,12 @@
 """Links name what the state says is promoted, and only folders that hold it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from brewslm import durability
 from brewslm.apply.laid_out import is_laid_out, lay_out_export, lay_out_model
 from brewslm.apply.promotion import (
     follow_takeover,
@@ -14,11 +17,12 @@ from brewslm.apply.promotion import (
 )
 from brewslm.artifacts.local import LocalStore
 from brewslm.contracts import Output
-from brewslm.errors import ArtifactError, LeaseLostError
+from brewslm.errors import ArtifactError, ExitCode, LeaseLostError
+from brewslm.events import Event, PromotionEvent
 from brewslm.plan.placed import short_name
-from brewslm.state.records import DeploymentRecord
+from brewslm.state.records import DeploymentRecord, ResourceRecord
 from brewslm.state.stores.memory import MemorySession, MemoryStore
-from tests.apply.bench import digest_of_model, model_in
+from tests.apply.bench import Bench, digest_of_model, model_in
 from tests.state.states import (
     AFTER_EXPIRY,
     LINEAGE,
@@ -161,6 +165,70 @@ def test_who_takes_over_makes_the_links_follow(tmp_path: Path, store: MemoryStor
     assert _link(tmp_path) == _named(first)
 
 
+def test_link_put_right_follows_who_promotes_meanwhile(
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = model_in(tmp_path, "first"), model_in(tmp_path, "second")
+    died = store.acquire(lease(), NOW)
+    _promote(died, deployment("champion", first))
+    session = store.acquire(lease(), AFTER_EXPIRY)
+    resources = died.resources
+
+    def promoted_meanwhile() -> dict[str, ResourceRecord]:
+        monkeypatch.undo()
+        _promote(session, deployment("champion", second))
+        point(tmp_path, "champion", second)
+        return resources()
+
+    monkeypatch.setattr(died, "resources", promoted_meanwhile)
+    monkeypatch.setattr(died, "holding", _lost)
+    with pytest.raises(LeaseLostError), moving_links(tmp_path, died):
+        pass
+    assert _link(tmp_path) == _named(second)
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Hold a lease that is gone when the block ends."""
+    yield
+    raise LeaseLostError("taken over", code="lease_lost", remedy="brewslm plan")
+
+
+def test_links_have_followed_when_a_promotion_is_told(applied: Bench) -> None:
+    (first,) = applied.deployments()
+    links: list[dict[str, str]] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, PromotionEvent):
+            found = (applied.home / "promoted").iterdir()
+            links.append({path.name: path.readlink().name for path in found})
+            assert (event.before, event.after) == (first.digest, first.digest)
+
+    applied.hear = look
+    applied.edit("deployment: {", "deployment: {alias: best, extra: {port: 8080}, ")
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert links == [{"best": short_name(first.digest)}]
+    newest, records = applied.deployments()[0], applied.records()
+    assert (newest.alias, newest.digest) == ("best", first.digest)
+    assert newest.base_digest == records["model"].outputs["base"].digest
+    exports = ("export.adapter", "export.safetensors")
+    assert newest.details == {
+        "extra": {"port": 8080},
+        "exports": {name: records[name].outputs["files"].digest for name in exports},
+    }
+
+
+def test_link_names_a_promoted_model_at_every_step(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = applied.promoted()
+    applied.edit("2.0e-3", "1.0e-3")
+    named: set[str | None] = set()
+    monkeypatch.setattr(durability, "watcher", lambda *_: named.add(applied.promoted()))
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert named == {before, applied.promoted()}
+
+
 class Held:
     """A model and its earlier version in a store, and how often the lease was held."""
 
@@ -168,6 +236,7 @@ class Held:
         self.home = home
         self.artifacts = LocalStore(home / "store")
         self.holds = 0
+        self.is_lost = False
 
     def keep(self, text: str) -> Output:
         """Put a model of one file into the store."""
@@ -181,6 +250,8 @@ class Held:
         return self
 
     def __enter__(self) -> None:
+        if self.is_lost:
+            raise LeaseLostError("taken over", code="lease_lost", remedy="brewslm plan")
         self.holds += 1
 
     def __exit__(self, *_: object) -> None:
@@ -241,11 +312,32 @@ def test_an_export_that_is_kept_is_replaced_and_an_edited_one_is_set_aside(held:
     assert [path.name for path in folder.parent.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_a_link_in_the_place_of_an_export_is_set_aside(held: Held) -> None:
+def test_an_export_that_may_not_take_its_place_leaves_nothing_behind(held: Held) -> None:
+    first, second = held.keep("first"), held.keep("second")
+    folder = held.export(first)
+    held.is_lost = True
+    with pytest.raises(LeaseLostError):
+        held.export(second)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert is_laid_out(folder, first.digest)
+
+
+@pytest.mark.parametrize("name", ["first", "nothing"])
+def test_a_link_in_the_place_of_an_export_is_set_aside(held: Held, name: str) -> None:
     first = held.keep("first")
     (held.home / "exports").mkdir()
-    (held.home / "exports" / "adapter").symlink_to(held.home / "made" / "first")
+    (held.home / "exports" / "adapter").symlink_to(held.home / "made" / name)
     folder = held.export(first)
     assert not folder.is_symlink()
     (found,) = held.found(folder)
     assert found.is_symlink()
+
+
+def test_an_export_with_a_link_in_it_is_set_aside(held: Held) -> None:
+    first, second = held.keep("first"), held.keep("second")
+    folder = held.export(first)
+    folder.chmod(0o700)
+    (folder / "more").symlink_to("content")
+    assert is_laid_out(held.export(second), second.digest)
+    (found,) = held.found(folder)
+    assert (found / "more").is_symlink()

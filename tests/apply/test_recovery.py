@@ -1,7 +1,7 @@
 """What an earlier run left open is adopted, gone on from or done again, by digests alone."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from brewslm.apply.recovery import recover
 from brewslm.artifacts.memory import MemoryArtifacts
 from brewslm.artifacts.store import Produced
 from brewslm.fingerprint import digest_folder
-from brewslm.plan.checkpoints import checkpoints_of
+from brewslm.plan.checkpoints import checkpoints_of, passed_over
 from brewslm.state.records import OperationRecord, OperationStatus
 from brewslm.state.stores.memory import MemorySession, MemoryStore
 from tests.state.states import LINEAGE, NOW, SOON, lease, operation
@@ -146,6 +146,41 @@ def test_the_newest_whole_checkpoint_wins_in_whatever_order_they_were_recorded(
     over = sorted((step for step in steps if step not in whole), reverse=True)
     assert found.skipped == tuple(step for step in over if newest is None or step > newest)
     assert _trusted(entry) == 100
+
+
+def _as_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda path: (path / "more").symlink_to("weights"), _as_file, shutil.rmtree],
+    ids=["with a link", "a file", "missing"],
+)
+def test_what_cannot_be_read_as_a_checkpoint_is_passed_over(
+    left: Left, spoil: Callable[[Path], None]
+) -> None:
+    left.begin("one", steps=(10, 20))
+    spoil(left.checkpoint("one", 20))
+    entry: dict[str, object] = {"step": 30, "path": "x" * 300, "digest": _SAME}
+    left.session.add_checkpoint("one", entry)
+    assert left.recover() == {_SAME: ("one", 10)}
+    assert left.warned == [("one", (30, 20))]
+
+
+def test_what_is_passed_over_is_told_with_where_training_goes_on(left: Left) -> None:
+    left.begin("one", steps=(10, 20, 30))
+    (entry,) = left.session.operations()
+    for step, words in (
+        (30, "the checkpoint at step 30 is missing or damaged; training continues from step 20"),
+        (20, "the checkpoints at steps 30, 20 are missing or damaged; training continues from "
+             "step 10"),
+        (10, "the checkpoints at steps 30, 20, 10 are missing or damaged; training continues "
+             "from the beginning"),
+    ):  # fmt: skip
+        shutil.rmtree(left.checkpoint("one", step))
+        assert passed_over(checkpoints_of(left.home, entry)) == words
 
 
 def _trusted(entry: OperationRecord) -> int | None:

@@ -2,10 +2,12 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from brewslm.apply.clock import SystemClock
+from brewslm.apply.clock import Clock, SystemClock
 from brewslm.apply.desk import Place
 from brewslm.apply.executor import ApplyFacts
 from brewslm.apply.rollback import release, roll_back
@@ -18,6 +20,7 @@ from brewslm.plan.selection import Selection
 from brewslm.state.lease import LIFETIME_S, wanted_lease
 from brewslm.state.records import DeploymentRecord, RevisionRecord
 from tests.apply.bench import Bench
+from tests.state.states import NOW, lease
 
 FACTS = ApplyFacts(apply_id="r1", actor="ana@desk", git_commit="")
 
@@ -36,9 +39,11 @@ def _planned(bench: Bench, revision: int | None = None) -> Rollback | None:
         return plan_rollback(state, LocalStore(bench.home / "store"), revision, around)
 
 
-def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:
+def _roll_back(
+    bench: Bench, rollback: Rollback | None, clock: Clock | None = None
+) -> RevisionRecord:
     assert rollback is not None
-    clock = SystemClock()
+    clock = clock or SystemClock()
     wanted = wanted_lease("ana@desk", "rollback", clock.now(), clock.after(LIFETIME_S), {})
     session = bench.store().acquire(wanted, clock.now())
     try:
@@ -46,6 +51,14 @@ def _roll_back(bench: Bench, rollback: Rollback | None) -> RevisionRecord:
         return roll_back(rollback, place, session, FACTS, clock)
     finally:
         session.release()
+
+
+class _Late(SystemClock):
+    """A clock that is far ahead."""
+
+    def now(self) -> str:
+        """Return a time that no test reaches."""
+        return "2100-01-01T00:00:00Z"
 
 
 def _release(bench: Bench) -> bool:
@@ -89,6 +102,46 @@ def test_rollback_moves_the_pointer_and_records_a_revision(twice: Bench) -> None
     assert (again.digest, again.evidence_digest) == (older.digest, older.evidence_digest)
     assert again.details["rolled_back_from"] == newer.digest
     assert twice.records()["deployment"].outputs["promoted"].digest == older.digest
+
+
+def test_record_of_a_rollback_is_that_of_the_earlier_promotion(applied: Bench) -> None:
+    first, promotion = applied.records()["deployment"], _promotions(applied)[0]
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.edit("cpu_local", "vllm_server")
+    assert applied.apply().exit_code is ExitCode.DONE
+    manifests = _revisions(applied)
+    revision = _roll_back(applied, _planned(applied), _Late())
+    record, again = applied.records()["deployment"], _promotions(applied)[0]
+    held = {"held": [_promotions(applied)[1].digest]}
+    assert record == replace(first, values=first.values | held, revision=3, serial=record.serial)
+    left_out = ("sequence", "revision", "promoted_at", "details")
+    for name in set(promotion.__struct_fields__) - {*left_out}:
+        assert getattr(again, name) == getattr(promotion, name), name
+    assert (again.sequence, again.revision) == (3, 3)
+    assert again.promoted_at == _Late().now()
+    assert again.details == promotion.details | {"rolled_back_from": held["held"][0]}
+    assert (revision.manifest_digest, revision.effective_manifest) == manifests[1]
+    assert revision.verdicts == {"verdict": "PASS", "evidence": promotion.evidence_digest}
+    with closing(applied.store().read()) as state:
+        (entry,) = state.operations(limit=1)
+        assert (entry.fence, entry.facts) == (state.meta().fence, first.facts)
+
+
+def _revisions(bench: Bench) -> dict[int, tuple[str, dict[str, Any]]]:
+    """Return digest and content of the manifest of each revision."""
+    with closing(bench.store().read()) as state:
+        found = state.revisions()
+    return {item.revision: (item.manifest_digest, item.effective_manifest) for item in found}
+
+
+def test_every_candidate_that_was_rolled_back_from_is_held(twice: Bench) -> None:
+    second, first = (item.digest for item in _promotions(twice))
+    twice.edit("1.0e-3", "3.0e-3")
+    assert twice.apply().exit_code is ExitCode.DONE
+    third = _promotions(twice)[0].digest
+    for revision, held in ((2, {third}), (1, {second, third}), (3, {first, second})):
+        _roll_back(twice, _planned(twice, revision))
+        assert twice.records()["deployment"].values["held"] == sorted(held)
 
 
 @pytest.mark.case("DEP-05")
@@ -208,6 +261,19 @@ def test_pointer_that_moved_meanwhile_is_a_conflict(twice: Bench) -> None:
         _roll_back(twice, rollback)
     assert caught.value.code == "deployment_conflict"
     assert twice.promoted() == promoted
+
+
+def test_state_that_moved_meanwhile_is_a_conflict(twice: Bench) -> None:
+    rollback, promoted = _planned(twice), twice.promoted()
+    twice.edit("sorts complaints", "sorts them")
+    assert twice.apply().exit_code is ExitCode.DONE
+    twice.store().acquire(lease(), NOW)  # by a run that died
+    link = twice.home / "promoted" / "champion"
+    link.unlink()
+    with pytest.raises(ApplyError) as caught:
+        _roll_back(twice, rollback)
+    assert caught.value.code == "deployment_conflict"
+    assert twice.promoted() == promoted, "who takes over makes the link follow"
 
 
 def test_edited_folder_of_the_target_is_laid_out_again(twice: Bench) -> None:

@@ -19,5 +19,11 @@ def test_candidates_are_counted_on_the_same_rows_only(tmp_path: Path) -> None:
     assert judged(bench) == 1  # the same candidate decided again
     bench.edit("learning_rate: 2.0e-3", "learning_rate: 3.0e-3")
     assert judged(bench) == 2
+    bench.edit("learning_rate: 3.0e-3", "learning_rate: 4.0e-3")
+    bench.deaths = {1: "worker_killed"}
+    bench.apply()  # an attempt that judged nothing
+    bench.deaths = {}
+    bench.edit("learning_rate: 4.0e-3", "learning_rate: 5.0e-3")
+    assert judged(bench) == 3
     bench.write_rows("gold", range(300, 330))
     assert judged(bench) == 1  # other rows, that no candidate was chosen on

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import string
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from brewslm.redactor import Redactor
+from brewslm.redactor import Redactor, credentials_in
 
 SECRETS = (
     st.text(
@@ -171,7 +172,9 @@ def test_credentials_in_an_address_are_replaced_though_nobody_named_them() -> No
 
 
 def test_short_values_are_left() -> None:
-    assert Redactor({"KEY": ["seven77"]})("seven77") == "seven77"
+    redactor = Redactor({"KEY": ["seven77"]})
+    for text in ("seven77", b"seven77".hex(), base64.b64encode(b"seven77").decode()):
+        assert redactor(text) == text
 
 
 @pytest.mark.parametrize("length", range(8, 17))
@@ -185,6 +188,132 @@ def test_values_of_eight_characters_and_more_are_replaced(length: int) -> None:
     ):
         assert value not in redactor(text)
         assert "KEY" in redactor(text)
+
+
+WHOLE = "k7+Qz x9/Lm\u00e9? 2Wp~Rt"
+
+
+def _url64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        WHOLE.encode().hex().upper(),
+        WHOLE.encode().decode("latin-1"),
+        WHOLE.replace(" ", "+"),
+        unicodedata.normalize("NFD", WHOLE),
+        base64.b64encode(quote(WHOLE).encode()).decode(),
+        base64.b64encode(quote(WHOLE, safe="").encode()).decode(),
+        base64.b64encode(quote_plus(WHOLE).encode()).decode(),
+        *[_url64(b"x" * shift + b"\xfb\xff" + WHOLE.encode()) for shift in range(3)],
+        quote(quote(quote(quote(WHOLE)))),
+        "".join(f"\\u{ord(item):04x}" for item in WHOLE),
+        WHOLE[:7] + "\n" + WHOLE[7:],
+    ],
+)
+def test_one_secret_in_the_spellings_that_it_may_take(spelt: str) -> None:
+    shown = Redactor({"KEY": [f" {WHOLE}\n"]})(f"it says {spelt} and ends")
+    assert shown.startswith("it says ")
+    assert shown.endswith(" and ends")
+    assert "[secret://KEY]" in shown
+    assert _core(spelt) not in shown
+
+
+def test_composed_and_decomposed_values_are_one() -> None:
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        value = unicodedata.normalize(form, "caf\u00e9-\u00fcber-\u00e5ngstrom")
+        found = Redactor({"KEY": [value]})(unicodedata.normalize(other, value))
+        assert found == "[secret://KEY]"
+
+
+def test_value_that_is_written_encoded_is_known_decoded_too() -> None:
+    for written in ("k7Q%26z%2Fx9%2BLm", "k7Q%2526z%252Fx9%252BLm", "k7Q&amp;z/x9+Lm"):
+        redactor = Redactor({"KEY": [written]})
+        assert redactor("it is k7Q&z/x9+Lm.") == "it is [secret://KEY]."
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        (
+            "https://ana:p%40ss@host/x?token=a%2Fb&y=z#k=v",
+            ["ana", "p%40ss", "p@ss", "a%2Fb", "a/b", "z"],
+        ),
+        ("https://a@b:c@host/x", ["a@b", "c"]),
+        ("https://ana%21@host", ["ana%21", "ana!"]),
+        ("https://host/x", []),
+        ("ana:secret@host?token=abc", []),
+    ],
+)
+def test_what_in_an_address_may_be_a_credential(url: str, found: list[str]) -> None:
+    assert list(dict.fromkeys(filter(None, credentials_in(url)))) == found
+
+
+def test_only_the_value_is_replaced_and_every_time() -> None:
+    redactor = Redactor({"KEY": ["abcdefgh12"], "OTHER": ["gh12345678"], "SHORT": ["seven77"]})
+    assert redactor("x abcdefgh12abcdefgh12 y") == "x [secret://KEY][secret://KEY] y"
+    assert redactor("x abcdefgh12345678 seven77") == "x [secret://KEY] seven77"
+    assert redactor("x %61bcdefgh1%32 y") == "x [secret://KEY] y"
+    assert redactor("<b>&amp;abcdefgh12&amp;</b>") == "<b>&amp;[secret://KEY]&amp;</b>"
+    assert redactor.document(("a", ["abcdefgh12"], {"b": ("abcdefgh12",)})) == [
+        "a",
+        ["[secret://KEY]"],
+        {"b": ["[secret://KEY]"]},
+    ]
+
+
+def test_blanks_in_a_value_or_between_its_parts_do_not_count() -> None:
+    redactor = Redactor({"KEY": ["abc defgh"]})
+    for text in ("abc\n  defgh", "abcdefgh", "a b c d e f g h"):
+        assert redactor(f"x={text};") == "x=[secret://KEY];"
+
+
+def test_of_values_that_overlap_nothing_is_left() -> None:
+    redactor = Redactor({"KEY": ["abcdefgh12"], "INNER": ["bcdefgh1"]})
+    assert redactor("abcdefgh12") == "[secret://KEY]"
+
+
+def test_text_that_may_begin_a_value_is_hidden_from_its_first_beginning_on() -> None:
+    secrets = {"KEY": ["abcdefghijklmnop"], "OTHER": ["efgh345678"]}
+    for text, shown in (
+        ("it is abcdefgh", "it is [secret]"),
+        ("abcd abcde", "abcd [secret]"),
+        ("it is abcd&#0000", "it is [secret]"),
+        ("it is abc", "it is abc"),
+    ):
+        assert Redactor(secrets).texts().next(text) == shown
+
+
+def test_document_hides_a_value_in_one_text_beside_the_half_of_another() -> None:
+    redactor = Redactor({"KEY": ["abcdefgh12"]})
+    assert redactor.document(["abcde", "fgh12", "zz"]) == ["[secret://KEY]", "[secret://KEY]", "zz"]
+    assert redactor.document(["x &", "#97;bcdefgh12"]) == ["x [secret://KEY]", "[secret://KEY]"]
+    assert redactor.document(["x abcdefgh1&", "#50;"])[0] == "x [secret://KEY]"
+    ended = redactor.document(["100%", "61bcdefgh12"])
+    assert "bcdefgh12" not in "".join(ended)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 99, 100, 101, 199, 200, 201, 10_000])
+@pytest.mark.parametrize(
+    "secret", ["abcdefgh12", "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"]
+)
+def test_stream_writes_early_and_never_half_a_value(size: int, secret: str) -> None:
+    spelt = "".join(f"&amp;#x{byte:02x};" for byte in secret.encode("utf-16-be")[1::2])
+    spelt += "".join(f" &#37;{byte:02X}" for byte in secret.encode()).replace(" ", "")
+    text = f"{'line ' * 31}{spelt} {'.' * 70}{secret}{secret} {quote(secret)}" * 3
+    redactor = Redactor({"KEY": [secret]})
+    written: list[str] = []
+    stream = redactor.stream(written.append)
+    for at in range(0, len(text), size):
+        stream.feed(text[at : at + size])
+        assert sum(map(len, written)) <= len(text)
+    before_end = len("".join(written))
+    stream.end()
+    assert "".join(written) == redactor(text)
+    if size <= 2 * redactor.window_chars:
+        assert before_end >= len(redactor(text)) - 4 * redactor.window_chars
 
 
 def _cut(text: str, sizes: list[int]) -> list[str]:

@@ -436,3 +436,24 @@ def test_a_head_that_is_no_file_of_git_shows_and_waits_for_nothing(
     (bench.root / ".git" / "refs" / "heads" / "main").unlink()
     os.mkfifo(bench.root / ".git" / "refs" / "heads" / "main")
     assert "internal error" not in run("plan", "--against", "main", *flag).err
+
+
+def test_gold_rows_in_another_slice_of_a_gate_count_as_weaker(bench: Bench, run: Run) -> None:
+    path = bench.root / "data" / "gold.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def label(hard: range) -> None:
+        cases = ["hard" if at in hard else "easy" for at in range(len(rows))]
+        said = (row | {"case": case} for row, case in zip(rows, cases, strict=True))
+        path.write_text("".join(json.dumps(item) + "\n" for item in said))
+
+    gate = "    gates:\n"
+    sliced = "      - {gate_id: hard, metric_id: accuracy, threshold: 0.8, slice: case=hard}\n"
+    bench.edit(gate, gate + sliced)
+    label(range(10))
+    base = begin(bench.root)
+    label(range(9))
+    answer = run("plan", "--against", base, "--json")
+    (change,) = answer.document["against"]["gate_changes"]
+    assert (answer.code, change["path"], change["weakened"]) == (6, "rows.gold_test", True)
+    assert "case=hard" in change["after"]

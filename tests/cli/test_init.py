@@ -125,6 +125,41 @@ def test_rows_whose_plan_has_errors_write_nothing(empty: Path, run: Run) -> None
     assert written(empty) == ["rows.jsonl"]
 
 
+def test_rejected_rows_are_shown_with_what_is_wrong_with_them(empty: Path, run: Run) -> None:
+    turns = [{"role": role, "content": LONG} for role in ("user", "moderator", "assistant")]
+    fill(empty, {"messages": turns})
+    answer = run("init", "--from-data", "rows.jsonl")
+    answer.says(1, "rows.jsonl:1: warning[unknown_role]", "role_map", "run brewslm init without")
+    assert written(empty) == ["rows.jsonl"]
+
+
+def test_rows_that_are_all_long_get_a_length_that_takes_them(empty: Path, run: Run) -> None:
+    fill(empty, {"instruction": LONG, "output": " ".join([LONG] * 5)})
+    assert run("init", "--from-data", "rows.jsonl").code == 0
+    assert "max_seq_length: 1024 #" in (empty / "brewslm.yaml").read_text()
+    assert run("plan").code == 0
+
+
+def test_rows_that_are_longer_than_the_context_are_to_be_shortened(empty: Path, run: Run) -> None:
+    fill(empty, {"instruction": LONG, "output": " ".join([LONG] * 30)})
+    answer = run("init", "--from-data", "rows.jsonl")
+    answer.says(1, "error[ROWS_TOO_LONG]", "do:       shorten or split the rows")
+    assert "write max_seq_length" not in answer.err
+
+
+def test_a_doubtful_header_line_is_taken_with_a_mapper_named(empty: Path, run: Run) -> None:
+    rows = [
+        f"{name} no. {number} of the day,{name}"
+        for number in range(30)
+        for name in ("mail", "label")
+    ]
+    (empty / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    answer = run("init", "--from-data", "rows.csv")
+    command = "brewslm init --from-data rows.csv --mapper label_to_classification"
+    answer.says(1, "error[MAPPING_LOW_CONFIDENCE]", command)
+    assert run(*command.split()[1:]).code == 0
+
+
 def test_a_mapper_that_was_not_proposed_is_refused(empty: Path, run: Run) -> None:
     fill(empty, ROWS["instruction_sft"])
     answer = run("init", "--from-data", "rows.jsonl", "--mapper", "text_only")
@@ -183,7 +218,11 @@ REFUSED = {
     "bare": ("VALUE_UNAVAILABLE", "found:    no extension"),
     "odd.jsonl": ("MAPPING_LOW_CONFIDENCE", 'found:    columns "a"'),
     "utf16.jsonl": ("ENCODING_UNSUPPORTED", "iconv"),
-    "torn.jsonl": ("SOURCE_EMPTY", "no row that can be read"),
+    "torn.jsonl": ("SOURCE_EMPTY", "no row that can be read (parse_error 1)"),
+    "list.jsonl": ("SOURCE_EMPTY", "write one object a line, then run brewslm init again"),
+    "latin1.csv": ("ENCODING_UNSUPPORTED", "found:    2 rows of 2 with bytes that are not"),
+    "latin1.jsonl": ("ENCODING_UNSUPPORTED", "found:    1 row of 1 with bytes that are not"),
+    "headless.csv": ("MAPPING_LOW_CONFIDENCE", 'also values of their column: "late"'),
 }
 
 
@@ -200,6 +239,13 @@ def test_a_file_without_usable_rows_is_refused_and_nothing_is_written(
     (empty / "odd.jsonl").write_text('{"a": 1}\n')
     (empty / "utf16.jsonl").write_text('{"text": "a"}\n', encoding="utf-16")
     (empty / "torn.jsonl").write_text('{"text": \n')
+    (empty / "list.jsonl").write_text('["a text", "late"]\n')
+    (empty / "latin1.csv").write_bytes("text,label\nété,late\nhôtel,lost\n".encode("latin-1"))
+    (empty / "latin1.jsonl").write_bytes('{"text": "été"}\n'.encode("latin-1"))
+    headless = "".join(
+        f"parcel {number} is here,{'late' if number % 2 else 'lost'}\n" for number in range(1, 9)
+    )
+    (empty / "headless.csv").write_text(headless)
     code, text = REFUSED[name]
     run("init", "--from-data", name).says(1, f"error[{code}]", text, "found:", "do:")
     assert not (empty / "brewslm.yaml").exists()

@@ -48,3 +48,20 @@ def test_findings_about_a_source_carry_its_address_whatever_its_name(
     own = str(Address("data_source", name))
     found = {item["code"]: item for item in told.document["findings"] if item["address"] == own}
     assert found.keys() == {"RECORD_COUNT_MISMATCH", "missing_text"}
+
+
+@pytest.mark.parametrize("folder", ["a" * 300, "./" + "a" * 300, "./" + "abcdefgh/" * 600])
+def test_a_base_model_longer_than_any_folder_is_not_there(
+    folder: str, bench: Bench, run: Run
+) -> None:
+    bench.edit("builtin:nano", folder)
+    answer = run("plan")
+    assert answer.code in (1, 6)
+    assert "error[" in answer.out + answer.err
+    assert "internal error" not in answer.err
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_project_folder_longer_than_any_name_is_not_there(run: Run) -> None:
+    run("--chdir", "a" * 300, "init").says(1, "there is no folder")
+    run("--chdir", "a" * 300, "plan").says(1, "longer than the file system allows")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from brewslm.render.schemas import schema_bytes
 from tests.cli.hub import Hub, codes, reports, stand
 from tests.cli.repository import commit, git
 from tests.faults.calls import Launcher
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    """Lend what starts calls."""
-    with Launcher() as launcher:
-        yield launcher
 
 
 @pytest.fixture(scope="module")

@@ -26,13 +26,6 @@ Watched = Callable[..., Call]
 _WATCH = ("reconcile", "--remote", "origin", "--watch", "--interval", "1s", "--max-backoff", "1s")
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    """Lend what starts calls."""
-    with Launcher() as launcher:
-        yield launcher
-
-
 @pytest.fixture
 def hub(tmp_path: Path, launcher: Launcher) -> Hub:
     """Return a hub whose clone was never reconciled."""

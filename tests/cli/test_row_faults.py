@@ -209,3 +209,31 @@ def test_loss_of_rows_meets_the_least_that_is_written(
         assert answer.code == 1
         assert "min_rows" in (answer.out + answer.err).lower()
     assert (doubles.started, applied.records()) == ([], records)
+
+
+def test_rows_without_an_answer_are_for_evaluation_only(bench: Bench, run: Run) -> None:
+    path = bench.root / "data" / "chats.jsonl"
+    ask, reply = {"role": "user", "content": "where is"}, {"role": "assistant", "content": "here"}
+    chats = [[{**ask, "content": f"where is {at}"}, reply][: 2 - at % 2] for at in range(40)]
+    path.write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in chats))
+    (bench.root / "brewslm.yaml").write_text(
+        "api_version: brewslm/v1\nkind: Project\nmetadata: {name: chats}\nspec:\n"
+        "  model: {base_model: builtin:nano}\n"
+        "  data_sources: [{name: chats, type: raw, file_path: data/chats.jsonl}]\n"
+        "  adapters:\n    - name: turns\n      source_ref: chats\n"
+        "      base_adapter_id: chat_messages_passthrough\n"
+        "      adapter_config: {require_assistant_reply: false}\n"
+    )
+    answer = run("plan")
+    assert answer.code == 1
+    assert "data/chats.jsonl:2: error[NO_TRAINING_TARGET]" in answer.out
+    assert "use the rows as gold rows" in answer.out
+
+
+def test_labels_that_a_set_lacks_are_named(bench: Bench, run: Run) -> None:
+    rows = [{**row(number), "label": "rare"} for number in range(200, 201)]
+    with (bench.root / "data" / "rows.jsonl").open("a") as stream:
+        stream.writelines(json.dumps(item) + "\n" for item in rows)
+    found = {item["code"]: item for item in run("plan", "--json").document["findings"]}
+    assert found["LABELS_WITHOUT_GOLD"]["message"].endswith("gold_test has no row of 1 label")
+    assert '"rare"' in found["LABEL_MISSING_IN_SPLIT"]["found"]

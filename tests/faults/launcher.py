@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +26,7 @@ from brewslm.apply.interruption import Stop
 from brewslm.apply.scripted import ScriptedWorker
 from brewslm.apply.worker import Message
 from brewslm.cli import applying, leasing
-from brewslm.cli.main import main
+from brewslm.cli.main import COMMANDS, main
 from brewslm.contracts import Job, Result
 from brewslm.durability import Step
 from brewslm.errors import WorkerError
@@ -159,6 +160,8 @@ def _use(project: Path, request: dict[str, Any]) -> None:
 
 def _warm_up() -> None:
     """Load what a call loads late."""
+    for place, _ in COMMANDS.values():
+        import_module(place.partition(":")[0])
     with tempfile.TemporaryDirectory() as folder:
         Bench.make(Path(folder) / "project").apply()
 

@@ -35,8 +35,6 @@ CASES = [
     config("§lr_scheduler: warmup_stable_decay"),
     config("§lr_scheduler: cosine_with_min_lr"),
     config("lr_scheduler: linear\nlr_scheduler_kwargs: {§num_cycles: 2}"),
-    project("workflow: {budget_settings: {§threshold: 0.5}}"),
-    project("workflow: {budget_settings: {§auto_cancel: true}}"),
     project("eval_pack: {§epochs: 2, generation: {temperature: 1}}"),
     project("export: {§formats: [gguf]}"),
     project("export: {formats: [adapter], verify: {§rerun_gates: true}}"),

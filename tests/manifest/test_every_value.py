@@ -52,10 +52,12 @@ SAID_TWICE = {"spec.training_plan.config.training_mode": ["sft"]}
 """Values of a second place of a field, which has to say what the first place says."""
 ROOT = Path(brewslm.__path__[0])
 DECLARING = ("stages", "manifest/starter.py", "manifest/spelling.py", "manifest/carried_out.py")
-SOURCES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+_READ = re.compile(r"(?<=[.\"'])\w+")
+READ = {
+    path.relative_to(ROOT).as_posix(): set(_READ.findall(path.read_text(encoding="utf-8")))
     for path in ROOT.rglob("*.py")
 }
+"""By source: the words that follow a dot or a quotation mark."""
 
 
 @pytest.fixture
@@ -130,11 +132,8 @@ def readers(leaf: Leaf) -> list[str]:
     section, _, name = leaf.path.rpartition(".")
     if section.endswith(".lr_scheduler_kwargs"):
         name = "lr_scheduler_kwargs"  # handed over as a whole
-    pattern = re.compile(rf"(\.|\"|'){name}\b")
     return [
-        path
-        for path, text in SOURCES.items()
-        if not path.startswith(DECLARING) and pattern.search(text)
+        path for path, words in READ.items() if not path.startswith(DECLARING) and name in words
     ]
 
 

@@ -11,6 +11,7 @@ from brewslm.manifest.load import check_manifest
 from brewslm.manifest.spelling import FOREIGN_KEYS, UNAVAILABLE_VALUES, VALUE_ALIASES
 from tests.manifest.remedies import applied
 from tests.plan.every_field import (
+    ABSENT,
     LEAVES,
     OTHER,
     PACK,
@@ -61,10 +62,23 @@ class Trial:
             if edited is None:
                 continue
             after = self.check(edited)
-            more = {key(item) for item in after if item.severity is Severity.ERROR} - errors
+            more = {
+                key(item)
+                for item in after
+                if item.severity is Severity.ERROR
+                and (*key(finding), str(item.code)) not in OF_TWO_VALUES
+            } - errors
             if more or key(finding) in {key(item) for item in after}:
                 yield f"{name}: {sorted(more) or 'it stays'}"
             self.worked += 1
+
+
+EVERY = pytest.mark.parametrize(
+    "stride", [3, pytest.param(1, marks=pytest.mark.slow)], ids=["a third", "whole schema"]
+)
+"""The whole schema takes a minute, a third of it is tried each time."""
+OF_TWO_VALUES = {("UNKNOWN_KEY", f"{CONFIG}bf1", "PRECISION_CONFLICT")}
+"""A misspelt key whose value contradicts another one once it is read: that is the next finding."""
 
 
 @pytest.fixture
@@ -82,9 +96,10 @@ def values(leaf: Leaf) -> list[Any]:
     return [*other_values(leaf)[:3], *scalars, *ODD]
 
 
-def test_the_remedy_of_another_value_works(trial: Trial) -> None:
+@EVERY
+def test_the_remedy_of_another_value_works(stride: int, trial: Trial) -> None:
     failed: list[str] = []
-    for leaf in LEAVES[::3]:
+    for leaf in LEAVES[::stride]:
         for value in values(leaf):
             failed += trial.failures(with_values(KNOWN, {leaf.path: value}))
         if leaf.path in OTHER and not leaf.path.endswith(".loss_type"):  # several edits by then
@@ -93,18 +108,20 @@ def test_the_remedy_of_another_value_works(trial: Trial) -> None:
     assert trial.worked > 40
 
 
-def test_the_remedy_of_another_tools_key_works(trial: Trial) -> None:
+@EVERY
+def test_the_remedy_of_another_tools_key_works(stride: int, trial: Trial) -> None:
     failed: list[str] = []
-    for name in sorted(FOREIGN_KEYS.keys() - OF_THE_HUB)[::2]:
+    for name in sorted(FOREIGN_KEYS.keys() - OF_THE_HUB)[::stride]:
         for value in (20, "builtin:nano", True):
             failed += trial.failures(with_values(KNOWN, {CONFIG + name: value}))
     assert failed == []
-    assert trial.worked > 20
+    assert trial.worked > 12
 
 
-def test_the_remedy_of_a_misspelt_key_works(trial: Trial) -> None:
+@EVERY
+def test_the_remedy_of_a_misspelt_key_works(stride: int, trial: Trial) -> None:
     failed: list[str] = []
-    for leaf in LEAVES[::3]:
+    for leaf in LEAVES[::stride]:
         value = value_in(KNOWN, leaf)
         misspelt = leaf.path[:-1]
         if isinstance(value, (str, int, float)) and misspelt.rpartition(".")[2]:
@@ -128,6 +145,13 @@ def test_no_match_is_offered_that_is_refused_itself(
     found = trial.check(with_values(KNOWN, {path: value}))
     own = [item for item in found if item.field.startswith(path) and item.severity == "error"]
     assert own[0].actionable_fix.startswith(fix)
+
+
+def test_deleting_a_section_without_effect_leaves_no_error(trial: Trial) -> None:
+    whole = with_values(KNOWN, {"spec.model.base_model": ABSENT})
+    assert list(trial.failures(whole)) == []
+    codes = {code for code, _, _ in trial.tried}
+    assert "SECTION_WITHOUT_EFFECT" in codes
 
 
 def test_preference_rows_are_told_which_mode_would_learn_from_them(trial: Trial) -> None:

@@ -81,6 +81,11 @@ _GONE = {name: digest for name, digest in _INPUTS.items() if name != "dataset:va
             ["config.learning_rate", "config.num_epochs", "model:base"],
         ),
         (_draft(inputs=_OTHER), "input_changed", ["model:base"]),
+        (
+            _draft(TrainingPlanSpec(plan_profile="safe"), _OTHER),
+            "input_changed",
+            ["plan_profile", "model:base"],
+        ),
         (_draft(inputs=_GONE), "input_changed", ["dataset:validation"]),
         (
             _draft(inputs={**_INPUTS, "dataset:more": "sha256:m"}),
@@ -125,7 +130,8 @@ def test_a_resource_as_it_was_recorded_is_the_same() -> None:
     draft = _draft()
     assert (draft.is_same, causes(draft, ()), draft.fields_changed) == (True, (), [])
     assert not _draft(is_recorded=False).is_same
-    assert not _draft(inputs=_PENDING).is_same
+    pending = _draft(inputs=_PENDING)
+    assert (pending.is_same, pending.identity) == (False, None)
     assert [item.path for item in causes(draft, ["run", "lora_adapter"])] == [
         "run",
         "lora_adapter",
@@ -146,6 +152,9 @@ def test_fields_that_are_newer_than_the_record_have_their_defaults() -> None:
     unknown = replace(record, spec={**record.spec, "gone": 1})
     former = Draft(**{**_parts(draft), "record": unknown})
     assert former.fields_changed == ["gone"]
+    noted = Draft(**{**_parts(_draft(TrainingPlanSpec(plan_profile="safe"))), "record": unknown})
+    assert "plan_profile" in noted.fields_changed
+    assert heaviest_category(noted, "field_changed", {}) is Category.RECIPE
 
 
 def _parts(draft: Draft) -> dict[str, Any]:
@@ -158,6 +167,8 @@ def test_a_source_names_the_file_whose_bytes_changed() -> None:
     kind, address = KINDS["data_source"], Address.parse("data_source.rows")
     record = _record(address, spec, _facts(kind, spec, content="sha256:1"))
     facts = _facts(kind, spec, content="sha256:2")
+    missing = Draft(address, kind, spec, Wanted(address, spec), record, None, {})
+    assert causes(missing, ()) == (), "nobody knows what is in a file that is not there"
     draft = Draft(address, kind, spec, Wanted(address, spec), record, facts, {})
     assert difference(draft) == "content_changed"
     (cause,) = causes(draft, ())
@@ -192,6 +203,19 @@ def test_a_source_names_the_file_whose_bytes_changed() -> None:
             {Address("model"): Category.METADATA},
             Category.METADATA,
         ),
+        (
+            _draft(TrainingPlanSpec(plan_profile="safe"), _OTHER),
+            "input_changed",
+            {},
+            KINDS["model"].category,
+        ),
+        (
+            _draft(inputs=_PENDING),
+            "input_pending",
+            {Address("dataset"): Category.METADATA},
+            Category.METADATA,
+        ),
+        (_draft(_spec(observability={"note": 1})), "field_changed", {}, Category.METADATA),
         (_draft(was={"version": 0}), "version_raised", {}, Category.RECIPE),
         (_draft(is_recorded=False), "not_recorded", {}, Category.RECIPE),
     ],
@@ -200,3 +224,19 @@ def test_a_change_weighs_what_its_heaviest_field_weighs_else_what_it_consumes(
     draft: Draft, reason: str, changes: dict[Address, Category], category: Category
 ) -> None:
     assert heaviest_category(draft, reason, changes) is category
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "replace_requested",
+        "not_recorded",
+        "content_changed",
+        "artifact_missing",
+        "artifact_corrupt",
+        "version_raised",
+    ],
+)
+def test_work_of_its_own_weighs_what_its_kind_weighs(reason: str) -> None:
+    draft = _draft(TrainingPlanSpec(plan_profile="safe"))
+    assert heaviest_category(draft, reason, {}) is KINDS["training_plan"].category

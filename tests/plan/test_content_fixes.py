@@ -1,5 +1,6 @@
 """Unwritten values of a recipe follow from the model and the rows; written ones are only judged."""
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _CHATML = TokenizerFacts(9, ("<|im_start|>", "<|im_end|>"), has_end=False, has_template=False)
+_HALF = TokenizerFacts(9, ("<|im_start|>",), has_end=False, has_template=False)
 _PLAIN = TokenizerFacts(9, (), has_end=True, has_template=False)
 _NOTHING = TokenizerFacts(9, (), has_end=False, has_template=False)
 _TEMPLATED = TokenizerFacts(9, (), has_end=False, has_template=True)
@@ -114,6 +116,13 @@ _LONG = {"lengths": {"provenance": "measured", "splits": {"train": {"tokens": {
             {"TEMPLATE_TOKENS_MISSING": "error"},
         ),
         ({"chat_template": "chatml"}, {"tokenizer": _CHATML}, {}, {}, {}),
+        (
+            {"chat_template": "chatml"},
+            {"tokenizer": _HALF},
+            {},
+            {},
+            {"TEMPLATE_TOKENS_MISSING": "error"},
+        ),
         ({"chat_template": "zephyr"}, {"tokenizer": _PLAIN}, {}, {}, {}),
         (
             {"chat_template": "zephyr"},
@@ -197,8 +206,49 @@ def test_a_template_that_nobody_wrote_is_one_that_the_tokenizer_has(
 def test_former_default_targets_give_way_to_the_modules_of_the_model() -> None:
     base = _base(modules={"c_attn": (8, 8)}, module_count={"c_attn": 1})
     config = {"target_modules": _FORMER}
-    assert _fixed(config, base, written=set())[0] == {"target_modules": "auto"}
+    changed, told = _fixed(config, base, written=set())
+    assert (changed, told) == ({"target_modules": "auto"}, {"AUTOFIX_TARGET_MODULES": "info"})
     assert _fixed(config, base) == ({}, {"TARGET_MODULE_NOT_FOUND": "error"})
+    other = {"target_modules": ("wq",)}
+    assert _fixed(other, base, written=set()) == ({}, {"TARGET_MODULE_NOT_FOUND": "error"})
+
+
+def test_one_step_has_no_warm_up_of_either_kind() -> None:
+    config = {"max_steps": 1, "warmup_steps": 5, "eval_strategy": "no"}
+    changed, _ = _fixed(config, written={"max_steps", "eval_strategy"})
+    assert changed == {"warmup_steps": 0, "warmup_ratio": 0.0}
+
+
+def test_best_checkpoints_are_saved_as_they_come() -> None:
+    config = {"eval_strategy": "epoch", "save_strategy": "best"}
+    assert _fixed(config, written={"eval_strategy"}) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("config", "base", "prepared", "code"),
+    [
+        ({"max_seq_length": 4097}, {}, {}, "SEQ_LENGTH_EXCEEDS_MODEL"),
+        ({"max_seq_length": 600}, {}, _LONG, "ROWS_TOO_LONG"),
+        ({"max_steps": 20, "eval_steps": 100}, {}, {}, "AUTOFIX_EVAL_STEPS"),
+        ({"quantization": "none"}, {"quantization": "nf4"}, {}, "MODEL_QUANTIZED"),
+        ({"chat_template": "llama3"}, {"tokenizer": _CHATML}, {}, "TEMPLATE_TOKENS_MISSING"),
+    ],
+)
+def test_written_value_that_is_corrected_as_told_is_taken(
+    config: dict[str, Any], base: dict[str, Any], prepared: dict[str, Any], code: str
+) -> None:
+    def told(config: dict[str, Any]) -> dict[str, str]:
+        spec = TrainingPlanSpec(config=TrainingConfig.model_validate(config))
+        names = frozenset(f"config.{name}" for name in config)
+        wanted = Wanted(Address("training_plan"), spec, written=names)
+        fixed = fixed_training(spec, wanted, _base(**base), _prepared(**prepared))
+        return {str(item.code): item.actionable_fix for item in fixed.findings}
+
+    found = re.match(r"write (\w+): (\w+)", told(config)[code])
+    assert found is not None
+    name, value = found.groups()
+    corrected = {**config, name: int(value) if value.isdigit() else value}
+    assert code not in told(corrected)
 
 
 @pytest.mark.parametrize(

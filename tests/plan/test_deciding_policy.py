@@ -75,6 +75,14 @@ def test_every_part_of_the_policy_is_read() -> None:
     }
 
 
+def test_form_that_a_pack_names_goes_before_that_of_the_task() -> None:
+    task: dict[str, Any] = PACK["task_specs"][0]
+    options = {"options": {"normaliser": "words"}}
+    spec = _spec(pack=PACK | {"task_specs": [task | options]})
+    found = deciding_policy(spec, pack_of(spec), "classification", {})
+    assert found["options"]["normaliser"] == "words"
+
+
 def test_without_a_task_the_pack_counts_by_its_content() -> None:
     spec = _spec(pack=PACK)
     found = deciding_policy(spec, pack_of(spec), None, {})
@@ -102,8 +110,9 @@ def test_workflow_says_all_but_its_own_leave() -> None:
 
 
 def test_what_was_recorded_wins_over_what_its_spec_says_now() -> None:
+    recorded = {"epochs": 2, "later": 1, "on_inconclusive": "block"}
     evaluation = _record(
-        "eval_pack", {"epochs": 3, "pack_id": "evalpack.fast.iteration"}, epochs=2, later=1
+        "eval_pack", {"epochs": 3, "pack_id": "evalpack.fast.iteration"}, **recorded
     )
     workflow = _record("workflow", {"gate_policy": {"on_inconclusive": "warn"}})
     found = recorded_policy(evaluation, workflow, "classification")
@@ -111,7 +120,8 @@ def test_what_was_recorded_wins_over_what_its_spec_says_now() -> None:
     assert found["pack_id"] == "evalpack.fast.iteration", "an older program did not record it"
     assert found["on_inconclusive"] == "warn"
     assert "contract" not in found, "only the data of that time knew it"
-    assert "on_inconclusive" not in recorded_policy(evaluation, None, "classification")
+    alone = recorded_policy(evaluation, None, "classification")
+    assert alone["on_inconclusive"] == "block", "the workflow's own record says it otherwise"
 
 
 @pytest.mark.parametrize("spec", [{"epochs": "many"}, {"pack_id": "evalpack.unheard.of"}])

@@ -223,3 +223,77 @@ def test_rows_that_only_another_version_reads_otherwise_are_no_weakening(
         assert found is not None
         assert "29 rows" in found.change.after
         assert found.change.weakened is not is_same_data
+
+
+def _sliced(root: Path) -> Bench:
+    """Return a project with a gate on the hard gold rows, and one on each of its gold sources."""
+    bench = Bench.make(root)
+    _write(bench, "gold", [row(n) | {"case": "hard" if n % 3 else "easy"} for n in _GOLD])
+    bench.write_rows("more", range(200, 215))
+    bench.edit(
+        "  dataset:", "    - {name: more, type: gold_test, file_path: data/more.jsonl}\n  dataset:"
+    )
+    bench.edit(
+        "    gates:\n",
+        "    gates:\n"
+        "      - {gate_id: hard, metric_id: accuracy, threshold: 0.8, slice: case=hard}\n"
+        "      - {gate_id: more, metric_id: accuracy, threshold: 0.8, slice: source=more}\n",
+    )
+    assert bench.apply().exit_code is ExitCode.DONE
+    return bench
+
+
+@pytest.fixture(scope="module")
+def made_sliced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _sliced(tmp_path_factory.mktemp("sliced") / "project").root
+
+
+@pytest.fixture
+def sliced(made_sliced: Path, tmp_path: Path) -> Bench:
+    """Return a project whose gates decide on slices."""
+    return copied(made_sliced, tmp_path / "sliced")
+
+
+def _relabel(bench: Bench) -> None:
+    _write(bench, "gold", [row(n) | {"case": "hard" if n % 9 == 1 else "easy"} for n in _GOLD])
+
+
+def _unlabel(bench: Bench) -> None:
+    _write(bench, "gold", [row(n) | ({"case": "hard"} if n % 9 == 1 else {}) for n in _GOLD])
+
+
+def _move_to_other_source(bench: Bench) -> None:
+    rows = [row(n) | {"case": "hard" if n % 3 else "easy"} for n in _GOLD]
+    _write(bench, "gold", rows[:-4])
+    _write(bench, "more", [row(n) for n in range(200, 215)] + rows[-4:])
+
+
+def _swap_sources(bench: Bench) -> None:
+    bench.edit("data/more.jsonl", "data/x.jsonl")
+    bench.edit("data/gold.jsonl", "data/more.jsonl")
+    bench.edit("data/x.jsonl", "data/gold.jsonl")
+
+
+@pytest.mark.parametrize("loosen", [_relabel, _unlabel, _move_to_other_source, _swap_sources])
+def test_same_rows_in_other_slices_of_gates_are_a_weakening(
+    sliced: Bench, loosen: Callable[[Bench], None]
+) -> None:
+    assert sliced.built().plan.gate_changes == ()
+    loosen(sliced)
+    plan = sliced.built().plan
+    assert _change(plan).weakened
+    assert "in another slice" in _change(plan).after
+    assert "GATE_WEAKENED" in _codes(plan)
+
+
+def test_slices_that_no_gate_decides_on_change_freely(sliced: Bench, partly: Bench) -> None:
+    _write(partly, "gold", [row(n) | {"case": "new"} for n in _GOLD])
+    assert partly.built().plan.gate_changes == ()
+    sliced.edit("slice: case=hard", "slice: has_number=true")
+    assert [item.kind for item in sliced.built().plan.gate_changes] == ["slice_widened"]
+
+
+def test_renamed_source_holds_the_same_slice(sliced: Bench) -> None:
+    sliced.edit("name: more,", "name: other,")
+    sliced.edit("source=more", "source=other")
+    assert [item.kind for item in sliced.built().plan.gate_changes] == ["slice_widened"]

@@ -690,3 +690,72 @@ def test_base_folder_that_is_a_link_out_of_the_project_is_called_a_link(
     (error,) = [item for item in plan.finding_values if item.severity == "error"]
     assert (error.code, error.found) == ("PATH_OUTSIDE_PROJECT", str(tmp_path / "elsewhere"))
     assert "is a link" in error.message
+
+
+def _retype(dtype: str, size_bytes: int) -> Callable[[Header], None]:
+    """Return an edit after which a weight has as many rows as its bytes hold in another type."""
+
+    def edit(header: Header) -> None:
+        columns, (start, stop) = header[_UP]["shape"][1], header[_UP]["data_offsets"]
+        rows = (stop - start) // (columns * size_bytes)
+        header[_UP].update(dtype=dtype, shape=[rows, columns])
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size_bytes"), [("I8", 1), ("U8", 1), ("BOOL", 1), ("F8_E4M3", 1), ("I32", 4)]
+)
+@pytest.mark.parametrize("model_type", ["llama", "unheard_of"])
+def test_weights_that_are_no_plain_numbers_are_refused_without_a_config_that_says_so(
+    own_base: Bench, dtype: str, size_bytes: int, model_type: str
+) -> None:
+    _edit_header(own_base.root / "base", _retype(dtype, size_bytes))
+    _add_settings(own_base, "config.json", {"model_type": model_type})
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.found) == (
+        "BASE_WEIGHTS_MISSING",
+        f"of another type: {_UP} {dtype}",
+    )
+
+
+def test_weights_by_a_name_that_no_library_loads_are_refused_and_the_remedy_works(
+    own_base: Bench,
+) -> None:
+    weights = own_base.root / "base" / "model.safetensors"
+    weights.rename(weights.with_name("weights.safetensors"))
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert error.code == "MODEL_NOT_SAFETENSORS"
+    assert error.actionable_fix == "rename weights.safetensors to model.safetensors"
+    weights.with_name("weights.safetensors").rename(weights)
+    assert _errors(own_base.built().plan) == []
+
+
+def test_shards_without_their_index_are_refused(shards: Bench) -> None:
+    (shards.root / "base" / INDEX).unlink()
+    (error,) = [i for i in shards.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.actionable_fix) == ("MODEL_NOT_SAFETENSORS", f"fetch {INDEX} as well")
+
+
+def test_weights_beside_the_one_file_of_a_model_are_not_counted(own_base: Bench) -> None:
+    base = own_base.root / "base"
+    (base / "more.safetensors").write_bytes(_packed(_TEXT, _DATA))
+    plan = own_base.built().plan
+    assert _errors(plan) == []
+    (unread,) = [item for item in plan.finding_values if item.code == "BASE_FILES_UNREAD"]
+    assert "more.safetensors" in unread.found
+    _edit_header(base, lambda header: _rename(header, _UP, "model.elsewhere.weight"))
+    assert _errors(own_base.built().plan) == ["BASE_WEIGHTS_MISSING"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["config.json", "generation_config.json", "special_tokens_map.json", "tokenizer.json"],
+        *["tokenizer_config.json", "added_tokens.json", "chat_template.json", "vocab.json"],
+        *["chat_template.jinja", "merges.txt", INDEX],
+    ],
+)
+def test_pickle_by_any_name_that_is_loaded_is_refused(own_base: Bench, name: str) -> None:
+    (own_base.root / "base" / name).write_bytes(pickle.dumps({"a": list(range(9))}))
+    assert _errors(own_base.built().plan) == ["BASE_REFUSED"]

@@ -196,6 +196,8 @@ def test_rows_come_from_below_an_allowed_folder(path: str, roots: list[str], dec
         (None, "s3://Bucket/a", "allow"),
         (None, "s3://bucket:9000/a", "refuse"),
         (None, "s3://bucket@evil/a", "refuse"),
+        (None, "s3://bucket?@evil/a", "allow"),
+        (None, "s3://bucket#@evil/a", "allow"),
         (None, "s3://user:word@bucket/a", "allow"),
         ("secret://STATE", None, "warn"),
         ("secret://STATE", "s3://bucket/a", "warn"),
@@ -212,6 +214,18 @@ def test_servers_are_allowed_by_scheme_and_name(
         update={"backend": WorkflowSpec().backend.model_copy(update=written)}
     )
     assert _decision("endpoints.allow", ["s3://bucket"], {"workflow": spec}) == decision
+
+
+def test_the_worst_of_several_decisions_counts() -> None:
+    price = {"max_wall": {"level": _MANDATORY, "value": 1.0}}
+    for allowed, decision in (([], "refuse"), (["mit"], "warn")):
+        rules = {"price": price, "licenses": {"allow": {"value": allowed}}}
+        manifest = _manifest({"model": ModelSpec(base_model="builtin:nano", license="mit")})
+        written = json.dumps(rules).encode()
+        found = with_policy(_plan(), manifest, "main", written, written).policy
+        assert found is not None
+        assert found["decision"] == decision
+        assert {item["decision"] for item in found["results"]} >= {"warn", decision}
 
 
 _STRICT = b"licenses: {allow: {value: [mit]}}\n"

@@ -1,9 +1,11 @@
 """A saved plan is refused once a fact that it rests on differs; the first of them is named."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brewslm.contracts import Operation
 from brewslm.errors import BrewError, PlanError, RefusedError, StalePlanError
@@ -38,14 +40,15 @@ class _State(EmptyState):
         """Return one revision for each plan that was applied."""
         made = revision()
         found = [
-            type(made)(**{**_fields(made), "revision": number, "plan_digest": digest})
+            replace(
+                made,
+                revision=number,
+                plan_digest=digest,
+                actions=({"address": f"export.{number}"},),
+            )
             for number, digest in enumerate(self._plans, 1)
         ]
         return found[::-1][:limit]
-
-
-def _fields(record: RevisionRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}
 
 
 def _action(address: str, **changes: Any) -> Action:
@@ -170,6 +173,22 @@ def test_a_plan_is_for_one_state(state: _State, code: str, words: str) -> None:
     assert words in caught.value.message
 
 
+def test_a_manifest_that_means_something_else_names_three_of_its_values() -> None:
+    for names, shown in (("abc", "(a, b, c)"), ("abcd", "(a, b, c …)")):
+        before = _plan(effective_manifest=dict.fromkeys(names, 1))
+        after = {"manifest_digest": "sha256:n", "effective_manifest": dict.fromkeys(names, 2)}
+        with pytest.raises(StalePlanError) as caught:
+            check_current(before, _State(), _plan(**after))
+        assert caught.value.message.endswith(shown)
+
+
+def test_a_state_that_moved_on_names_its_newest_revision() -> None:
+    with pytest.raises(StalePlanError) as caught:
+        check_current(_plan(), _State(5, plans=("sha256:x", "sha256:y")), _plan())
+    assert caught.value.found == "serial 5 (revision 2 by mira: export.2)"
+    assert caught.value.expected == "serial 4"
+
+
 def test_facts_are_compared_in_a_fixed_order() -> None:
     """All that moved after one of them does not change what is told of it."""
     for index, (_, error, message) in enumerate(_MOVED):
@@ -232,6 +251,37 @@ def test_a_plan_of_another_major_format_is_refused(tmp_path: Path, version: str 
     with pytest.raises(PlanError) as caught:
         read_saved(_written(tmp_path, document))
     assert (caught.value.code, caught.value.found) == ("plan_unreadable", f"format {version}")
+
+
+def _nested(depth: int) -> Any:
+    return {"a": _nested(depth - 1)} if depth else 1
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (b"{", "parse_error"),
+        (b"[]", "object"),
+        (b"\xff{}", "invalid_unicode"),
+        (canonical_json({"effective_manifest": _nested(70)}), "deep"),
+        (canonical_json({"format_version": "1.0"}), "Field required"),
+        (None, "more than 64 MiB"),
+    ],
+)
+def test_what_is_no_plan_is_refused(tmp_path: Path, written: bytes | None, found: str) -> None:
+    path = tmp_path / "a.plan.json"
+    path.write_bytes(written or b"")
+    if written is None:
+        os.truncate(path, (64 << 20) + 1)
+    with pytest.raises(PlanError) as caught:
+        read_saved(path)
+    assert caught.value.code == "plan_unreadable"
+    assert found in caught.value.found
+
+
+def test_a_plan_of_a_megabyte_is_read(tmp_path: Path) -> None:
+    large = _plan(effective_manifest={"text": "x" * (1 << 20)})
+    assert read_saved(_written(tmp_path, large.model_dump(mode="json"))).digest == large.digest
 
 
 @pytest.mark.parametrize(

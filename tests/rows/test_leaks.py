@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.rows.identity import identify
-from brewslm.rows.leaks import Leak, LeakReport, find_leaks
+from brewslm.rows.leaks import CODES, Leak, LeakReport, find_leaks
 from brewslm.rows.record import Example, Position
 from brewslm.rows.request import LeakRequest, SplitRequest
 from brewslm.rows.stored import ContentStore, StoredExample, content_bytes, place_at, stored
@@ -214,7 +214,7 @@ def shown(leak: Leak) -> Found:
 
 
 def found_and_expected(
-    evaluated: list[Row], trained: list[Row], check: LeakRequest
+    evaluated: list[Row], trained: list[Row], check: LeakRequest, *, is_compared: bool = True
 ) -> tuple[LeakReport, list[Found]]:
     with tempfile.TemporaryDirectory() as folder, ContentStore(Path(folder)) as contents:
         items = [row.store(line, contents) for line, row in enumerate(evaluated + trained)]
@@ -228,7 +228,7 @@ def found_and_expected(
             has_declared_groups=True,
             side=lambda item: rows[id(item)].side,
         )
-        expected = slowly(own, others, rows, check) if own and others else []
+        expected = slowly(own, others, rows, check) if own and others and is_compared else []
         return report, expected
 
 
@@ -276,6 +276,83 @@ def test_leaks_are_those_that_comparing_all_pairs_finds(
     assert sorted(map(shown, report.leaks)) == expected
 
 
+WORDY = " ".join(f"machine{number}" for number in range(20))
+SHORT = "pump nine of the hall"
+
+
+def row(text: str, label: str = "minor", *, side: int = 0, **more: Any) -> Row:
+    return Row(text, label, more.pop("group", f"g{text}{label}"), None, None, side)
+
+
+@pytest.mark.parametrize(
+    ("code", "own", "other"),
+    [
+        ("leak_exact", row(WORDY), row(WORDY)),
+        ("leak_normalized", row(WORDY), row(WORDY.upper())),
+        ("leak_input", row(WORDY), row(WORDY, "major")),
+        ("leak_group", row(WORDY, group="a"), row("else", group="a")),
+        ("leak_ngram", row(f"{WORDY} a b"), row(f"c d e f g h i j k {WORDY[:120]}")),
+        ("leak_short_item", row(SHORT), row(f"so the {SHORT} stops")),
+        ("leak_near_duplicate", row(WORDY), row(f"{WORDY}s")),
+    ],
+)
+def test_each_side_is_told_of_its_own_row(code: str, own: Row, other: Row) -> None:
+    check = LeakRequest(ngram=0 if code == "leak_near_duplicate" else 6, near=0.7)
+    evaluated = [own, replace(own, side=1)]
+    fillers = [row(f"far{at}", side=at % 2) for at in range(9)]
+    report, expected = found_and_expected([*evaluated, *fillers], [other, row("far")], check)
+    assert sorted(map(shown, report.leaks)) == expected
+    assert [(leak.code, leak.evaluated.line) for leak in report.leaks] == [(code, 0), (code, 1)]
+    assert report.counts() == {name: 2 * (name == code) for name in CODES}
+
+
+def test_similar_row_that_is_only_reported_hides_none_that_blocks() -> None:
+    near = f"{WORDY} so"
+    pair = row("abcdefgh " * 7), row("abcdefgh " * 9)
+    report, expected = found_and_expected(list(pair), [row(pair[0].text + "i")], ONLY_NEAR)
+    assert sorted(map(shown, report.leaks)) == expected
+    assert sorted(leak.is_only_reported for leak in report.leaks) == [False, True]
+    report, _ = found_and_expected([row(WORDY), row(f"{WORDY} s")], [row(near)], ONLY_NEAR)
+    (leak,) = report.leaks
+    assert leak.evaluated.line == 1
+
+
+def test_of_rows_that_are_contained_wholly_the_longest_run_is_reported() -> None:
+    words = WORDY.split()
+    evaluated = [row(" ".join(words[:7])), row(" ".join(words[7:])), row(" ".join(words[2:8]))]
+    evaluated = [replace(item, label=item.text) for item in evaluated]
+    check = LeakRequest(ngram=6, near=None)
+    report, expected = found_and_expected(evaluated, [row(WORDY), row("a"), row("b")], check)
+    assert sorted(map(shown, report.leaks)) == expected
+    assert [leak.run_tokens for leak in report.leaks if leak.code == "leak_ngram"] == [13]
+
+
+@pytest.mark.parametrize(("values", "is_constant"), [(7, True), (8, False)])
+def test_input_of_few_values_for_its_many_rows_counts_in_the_exact_layers_only(
+    values: int, is_constant: bool
+) -> None:
+    trained = [row(f"kind{at % (values - 1)}", f"label{at}") for at in range(698)]
+    evaluated, shared = [row(WORDY, "gold")], row(WORDY, "trained")
+    check = LeakRequest(exact=False, group=False, ngram=6, near=None)
+    report, _ = found_and_expected(evaluated, [*trained, shared], check, is_compared=False)
+    assert bool(report.leaks) is not is_constant
+
+
+@pytest.mark.parametrize(("shared", "is_template"), [(5, False), (6, True)])
+def test_run_is_template_text_in_more_than_one_of_a_hundred_rows(
+    shared: int, is_template: bool
+) -> None:
+    evaluated = [row(f"{WORDY} {at}") for at in range(shared)]
+    evaluated += [row(f"no{at}") for at in range(500 - shared)]
+    check = LeakRequest(exact=False, group=False, ngram=6, near=None)
+    report, _ = found_and_expected(
+        evaluated, [row(f"{WORDY} or"), row("x")], check, is_compared=False
+    )
+    assert bool(report.leaks) is not is_template
+    assert bool(report.boilerplate) is is_template
+
+
+ONLY_NEAR = LeakRequest(exact=False, group=False, ngram=0, near=0.7)
 EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
 ONLY_DERIVED = LeakRequest(exact=False, group=False, ngram=0, near=None)
 

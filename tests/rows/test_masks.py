@@ -1,5 +1,6 @@
 """Masks by decoding: what is trained is each wanted answer and its end, whatever tokens merge."""
 
+import json
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -58,8 +59,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tokenizers")
 
 
-def _masks(kind: str, folder: Path, text: str = TEMPLATES["chatml"]) -> tuple[Masks, TokenCodec]:
-    template, codec = compiled(text), TokenCodec(_tokenizer(kind, folder), _TOKENS)
+def _masks(
+    kind: str, folder: Path, text: str = TEMPLATES["chatml"], **tokens: str
+) -> tuple[Masks, TokenCodec]:
+    return _masks_of(_tokenizer(kind, folder), text, **tokens)
+
+
+def _masks_of(path: str, text: str, **tokens: str) -> tuple[Masks, TokenCodec]:
+    template, codec = compiled(text), TokenCodec(path, _TOKENS | tokens)
 
     def render(messages: Any, tools: Any, *, is_prompt: bool) -> str:
         values = {"messages": messages, "tools": tools, "add_generation_prompt": is_prompt}
@@ -180,6 +187,188 @@ def test_reasoning_that_the_template_does_not_show_is_noted(folder: Path) -> Non
     assert _shown(codec, masks.row(line)) == ["<think>ba</think>ab<|im_end|>"]
 
 
+_SPOKEN: list[dict[str, Any]] = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "ab", "reasoning_content": "bbb"},
+    {"role": "user", "content": "b"},
+    {"role": "assistant", "content": "ba"},
+]
+
+
+def test_all_reasoning_has_to_be_shown(folder: Path) -> None:
+    last = {**_SPOKEN[3], "reasoning_content": "aab"}
+    shown, hidden = (_masks("bytes", folder, text)[0] for text in (_WITH_TOOLS, _LAST_THOUGHT))
+    assert shown.row(_line([*_SPOKEN[:3], last])).shows_reasoning
+    assert not hidden.row(_line([*_SPOKEN[:3], last], "completion")).shows_reasoning
+
+
+_LAST_THOUGHT = _WITH_TOOLS.replace(
+    "if m.reasoning_content", "if m.reasoning_content and loop.last"
+)
+_MARKED = "<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": "b", "reasoning_content": _MARKED},
+        {"role": "assistant", "content": "b", "name": _MARKED},
+        {"role": "tool", "content": "b", "tool_call_id": _MARKED},
+        {
+            "role": "assistant",
+            "content": "b",
+            "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": _MARKED}}],
+        },
+    ],
+)
+def test_no_part_of_a_turn_can_bring_a_special_token(folder: Path, turn: Any) -> None:
+    masks, _ = _masks("bytes", folder, _WITH_TOOLS)
+    line = _line([{"role": "user", "content": "a"}, turn, {"role": "assistant", "content": "a"}])
+    for tokens_of in (masks.row, masks.prompt):
+        with pytest.raises(RowFault) as caught:
+            tokens_of(line)
+        assert (caught.value.code, caught.value.detail) == (
+            "special_token_in_text",
+            "<|im_end|> in messages/1",
+        )
+
+
+def test_text_that_only_becomes_a_special_token_is_refused_too(tmp_path: Path) -> None:
+    data = json.loads(Path(_tokenizer("bytes", tmp_path)).read_text())
+    data["normalizer"] = {"type": "NFKC"}
+    for token in data["added_tokens"]:
+        token["normalized"] = True
+    (tmp_path / "folding.json").write_text(json.dumps(data))
+    masks, _ = _masks_of(str(tmp_path / "folding.json"), TEMPLATES["chatml"])
+    asked = {"role": "user", "content": "\u00e9 a"}
+    masks.row(_line([asked, {"role": "assistant", "content": "b"}]))
+    with pytest.raises(RowFault) as caught:
+        masks.row(_line([asked, {"role": "assistant", "content": "\uff1c|im_end|\uff1e"}]))
+    assert (caught.value.code, caught.value.detail) == ("special_token_in_text", "messages/1")
+
+
+def test_prompt_has_the_tools_that_the_row_has(folder: Path) -> None:
+    masks, codec = _masks("bytes", folder, _WITH_TOOLS)
+    line = _line(_CALLING, tools=[_TOOL])
+    prompt = masks.prompt(line)
+    assert "find_pump" in codec.text(prompt, skips_special=True)
+    assert masks.row(line).input_ids[: len(prompt)] == prompt
+
+
+_OTHER_TOOL = {"type": "function", "function": {"name": "stop_hall", "parameters": {}}}
+_OTHER_CALL = {"type": "function", "function": {"name": "stop_hall", "arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("drops", "content", "tools", "calls"),
+    [
+        (("for tool in tools", "for tool in tools[:1]"), "b", [_TOOL, _OTHER_TOOL], None),
+        (("tool | tojson", "''"), "find_pump", [_TOOL], None),
+        (("if tools", "if false"), "find_pump", [_TOOL], None),
+        (("m.tool_calls or []", "(m.tool_calls or [])[:1]"), "b", None, [_CALL, _OTHER_CALL]),
+        (("m.tool_calls or []", "[]"), "find_pump", None, [_CALL]),
+    ],
+)
+def test_tool_or_call_that_only_happens_to_be_named_is_still_left_out(
+    folder: Path, drops: tuple[str, str], content: str, tools: Any, calls: Any
+) -> None:
+    assert drops[0] in _WITH_TOOLS
+    turn = {"role": "assistant", "content": content} | ({"tool_calls": calls} if calls else {})
+    line = _line([{"role": "user", "content": "a"}, turn], tools=tools)
+    _masks("bytes", folder, _WITH_TOOLS)[0].row(line)
+    masks, _ = _masks("bytes", folder, _WITH_TOOLS.replace(*drops))
+    if drops[1] == "''":
+        line["messages"][1] = {**turn, "content": "b"}
+    with pytest.raises(RowFault) as caught:
+        masks.row(line)
+    assert caught.value.code == "template_ignores_tools"
+
+
+def test_template_that_insists_on_tools_is_asked_with_them(folder: Path) -> None:
+    insisting = _WITH_TOOLS + (
+        "{%- if messages[0].content == 'x' and not tools %}{{ raise_exception('no') }}{% endif %}"
+    )
+    masks, _ = _masks("bytes", folder, insisting)
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "b"}]
+    masks.row(_line(turns, tools=[_TOOL]))
+
+
+_PLAIN = (
+    "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}CONTENT"
+    "{{- '<|im_end|>\n' }}{% endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        ("{{ m.content }}", ""),
+        ("{{ m.content | upper }}", "its trained span does not decode to the answer"),
+        ("{{ 'so ' + m.content }}", "its trained span does not decode to the answer"),
+        ("{{ m.content + ' so' }}", "what ends an answer is no token of this tokenizer"),
+        (
+            "{{ m.content }}{% if loop.last and messages | length > 1 %}{{ '!' }}{% endif %}",
+            "the template renders a prompt differently once the answer follows",
+        ),
+    ],
+)
+def test_answer_that_the_template_changes_is_no_answer_to_learn(
+    folder: Path, content: str, detail: str
+) -> None:
+    masks, _ = _masks("bytes", folder, _PLAIN.replace("CONTENT", content))
+    if not detail:
+        masks.row(_line(_turns("ab", "ba")))
+        return
+    with pytest.raises(RowFault) as caught:
+        masks.row(_line(_turns("ab", "ba")))
+    assert (caught.value.code, caught.value.detail) == ("answer_not_separable", detail)
+    assert caught.value.is_of_template
+
+
+def _turns(*answers: str) -> list[dict[str, Any]]:
+    asked = {"role": "user", "content": "a"}
+    return [turn for text in answers for turn in (asked, {"role": "assistant", "content": text})]
+
+
+def test_completion_of_several_turns_is_trained_as_one_and_whole_or_not_at_all(
+    folder: Path,
+) -> None:
+    masks, codec = _masks("bytes", folder)
+    line = {**_line(_turns("ab", "ba"), "completion"), "completion_from": 1}
+    (shown,) = _shown(codec, masks.row(line))
+    assert shown.startswith("ab<|im_end|>")
+    assert shown.endswith("assistant\nba<|im_end|>")
+    for at in (1, 3):
+        turns = _turns("ab", "ba")
+        turns[at]["train"] = False
+        assert _shown(codec, masks.row({**line, "messages": turns})) == []
+    dropping = _PLAIN.replace(
+        "CONTENT", "{% if m.content != 'dropped' %}{{ m.content }}{% endif %}"
+    )
+    masks, _ = _masks("bytes", folder, dropping)
+    masks.row(line)
+    with pytest.raises(RowFault) as caught:
+        masks.row({**line, "messages": _turns("dropped", "ba")})
+    assert caught.value.code == "answer_not_separable"
+
+
+def test_flag_of_a_question_changes_nothing(folder: Path) -> None:
+    masks, _ = _masks("bytes", folder)
+    turns = _turns("ab", "ba")
+    flagged = [{**turn, "train": False} if turn["role"] == "user" else turn for turn in turns]
+    for loss in ("all_tokens", "assistant_turns"):
+        assert masks.row(_line(flagged, loss)) == masks.row(_line(turns, loss))
+
+
+def test_answers_end_with_the_end_of_sequence_or_that_of_the_template(folder: Path) -> None:
+    ids = Tokenizer.from_file(_tokenizer("bytes", folder)).token_to_id
+    for end in ("<unk>", "<|im_end|>"):
+        masks, codec = _masks("bytes", folder, eos_token=end)
+        assert masks.end_ids == {ids(end), ids("<|im_end|>")}
+        assert _shown(codec, masks.row(_line(_turns("ab")))) == ["ab<|im_end|>"]
+
+
 def test_row_that_the_template_refuses_is_a_fault_of_the_row(folder: Path) -> None:
     refusing = TEMPLATES["chatml"] + (
         "{%- if messages[0]['content'] == 'x' %}{{ raise_exception('not this') }}{% endif %}"
@@ -198,6 +387,8 @@ def test_row_that_the_template_refuses_is_a_fault_of_the_row(folder: Path) -> No
         ("completion", "auto", "auto", "completion"),
         ("assistant_turns", "auto", "auto", "assistant_turns"),
         ("assistant_turns", True, "auto", "completion"),
+        ("all_tokens", True, "auto", "all_tokens"),
+        ("completion", True, False, "completion"),
         ("completion", False, "auto", "all_tokens"),
         ("completion", False, True, "assistant_turns"),
     ],

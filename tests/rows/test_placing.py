@@ -164,3 +164,139 @@ def test_rows_that_wait_for_review_neither_leak_nor_fill_a_set(tmp_path: Path) -
     assert result.manifest["leaks"]["blocking"] == 0
     total = result.manifest["accounting"]["total"]
     assert total["holds"] == {"pending_review": 30, "capped": 5}
+
+
+def unlike(count: int, start: int = 5000) -> list[dict[str, Any]]:
+    """Rows that resemble no other row."""
+    return [
+        {"text": " ".join(f"u{row}x{word}" for word in range(12)), "label": "ab"[row % 2]}
+        for row in range(start, start + count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("alike", "code"), [(75, "SIMILAR_ROWS_KEPT"), (35, "SIMILAR_ROWS_HELD"), (5, "")]
+)
+def test_similar_rows_are_held_up_to_half_of_the_rows_and_told_from_a_tenth_on(
+    tmp_path: Path, alike: int, code: str
+) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(alike) + unlike(100 - alike))
+    split = SplitRequest(0.6, 0.2, 0.2, seed=3)
+    result = prepared(tmp_path, source(), split=split)
+    held = result.manifest["accounting"]["total"]["holds"].get("leak_held", 0)
+    assert [item for item in codes_of(result) if item.startswith("SIMILAR")] == [code][: len(code)]
+    assert (held > 0) is (code != "SIMILAR_ROWS_KEPT")
+    assert held <= alike
+
+
+def test_rows_that_share_runs_alone_are_not_grouped(tmp_path: Path) -> None:
+    frame = " ".join(f"frame{word}" for word in range(14))
+    rows = [{**row, "text": f"{row['text'] * 4} {frame} {row['text']}"} for row in unlike(20)]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    for number, near in enumerate((0.7, None)):
+        result = prepared(
+            tmp_path, source(), leak_check=LeakRequest(ngram=13, near=near), out=f"out{number}"
+        )
+        assert [code for code in codes_of(result) if "SIMILAR" in code] == ["SIMILAR_ROWS_KEPT"]
+        assert result.manifest["splits"]["held"] == 0
+
+
+def placed_sites(count: int, split: SplitRequest) -> dict[Split, list[str]]:
+    """Sites by the set that each is placed in."""
+    sites = [f"s{number}" for number in range(count)]
+    return {
+        chosen: [site for site in sites if set_of(f'g:["{site}"]', split) is chosen]
+        for chosen in Split
+    }
+
+
+def test_rows_that_contain_a_short_test_row_are_kept_where_they_are_most(tmp_path: Path) -> None:
+    split = SplitRequest(group_by=("site",))
+    sites = placed_sites(90, split)
+    short = "pump nine of the old hall"
+    trained = [
+        {**row, "text": f"{row['text']} {short}", "site": site}
+        for row, site in zip(unlike(40), sites[Split.TRAIN], strict=False)
+    ]
+    others = [
+        {**row, "site": sites[split][0]}
+        for row, split in zip(unlike(1, 100), [Split.VALIDATION], strict=True)
+    ]
+    tested = {"text": short, "label": "a", "site": sites[Split.TEST][0]}
+    write_rows(tmp_path / "tickets.jsonl", [*trained, *others, tested])
+    result = prepared(tmp_path, source(), split=split)
+    assert [code for code in codes_of(result) if "SIMILAR" in code] == ["SIMILAR_ROWS_KEPT"]
+    assert result.manifest["splits"]["held"] == 0
+    assert result.manifest["leaks"]["counts"]["leak_short_item"] == 40
+
+
+def test_similar_rows_and_those_of_one_group_are_placed_together(tmp_path: Path) -> None:
+    rows = [{**row, "site": f"own{at}"} for at, row in enumerate(templated(160, 16))]
+    # Rows of three templates are one group: each template has a row at a site of the next one.
+    names = [f"{chr(122 - at % 26)}{at}" for at in range(16)]
+    for kind in range(0, 16, 4):
+        for first in (kind, kind + 1):
+            for row in (rows[first + 16], rows[first + 33]):
+                row["site"] = names[first]
+    short = [{"text": f"order {at} is late", "label": "a", "site": f"o{at}"} for at in range(40)]
+    write_rows(tmp_path / "tickets.jsonl", rows + short)
+    result = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)))
+    assert "SIMILAR_ROWS_GROUPED" in codes_of(result)
+    sets: dict[int, set[str]] = {}
+    keys: dict[int, list[str]] = {}
+    index = lines_of(tmp_path / "out", "index.jsonl")
+    for line in index:
+        kind = (line["line"] - 1) % 16
+        if line["line"] <= 160:
+            home = kind // 4 * 4 if kind % 4 < 3 else kind
+            sets.setdefault(home, set()).add(line["split"])
+            keys.setdefault(home, []).append(line["group_key"])
+    assert len(sets) == 8
+    expected = {home: {set_of(min(own), SplitRequest()).role} for home, own in keys.items()}
+    assert sets == expected
+    assert len({line["split"] for line in index if line["line"] > 160}) == 3
+
+
+def test_sets_of_grouped_rows_are_near_their_shares(tmp_path: Path) -> None:
+    whole = [{**row, "text": f"{row['text']} and so on"} for row in templated(40)]
+    write_rows(tmp_path / "tickets.jsonl", templated(40, 20) + whole)
+    ways = []
+    for seed in (0, 2, 5, 6, 11):
+        split = SplitRequest(0.7, 0.15, 0.15, seed=seed)
+        result = prepared(tmp_path, source(), split=split, out=f"out{seed}")
+        ways += [code for code in codes_of(result) if code.startswith("SIMILAR")]
+        if ways[-1] == "SIMILAR_ROWS_GROUPED":
+            for name, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+                assert 0.25 * share * 80 <= result.manifest["splits"][name] <= 3 * share * 80
+        else:
+            index = lines_of(tmp_path / f"out{seed}", "index.jsonl")
+            assert not [line for line in index if "split_forced" in line["flags"]]
+    assert {*ways} >= {"SIMILAR_ROWS_GROUPED", "SIMILAR_ROWS_KEPT"}
+
+
+@pytest.mark.parametrize("group_by", [(), ("site",)])
+def test_group_counts_across_sets_where_it_was_declared(
+    tmp_path: Path, group_by: tuple[str, ...]
+) -> None:
+    write_rows(tmp_path / "tickets.jsonl", [*rows_of(20), {**rows_of(1, 900)[0], "label": "minor"}])
+    write_rows(
+        tmp_path / "gold.jsonl", [{**row, "site": f"g{row['site']}"} for row in rows_of(9, 900)]
+    )
+    if group_by:
+        write_rows(tmp_path / "gold.jsonl", rows_of(9, 900))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("gold", "gold_test"),
+        split=SplitRequest(1.0, 0.0, 0.0, group_by=group_by),
+        leak_check=LeakRequest(exact=False, ngram=0, near=None),
+    )
+    assert bool(result.manifest["leaks"]["counts"]["leak_group"]) is bool(group_by)
+
+
+@pytest.mark.parametrize("role", ["test", "gold_dev", "gold_test"])
+def test_remedy_keeps_the_protection_of_every_provided_row(tmp_path: Path, role: str) -> None:
+    write_rows(tmp_path / "tickets.jsonl", templated(60))
+    write_rows(tmp_path / "other.jsonl", rows_of(9, 900))
+    result = prepared(tmp_path, source(), source("other", role))
+    assert "ngram: 0" not in finding(result, "SIMILAR_ROWS_KEPT").actionable_fix

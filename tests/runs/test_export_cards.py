@@ -23,6 +23,16 @@ _AUTO = """
 from peft import AutoPeftModelForCausalLM
 AutoPeftModelForCausalLM.from_pretrained(".brewslm/exports/adapter")
 """
+_EACH = """
+import contextlib, io, json, sys
+said = []
+for code in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(code, {"__name__": "__main__"})
+    said.append(out.getvalue())
+print(json.dumps(said))
+"""
+"""Runs programs one after the other, each with names of its own: they load the same libraries."""
 
 
 @pytest.fixture(params=["builtin:nano", "./models/own base", "org/name"])
@@ -59,13 +69,19 @@ def _as_transformers_writes(base: Path) -> None:
     (base / "config.json").write_text(json.dumps(config))
 
 
-def _run(code: str, folder: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def _said_by(programs: list[str], folder: Path) -> list[str]:
+    """Return what each of some programs prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", _EACH],
+        input=json.dumps(programs),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    said: list[str] = json.loads(done.stdout)
+    return said
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -75,17 +91,19 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def test_card_says_how_to_load_and_what_was_decided(project: Bench, tmp_path: Path) -> None:
     exports = project.home / "exports"
+    snippets = []
     for name in ("adapter", "safetensors"):
         text = (exports / name / "README.md").read_text()
         (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-        assert _run(snippet, project.root).strip(), "it answers"
+        snippets.append(snippet)
         assert re.search(r"\n\| rows \| (\d+) of \1 \|\n", text)
         assert "Licence: MIT, as the project states it; the base model's card says apache-2.0" in (
             text
         )
         assert "| PASS | right | " in text
         assert f"\nlicense: mit\nlibrary_name: {'peft' if name == 'adapter' else 'transformers'}\n"
-    _run(_AUTO, project.root)
+    *answers, _ = _said_by([*snippets, _AUTO], project.root)
+    assert all(answer.strip() for answer in answers), "it answers"
     named = str(json.loads((exports / "adapter" / "run.json").read_text())["facts"]["base"]["name"])
     trained = _config((project.home / "promoted" / "champion").resolve())
     revision = _COMMIT if named == "org/name" else None

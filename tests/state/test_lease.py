@@ -1,5 +1,6 @@
 """Who may be taken over, and a keeper that renews until the lease is gone."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,17 +11,29 @@ import pytest
 
 from brewslm.errors import LeaseLostError, StateError
 from brewslm.state.lease import (
+    FORCED,
     LIFETIME_S,
+    TAKEN_OVER,
     LeaseKeeper,
     boot_clock_s,
+    lost_error,
     may_take_over,
     may_take_over_shared,
     moved,
     process_start,
 )
-from brewslm.state.records import LeaseRecord
+from brewslm.state.records import LeaseRecord, RunEvent
 from brewslm.state.stores.memory import MemorySession, MemoryStore
-from tests.state.states import AFTER_EXPIRY, EXPIRY, LINEAGE, NOW, SOON, dead_lease, lease
+from tests.state.states import (
+    AFTER_EXPIRY,
+    EXPIRY,
+    LINEAGE,
+    NOW,
+    SOON,
+    dead_lease,
+    lease,
+    run_event,
+)
 
 
 def test_living_holder_is_left_alone_until_expiry() -> None:
@@ -53,6 +66,17 @@ def test_renewal_moves_the_clock_of_the_boot(session: MemorySession) -> None:
 
 def test_dead_process_is_taken_over() -> None:
     assert may_take_over(dead_lease(), lease(), SOON)
+
+
+def test_name_of_a_process_hides_nothing_of_it() -> None:
+    own, name = Path("/proc/self/comm"), Path("/proc/self/comm").read_text()
+    started = process_start(os.getpid())
+    assert started
+    own.write_text("a) Z 1 (b")
+    try:
+        assert process_start(os.getpid()) == started
+    finally:
+        own.write_text(name)
 
 
 def test_process_of_which_only_the_first_thread_ended_lives() -> None:
@@ -181,6 +205,27 @@ def test_keeper_renews_again_and_again(session: MemorySession) -> None:
     assert keeper.lost is None
     assert held is not None
     assert (held.renewed_at, held.expires_at) == (SOON, "2026-03-01T10:05:00Z")
+
+
+def test_loss_is_told_by_the_end_of_that_very_lease(session: MemorySession) -> None:
+    own, store = session.lease(), session._store
+    assert own is not None
+    assert isinstance(store, MemoryStore)
+
+    def ended(reason_code: str, lease_id: str) -> RunEvent:
+        return run_event(
+            stage="system",
+            severity="warning",
+            reason_code=reason_code,
+            payload={"lease_id": lease_id},
+        )
+
+    store.force_unlock(own.lease_id, ended(FORCED, own.lease_id))
+    with closing(store.acquire(lease(), NOW)) as other:
+        other.add_run_event(ended(TAKEN_OVER, "0" * 16))
+        error = lost_error(own, other)
+    assert error.is_forced
+    assert (error.fence, error.current_fence) == (own.fence, own.fence + 2)
 
 
 def test_keeper_tells_that_the_lease_is_gone_and_stops(session: MemorySession) -> None:

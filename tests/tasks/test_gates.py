@@ -65,6 +65,132 @@ def test_each_problem_has_its_code(fields: dict[str, Any], code: str, severity: 
     assert codes(sound, Gate(**fields), rows=20) == [(code, severity)]
 
 
+BASE: dict[str, Any] = {"baseline": "base_model", "max_regression": 0.1}
+WORST: dict[str, Any] = {"operator": "worst_slice_gte", "slice_name": "site"}
+HALF: dict[str, Any] = {"metric_id": "accuracy", "threshold": 0.5}
+RATE: dict[str, Any] = {"metric_id": "unparseable_rate", "operator": "lte"}
+OPTIONAL: dict[str, Any] = {"required": False, "threshold": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (WORST | HALF | {"slice": "site=north"}, "GATE_OPTIONS error slice"),
+        (HALF | {"operator": "worst_slice_gte"}, "GATE_OPTIONS error slice_name"),
+        (HALF | {"slice_name": "site"}, "GATE_OPTIONS error slice_name"),
+        (WORST | HALF | {"slice_name": "sites"}, "GATE_OPTIONS error slice_name"),
+        *[(WORST | HALF | {"slice_name": name}, "") for name in ("site", "length", "label")],
+        (HALF | {"baseline": "champion"}, "GATE_OPTIONS error max_regression"),
+        (HALF | {"max_regression": 0.1}, "GATE_OPTIONS error baseline"),
+        (HALF | {"on_inconclusive": "warn"}, "GATE_OPTIONS error on_inconclusive"),
+        (HALF | {"on_inconclusive": "warn", "required": False}, ""),
+        (HALF | BASE | {"test": "none", "decide_on": "lower"}, "GATE_OPTIONS error test"),
+        (HALF | BASE | {"test": "none"}, ""),
+        (HALF | {"test": "none", "decide_on": "lower"}, ""),
+        ({"metric_id": "accuracy"} | WORST | BASE, "GATE_THRESHOLD error threshold"),
+        ({"metric_id": "accuracy"} | BASE, ""),
+        ({"metric_id": "accuracy", "operator": "lte"} | BASE, ""),
+        (RATE | {"threshold": 0.2}, ""),
+        (RATE | {"threshold": 0.2, "operator": "gte"}, "GATE_DIRECTION warning operator"),
+        ({"metric_id": "mean_new_tokens", "operator": "gte"} | OPTIONAL, ""),
+        ({"metric_id": "mean_new_tokens", "operator": "lte"} | OPTIONAL, ""),
+        (HALF | {"decide_on": "upper"}, "GATE_DIRECTION warning decide_on"),
+        (HALF | {"decide_on": "lower"}, ""),
+        (RATE | {"threshold": 0.5, "decide_on": "lower"}, "GATE_DIRECTION warning decide_on"),
+        (RATE | {"threshold": 0.5, "decide_on": "upper"}, ""),
+        (HALF | {"min_n": 20}, ""),
+        (HALF | {"min_n": 21}, "GATE_UNDERPOWERED error min_n"),
+        (HALF | {"min_n": 21, "required": False}, "GATE_UNDERPOWERED info min_n"),
+        (HALF | {"min_n": 9, "slice": "site=north"}, ""),
+        (HALF | {"min_n": 10, "slice": "site=north"}, "GATE_UNDERPOWERED error min_n"),
+        (HALF | {"threshold": 0.0}, "GATE_UNDERPOWERED info threshold"),
+        (HALF | {"threshold": 0.0} | WORST, ""),
+        (HALF | {"threshold": 0.0} | BASE, ""),
+        (RATE | {"threshold": 1.0}, "GATE_UNDERPOWERED info threshold"),
+        (HALF | {"threshold": 1.0}, ""),
+        (HALF | {"threshold": 0.85, "decide_on": "lower"}, "GATE_UNDERPOWERED error decide_on"),
+        (HALF | {"threshold": 0.85, "decide_on": "lower", "confidence": 0.5}, ""),
+        (HALF | {"threshold": 0.85, "decide_on": "lower", "metric_id": "macro_f1"}, ""),
+        (RATE | {"threshold": 0.01, "decide_on": "upper"}, "GATE_UNDERPOWERED error decide_on"),
+        (RATE | {"threshold": 0.2, "decide_on": "upper"}, ""),
+    ],
+)
+def test_each_option_is_refused_where_it_cannot_work_and_nowhere_else(
+    fields: dict[str, Any], found: str
+) -> None:
+    sound = Gate(gate_id="sound", metric_id="accuracy", threshold=0.5)
+    problems = gate_problems(
+        [sound, Gate(**fields)],
+        "classification",
+        LABELS,
+        rows=20,
+        slice_rows={"site=north": 9, "site=south": 11},
+    )
+    assert [f"{item.code} {item.severity} {item.field}" for item in problems] == [found][
+        : len(found)
+    ]
+    assert {item.gate_index for item in problems} <= {1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "remedy"),
+    [
+        (HALF | {"operator": "lte"}, "higher is better for accuracy", "write operator: gte"),
+        (
+            WORST | RATE | {"threshold": 0.5, "operator": "worst_slice_gte"},
+            "lower is better for unparseable_rate",
+            "write operator: worst_slice_lte",
+        ),
+        (HALF | {"decide_on": "upper"}, "decide_on: upper lets", "write decide_on: lower"),
+        (
+            RATE | {"threshold": 0.5, "decide_on": "lower"},
+            "decide_on: lower lets",
+            "write decide_on: upper",
+        ),
+    ],
+)
+def test_remedy_of_a_wrong_direction_removes_the_finding(
+    fields: dict[str, Any], message: str, remedy: str
+) -> None:
+    (problem,) = gate_problems([Gate(**fields)], "classification", LABELS)
+    assert message in problem.message
+    assert problem.remedy == remedy
+    name, value = remedy.removeprefix("write ").split(": ")
+    assert codes(Gate(**fields | {name: value})) == []
+
+
+def test_a_set_without_rows_is_one_problem() -> None:
+    gate = Gate(metric_id="accuracy", threshold=0.5, decide_on="lower")
+    assert codes(gate, rows=0) == [("GATE_UNDERPOWERED", "error")]
+
+
+def test_gates_of_one_name_are_refused_whatever_their_case() -> None:
+    def named(*gates: Gate) -> list[tuple[str, int]]:
+        found = gate_problems(gates, "classification", LABELS)
+        return [(item.code, item.gate_index) for item in found]
+
+    first, second = (
+        Gate(gate_id=name, metric_id="accuracy", threshold=0.5) for name in ("Main", "mAIN")
+    )
+    assert named(first, second) == [("DUPLICATE_GATE_ID", 1)]
+    unnamed = Gate(metric_id="accuracy", threshold=0.5)
+    assert named(unnamed, unnamed) == [("DUPLICATE_GATE_ID", 1)]
+    assert named(unnamed, Gate(metric_id="macro_f1", threshold=0.5)) == []
+
+
+def test_required_metrics_are_known_by_any_of_their_names() -> None:
+    gate = Gate(metric_id="accuracy", threshold=0.5)
+
+    def problems(*names: str) -> list[tuple[str, str, str]]:
+        found = gate_problems([gate], "classification", LABELS, required_metrics=names)
+        return [(item.code, item.severity, item.remedy) for item in found]
+
+    assert problems("macro_f1", "f1", "error_rate") == []
+    assert problems("acuracy") == [
+        ("GATE_METRIC_UNKNOWN", "error", "write required_metric_ids: [accuracy]")
+    ]
+
+
 @pytest.mark.case("EVA-02")
 def test_close_match_is_offered() -> None:
     gate = Gate(metric_id="acuracy", threshold=0.5)
@@ -86,6 +212,8 @@ def test_nothing_required_blocks_a_deployment() -> None:
     assert codes(gate, has_deployment=True) == [("NO_REQUIRED_GATE", "error")]
     assert codes(has_deployment=True) == [("NO_REQUIRED_GATE", "error")]
     assert codes(gate, has_deployment=True, promotes_ungated=True) == []
+    assert codes(gate, promotes_ungated=True) == [("NO_REQUIRED_GATE", "warning")]
+    assert codes() == []
 
 
 def test_gate_that_can_refuse_nobody_is_none() -> None:
@@ -95,6 +223,10 @@ def test_gate_that_can_refuse_nobody_is_none() -> None:
     compared = Gate(metric_id="accuracy", baseline="champion", max_regression=0.0)
     assert codes(compared, has_deployment=True, has_champion=False) == [error]
     assert codes(compared, has_deployment=True, has_champion=True) == []
+    against_base = compared.model_copy(update={"baseline": "base_model"})
+    assert codes(against_base, has_deployment=True, has_champion=False) == []
+    optional = compared.model_copy(update={"required": False})
+    assert codes(optional, has_deployment=True) == [error]
 
 
 def test_gates_on_metrics_of_other_tasks_are_errors() -> None:

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.tasks.gate_checks import gate_problems
-from brewslm.tasks.normalisers import label, last_number, number, words
+from brewslm.tasks.normalisers import (
+    NORMALISERS,
+    label,
+    last_number,
+    number,
+    scalar_key,
+    words,
+)
 from brewslm.tasks.profiles.classification import UNPARSEABLE, extract
 from brewslm.tasks.profiles.qa import score
 from brewslm.tasks.task import DEFAULT_OPTIONS
@@ -50,6 +57,95 @@ def test_other_answers_stay_other_answers(output: str, answer: str) -> None:
 )
 def test_spelling_that_means_nothing_does_not_count(output: str, answer: str) -> None:
     assert _is_right(output, answer)
+
+
+FORMS: dict[str, list[tuple[str, str]]] = {
+    "none": [(" A b ", " A b ")],
+    "trim": [(" A b \n", "A b"), (" cafe\u0301", "cafe\u0301")],
+    "nfc_trim": [(" cafe\u0301 ", "caf\u00e9"), ("A  b", "A  b")],
+    "code": [("  a  \n b\t\n\n", "  a\n b"), ("\n\na\n\nb", "a\n\nb")],
+    "squad": [
+        ("The  Old-Pump, a hall!", "oldpump hall"),
+        ("\u00c9t\u00e9 \u2013 an", "\u00e9t\u00e9 \u2013"),
+    ],
+    "squad_unicode": [
+        ("\uff34he \ufb01ne Stra\u00dfe: $5", "fine strasse 5"),
+        ("a \u6771\u4eac \u2013 x", "\u6771 \u4eac x"),
+    ],
+    "label": [
+        *[("\u22121", "-1"), ("Very_Bad", "very bad"), ("very-bad", "very bad"), ("A-", "a-")],
+        *[
+            ("cafe\u0301", "caf\u00e9"),
+            ("Stra\u00dfe", "strasse"),
+            ("x*", "x*"),
+            ("*late", "*late"),
+        ],
+        *[
+            ("- late", "late"),
+            ("## 2. late", "2. late"),
+            ("> * late", "* late"),
+            ("!late", "!late"),
+        ],
+        *[("(late", "late"), ("late)", "late"), ("(a) b", "(a) b"), ("b (a)", "b (a)")],
+        *[("f(x)", "f(x)"), ("<5>", "5"), ("<5", "<5"), ("5?", "5"), ("~~late~~", "late")],
+        *[('**("Late")**.', "late"), ("'[_late_]!'", "late"), ("**", "**"), ("1-2", "1-2")],
+    ],
+    "words": [
+        *[("1,000 pumps", "1000 pumps"), ("1,00 pumps", "1,00 pumps"), ("\u22125", "-5")],
+        *[("**foo bar** x", "foo bar x"), ('say "5"', "say 5"), ("say 5'", "say 5'")],
+        *[("Rome \u2013 Paris", "rome paris"), ("10 - 20", "10 - 20"), ("x - y", "x - y")],
+        *[
+            ("the Danube", "danube"),
+            ("the", "the"),
+            ("vitamin A", "vitamin a"),
+            ("see the", "see the"),
+            ("A trip", "trip"),
+        ],
+        *[("plan a trip", "plan a trip"), ("see an owl", "see owl"), ("...", "..."), ("?", "?")],
+        *[("U.S.A. x", "usa x"), (".NET", ".net"), ("...wait", "wait"), ("(5)", "5")],
+        *[("(f(x))", "(f(x))"), ("f(x)", "f(x)"), ("(x b)", "x b"), ("it\u2019s", "its")],
+        *[
+            ("Stra\u00dfe", "strasse"),
+            ("cafe\u0301", "caf\u00e9"),
+            ("\u6771\u4eac", "\u6771 \u4eac"),
+        ],
+    ],
+}
+
+
+def test_each_form_is_what_its_description_says() -> None:
+    assert FORMS.keys() == NORMALISERS.keys()
+    found = {name: [(text, NORMALISERS[name](text)) for text, _ in FORMS[name]] for name in FORMS}
+    assert found == FORMS
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "last"),
+    [
+        ("\u22125 %", "-5%", "-5%"),
+        ("$1,000.50", "1000.50", "1000.50"),
+        (".5", "0.5", "0.5"),
+        ("+7", "7", "7"),
+        *[(text, None, None) for text in ("", "+", "%", "$")],
+        ("5 kg", None, "5"),
+        ("from 3 to 4%", None, "4%"),
+        ("x = - 5", None, "-5"),
+        ("\u2212 5", None, "-5"),
+        ("10 - 5", None, "5"),
+    ],
+)
+def test_number_has_its_sign_fraction_and_unit(
+    text: str, whole: str | None, last: str | None
+) -> None:
+    found = [value and f"{value[0]}{value[1]}" for value in (number(text), last_number(text))]
+    assert found == [whole, last]
+
+
+def test_scalars_are_equal_as_json_has_them() -> None:
+    groups = [[1, 1.0, 1e0], [True], [False], [0, 0.0, -0.0], [None], ["1"], ["\u00e9", "e\u0301 "]]
+    keys = [{scalar_key(value) for value in group} for group in groups]
+    assert [len(own) for own in keys] == [1] * len(groups)
+    assert len(set.union(*keys)) == len(groups)
 
 
 @settings(max_examples=40)

@@ -319,18 +319,19 @@ def build(folder: Path, budget: Budget, seed: int, left_out: LeftOut) -> Outcome
     tokenizer = vocabulary.fast_tokenizer(sentencepiece_model)
     model = new_model(tokenizer, seed)
     outcome = train(model, tokenizer, budget, seed, left_out)
-    separate_unseen(model, tokenizer, seed)
+    unseen = separate_unseen(model, tokenizer, seed)
     save(model, sentencepiece_model, folder)
-    (folder / "README.md").write_text(_card(outcome, seed), encoding="utf-8")
+    (folder / "README.md").write_text(_card(outcome, unseen, seed), encoding="utf-8")
     return outcome
 
 
-def _card(outcome: Outcome, seed: int) -> str:
+def _card(outcome: Outcome, unseen: int, seed: int) -> str:
     return render_card(
         steps=outcome.steps,
         tokens=outcome.tokens,
         minutes=outcome.minutes,
         answer_loss=outcome.answer_loss,
+        unseen=unseen,
         seed=seed,
     )
 

@@ -14,12 +14,6 @@ from tests.engine.loaded.conftest import prepared, renderer, training_job
 __all__ = ["prepared", "renderer", "training_job"]
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave these files unread where neither slow nor gpu tests are wanted."""
-    wanted = str(config.getoption("markexpr"))
-    return True if "not slow" in wanted and "not gpu" in wanted else None
-
-
 @pytest.fixture(
     params=[
         pytest.param("cpu", marks=pytest.mark.slow),

@@ -38,11 +38,6 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave these files unread when slow tests are left out: loading torch takes seconds."""
-    return True if "not slow" in str(config.getoption("markexpr")) else None
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark these tests as slow."""

@@ -1,13 +1,15 @@
 """Every name of an accelerator library that the engine writes exists in the installed library.
 
 Torch and its relatives are not type-checked, and some branches need a device that no test machine
-has. So each name is looked up: what is imported, the attribute chains on it, the keywords of calls
-whose signature is closed, and the methods that only the library can call.
+has. So each name is looked up: what is imported, the attribute chains on it, the keywords of calls,
+and the methods that only the library can call.
 """
 
 import ast
+import functools
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -118,14 +120,33 @@ class _Names(ast.NodeVisitor):
 
 
 def _keywords(called: Any) -> frozenset[str] | None:
-    """Return the keywords of a call, None where any is taken or nothing is known."""
+    """Return the keywords that a call takes, None where nothing is known of them.
+
+    A function that passes keywords on takes those that the library names where it handles them; a
+    builtin without a signature takes those of its documentation.
+    """
     try:
         parameters = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):
-        return None
-    if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
-        return None
-    return frozenset(item.name for item in parameters)
+        return _words(called.__doc__ or "") or None
+    named = frozenset(item.name for item in parameters)
+    if not any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
+        return named
+    return named | _words(inspect.getsource(inspect.getmodule(called))) | _loading_words()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text))
+
+
+_PASSED_TO = ("transformers.modeling_utils", "transformers.tokenization_utils_base")
+"""Where models and tokenizers hand their keywords on to."""
+
+
+@functools.cache
+def _loading_words() -> frozenset[str]:
+    sources = (inspect.getsource(importlib.import_module(name)) for name in _PASSED_TO)
+    return frozenset().union(*map(_words, sources))
 
 
 def _overrides(sources: dict[str, str]) -> Iterator[tuple[str, str, type]]:
@@ -171,6 +192,17 @@ def test_methods_that_only_the_library_calls_are_the_library_s_own() -> None:
         ("from peft import PeftModel\nPeftModel.from_pretraned('x')", "PeftModel.from_pretraned"),
         ("from trl import SFTConfig as C\nC(output_dir='x', fp_16=True)", "C(fp_16=)"),
         ("from datasets import Dataset\nDataset.from_dikt({})", "Dataset.from_dikt"),
+        ("import torch\ntorch.backends.mps.is_macos_or_newr(14, 0)", "mps.is_macos_or_newr"),
+        ("import torch\ntorch.version.hipp", "torch.version.hipp"),
+        ("import torch\ntorch.softmax(x, dimm=-1)", "torch.softmax(dimm=)"),
+        (
+            "from transformers import AutoModelForCausalLM as M\nM.from_pretrained('x', dtipe=1)",
+            "M.from_pretrained(dtipe=)",
+        ),
+        (
+            "from transformers import BitsAndBytesConfig as B\nB(bnb_4bit_compute_dtipe=1)",
+            "B(bnb_4bit_compute_dtipe=)",
+        ),
     ],
 )
 def test_a_misspelt_name_is_found(text: str, wrong: str) -> None:
