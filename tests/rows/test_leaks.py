@@ -293,6 +293,7 @@ def row(text: str, label: str = "minor", *, side: int = 0, **more: Any) -> Row:
         ("leak_group", row(WORDY, group="a"), row("else", group="a")),
         ("leak_ngram", row(f"{WORDY} a b"), row(f"c d e f g h i j k {WORDY[:120]}")),
         ("leak_short_item", row(SHORT), row(f"so the {SHORT} stops")),
+        ("leak_short_item", row(SHORT), row("which one", f"the {SHORT}")),
         ("leak_near_duplicate", row(WORDY), row(f"{WORDY}s")),
     ],
 )
@@ -327,6 +328,14 @@ def test_of_rows_that_are_contained_wholly_the_longest_run_is_reported() -> None
     assert [leak.run_tokens for leak in report.leaks if leak.code == "leak_ngram"] == [13]
 
 
+def test_row_that_repeats_a_run_covers_no_more_than_the_whole_of_another() -> None:
+    own = row(" ".join(WORDY.split()[:7]), "minor")
+    fillers = [row(f"far{at}") for at in range(9)]
+    report, expected = found_and_expected([own, *fillers], [row(f"{own.text} or " * 3)], RUNS)
+    assert sorted(map(shown, report.leaks)) == expected
+    assert report.leaks[0].score == 1
+
+
 @pytest.mark.parametrize(("values", "is_constant"), [(7, True), (8, False)])
 def test_input_of_few_values_for_its_many_rows_counts_in_the_exact_layers_only(
     values: int, is_constant: bool
@@ -352,6 +361,7 @@ def test_run_is_template_text_in_more_than_one_of_a_hundred_rows(
     assert bool(report.boilerplate) is is_template
 
 
+RUNS = LeakRequest(exact=False, group=False, ngram=6, near=None)
 ONLY_NEAR = LeakRequest(exact=False, group=False, ngram=0, near=0.7)
 EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
 ONLY_DERIVED = LeakRequest(exact=False, group=False, ngram=0, near=None)
