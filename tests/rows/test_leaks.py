@@ -1,5 +1,6 @@
 """Leaks are those that comparing every training row with every evaluation row finds."""
 
+import json
 import re
 import tempfile
 from collections import Counter
@@ -307,6 +308,16 @@ def test_each_side_is_told_of_its_own_row(code: str, own: Row, other: Row) -> No
     assert report.counts() == {name: 2 * (name == code) for name in CODES}
 
 
+def test_report_lists_the_strongest_layer_first() -> None:
+    trained = [row(f"{WORDY}s"), row(WORDY.upper()), row(WORDY), row("far")]
+    report, _ = found_and_expected(
+        [row(WORDY), *(row(f"f{at}") for at in range(9))], trained, LeakRequest(ngram=0)
+    )
+    codes = [json.loads(line)["code"] for line in report.lines()]
+    assert codes == ["leak_exact", "leak_normalized", "leak_near_duplicate"]
+    assert LeakReport(leaks=report.leaks[::-1]).lines() == report.lines()
+
+
 def test_similar_row_that_is_only_reported_hides_none_that_blocks() -> None:
     near = f"{WORDY} so"
     pair = row("abcdefgh " * 7), row("abcdefgh " * 9)
@@ -386,6 +397,7 @@ def test_training_row_that_names_an_evaluation_row_blocks(tmp_path: Path, named_
     (leak,) = report_of(tmp_path)
     assert (leak["code"], leak["score"], leak["is_only_reported"]) == ("leak_derived", 1.0, False)
     assert [place["line"] for place in leak["positions"]] == [5, 8]
+    assert leak["gold_row_id"] == entry["row_id"] != leak["train_row_id"]
     assert result.manifest["leaks"]["blocking"] == 1
     assert [item.found for item in result.findings if item.code == "LEAK_FOUND"] == [
         "tickets.jsonl:8 = gold.jsonl:5"
