@@ -1,5 +1,6 @@
 """Leaks are those that comparing every training row with every evaluation row finds."""
 
+import json
 import re
 import tempfile
 from collections import Counter
@@ -293,6 +294,7 @@ def row(text: str, label: str = "minor", *, side: int = 0, **more: Any) -> Row:
         ("leak_group", row(WORDY, group="a"), row("else", group="a")),
         ("leak_ngram", row(f"{WORDY} a b"), row(f"c d e f g h i j k {WORDY[:120]}")),
         ("leak_short_item", row(SHORT), row(f"so the {SHORT} stops")),
+        ("leak_short_item", row(SHORT), row("which one", f"the {SHORT}")),
         ("leak_near_duplicate", row(WORDY), row(f"{WORDY}s")),
     ],
 )
@@ -304,6 +306,16 @@ def test_each_side_is_told_of_its_own_row(code: str, own: Row, other: Row) -> No
     assert sorted(map(shown, report.leaks)) == expected
     assert [(leak.code, leak.evaluated.line) for leak in report.leaks] == [(code, 0), (code, 1)]
     assert report.counts() == {name: 2 * (name == code) for name in CODES}
+
+
+def test_report_lists_the_strongest_layer_first() -> None:
+    trained = [row(f"{WORDY}s"), row(WORDY.upper()), row(WORDY), row("far")]
+    report, _ = found_and_expected(
+        [row(WORDY), *(row(f"f{at}") for at in range(9))], trained, LeakRequest(ngram=0)
+    )
+    codes = [json.loads(line)["code"] for line in report.lines()]
+    assert codes == ["leak_exact", "leak_normalized", "leak_near_duplicate"]
+    assert LeakReport(leaks=report.leaks[::-1]).lines() == report.lines()
 
 
 def test_similar_row_that_is_only_reported_hides_none_that_blocks() -> None:
@@ -325,6 +337,14 @@ def test_of_rows_that_are_contained_wholly_the_longest_run_is_reported() -> None
     report, expected = found_and_expected(evaluated, [row(WORDY), row("a"), row("b")], check)
     assert sorted(map(shown, report.leaks)) == expected
     assert [leak.run_tokens for leak in report.leaks if leak.code == "leak_ngram"] == [13]
+
+
+def test_row_that_repeats_a_run_covers_no_more_than_the_whole_of_another() -> None:
+    own = row(" ".join(WORDY.split()[:7]), "minor")
+    fillers = [row(f"far{at}") for at in range(9)]
+    report, expected = found_and_expected([own, *fillers], [row(f"{own.text} or " * 3)], RUNS)
+    assert sorted(map(shown, report.leaks)) == expected
+    assert report.leaks[0].score == 1
 
 
 @pytest.mark.parametrize(("values", "is_constant"), [(7, True), (8, False)])
@@ -352,6 +372,7 @@ def test_run_is_template_text_in_more_than_one_of_a_hundred_rows(
     assert bool(report.boilerplate) is is_template
 
 
+RUNS = LeakRequest(exact=False, group=False, ngram=6, near=None)
 ONLY_NEAR = LeakRequest(exact=False, group=False, ngram=0, near=0.7)
 EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
 ONLY_DERIVED = LeakRequest(exact=False, group=False, ngram=0, near=None)
@@ -376,6 +397,7 @@ def test_training_row_that_names_an_evaluation_row_blocks(tmp_path: Path, named_
     (leak,) = report_of(tmp_path)
     assert (leak["code"], leak["score"], leak["is_only_reported"]) == ("leak_derived", 1.0, False)
     assert [place["line"] for place in leak["positions"]] == [5, 8]
+    assert leak["gold_row_id"] == entry["row_id"] != leak["train_row_id"]
     assert result.manifest["leaks"]["blocking"] == 1
     assert [item.found for item in result.findings if item.code == "LEAK_FOUND"] == [
         "tickets.jsonl:8 = gold.jsonl:5"

@@ -230,6 +230,20 @@ def test_rows_that_contain_a_short_test_row_are_kept_where_they_are_most(tmp_pat
     assert result.manifest["leaks"]["counts"]["leak_short_item"] == 40
 
 
+def test_rows_equal_to_a_test_row_are_held_however_many_they_are(tmp_path: Path) -> None:
+    split = SplitRequest(group_by=("site",))
+    sites = placed_sites(90, split)
+    text = "pump nine of the old hall stops"
+    forms = [text[:at] + text[at].upper() + text[at + 1 :] for at in range(31) if text[at] != " "]
+    trained = [{"text": form, "label": "a"} for form in forms] + unlike(9)
+    rows = [{**row, "site": site} for row, site in zip(trained, sites[Split.TRAIN], strict=False)]
+    rows.append({"text": text, "label": "a", "site": sites[Split.TEST][0]})
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), split=split)
+    assert result.manifest["splits"]["held"] == len(forms) > 20
+    assert not [code for code in codes_of(result) if "SIMILAR" in code]
+
+
 def test_similar_rows_and_those_of_one_group_are_placed_together(tmp_path: Path) -> None:
     rows = [{**row, "site": f"own{at}"} for at, row in enumerate(templated(160, 16))]
     # Rows of three templates are one group: each template has a row at a site of the next one.

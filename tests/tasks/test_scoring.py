@@ -78,7 +78,16 @@ def test_status_is_the_first_that_holds_and_is_counted(
     assert record["slices"] == ["site=north"]
 
 
-@pytest.mark.parametrize(("task", "sample"), CASES)
+GENERAL = {"n", "rows", "output_words", "reference_words", "new_tokens", "status"} | {
+    *("echo", "false_refusal", "stray_json", "look_alike", "own_score", "chance_score")
+}
+"""Counts that every item has, whatever its task makes of the output."""
+
+
+SUM = Sample({"question": "What is 2 + 3?"}, {"answers": ["5"]}, {}, "5")
+
+
+@pytest.mark.parametrize(("task", "sample"), [*CASES, (TASKS.load("qa"), SUM)])
 def test_row_that_was_never_asked_earns_nothing_and_its_reference_counts(
     task: Task, sample: Sample
 ) -> None:
@@ -97,6 +106,8 @@ def test_row_that_was_never_asked_earns_nothing_and_its_reference_counts(
         }
 
     assert of_reference(unasked) == of_reference(right)
+    own = {name.partition(":")[0] for name in unasked.counts.keys() - of_reference(unasked)}
+    assert own <= GENERAL
     names = task.names(sample.reference)
     for metric in produced_metrics(task.name, sample.contract, names).values():
         value = metric.value(summed([unasked.counts]))
@@ -129,6 +140,7 @@ LONG = " ".join(f"word{number}" for number in range(80))
         ("qa", "I cannot help with that pump", "I cannot help", {}, "wrong_value"),
         ("qa", "the old pump of hall nine", LONG, {}, "hallucination"),
         ("qa", "the old pump of hall nine", "nothing of it", {}, "coverage_gap"),
+        ("qa", "the old pump of hall nine", "nothing", {}, "coverage_gap"),
         ("qa", "the old pump of hall nine", "the new pump of hall two", {}, "wrong_value"),
     ],
 )
@@ -143,6 +155,10 @@ def test_failure_is_named_by_the_first_rule_that_holds(
     assert item.failure is not None
     assert item.failure["reason_code"] == reason
     assert label_item("fine").failure is None
+    row = row_of("qa", {"question": "which one?"}, {"answers": ["old pump of hall nine"]}, {})
+    near = item_of("qa", row, {}, "old pump of hall nine north")
+    assert 0.75 < (near.score or 0) < 1
+    assert near.failure is None
 
 
 @pytest.mark.parametrize(
