@@ -6,6 +6,7 @@ import json
 import string
 import unicodedata
 from collections.abc import Callable
+from typing import Literal
 from urllib.parse import quote, quote_plus, unquote
 
 import pytest
@@ -222,7 +223,9 @@ def test_one_secret_in_the_spellings_that_it_may_take(spelt: str) -> None:
 
 
 def test_composed_and_decomposed_values_are_one() -> None:
-    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+    pairs: list[tuple[Literal["NFC", "NFD"], Literal["NFC", "NFD"]]]
+    pairs = [("NFC", "NFD"), ("NFD", "NFC")]
+    for form, other in pairs:
         value = unicodedata.normalize(form, "caf\u00e9-\u00fcber-\u00e5ngstrom")
         found = Redactor({"KEY": [value]})(unicodedata.normalize(other, value))
         assert found == "[secret://KEY]"

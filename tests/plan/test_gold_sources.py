@@ -51,7 +51,7 @@ class Golden:
         """Return the gold rows by id."""
         scratch = self.bench.root / "scratch"
         known = self.digests() if digests is None else digests
-        return gold_row_ids(self.specs(), known, self.bench.root, scratch)
+        return gold_row_ids(self.specs(), known, self.bench.root, scratch, ())
 
 
 @pytest.fixture

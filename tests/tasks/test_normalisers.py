@@ -142,7 +142,15 @@ def test_number_has_its_sign_fraction_and_unit(
 
 
 def test_scalars_are_equal_as_json_has_them() -> None:
-    groups = [[1, 1.0, 1e0], [True], [False], [0, 0.0, -0.0], [None], ["1"], ["\u00e9", "e\u0301 "]]
+    groups: list[list[object]] = [
+        [1, 1.0, 1e0],
+        [True],
+        [False],
+        [0, 0.0, -0.0],
+        [None],
+        ["1"],
+        ["\u00e9", "e\u0301 "],
+    ]
     keys = [{scalar_key(value) for value in group} for group in groups]
     assert [len(own) for own in keys] == [1] * len(groups)
     assert len(set.union(*keys)) == len(groups)
