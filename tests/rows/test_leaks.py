@@ -15,10 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.rows.identity import identify
+from brewslm.rows.leak_scan import Texts
 from brewslm.rows.leaks import CODES, Leak, LeakReport, find_leaks
 from brewslm.rows.record import Example, Position
 from brewslm.rows.request import LeakRequest, SplitRequest
-from brewslm.rows.stored import ContentStore, StoredExample, content_bytes, place_at, stored
+from brewslm.rows.stored import (
+    ContentStore,
+    StoredExample,
+    content_bytes,
+    content_of,
+    place_at,
+    stored,
+)
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
 
@@ -471,3 +479,20 @@ def test_rows_provided_for_evaluation_block_and_are_never_worked_around(
     assert result.manifest["leaks"]["blocking"] == is_evaluated
     assert ("LEAK_FOUND" in codes_of(result)) is is_evaluated
     assert result.manifest["splits"]["held"] == 0
+
+
+def test_turns_of_user_and_assistant_are_compared_and_no_system_turn_or_subtask() -> None:
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "tool")]
+    example = Example(
+        Position("chats", 1, "chats.jsonl"),
+        "",
+        None,
+        "chat_sft",
+        {"messages": turns, "subtask": "reply", "tone": "Kind"},
+        {"text": "Yes"},
+    )
+    identify(example, {})
+    content = content_of(content_bytes(example))
+    assert Texts().of_inputs(content) == ["user", "assistant", "tool", "kind"]
+    assert Texts().of_example(content) == ["user", "assistant", "tool", "kind", "yes"]
+    assert Texts(frozenset({"tone"})).of_inputs(content) == ["user", "assistant", "tool"]
