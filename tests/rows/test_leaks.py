@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.rows.identity import identify
-from brewslm.rows.leak_scan import Texts
+from brewslm.rows.leak_scan import RunFilter, Texts
 from brewslm.rows.leaks import CODES, Leak, LeakReport, find_leaks
 from brewslm.rows.record import Example, Position
 from brewslm.rows.request import LeakRequest, SplitRequest
@@ -496,3 +496,12 @@ def test_turns_of_user_and_assistant_are_compared_and_no_system_turn_or_subtask(
     assert Texts().of_inputs(content) == ["user", "assistant", "tool", "kind"]
     assert Texts().of_example(content) == ["user", "assistant", "tool", "kind", "yes"]
     assert Texts(frozenset({"tone"})).of_inputs(content) == ["user", "assistant", "tool"]
+
+
+def test_no_run_is_missed_wherever_it_stands() -> None:
+    for size in range(2, 15):
+        run = tuple(f"w{at}" for at in range(size))
+        known = RunFilter.of([run], 1, size)
+        for before in range(size + 1):
+            assert known.may_match([*(f"x{at}" for at in range(before)), *run, "y"])
+        assert not known.may_match([f"z{at}" for at in range(3 * size)])
