@@ -83,12 +83,14 @@ def metrics_part(
     options: Mapping[str, Any],
     sets: Mapping[str, tuple[str, ...] | None],
     reported: tuple[str, ...] = (),
+    row_sources: Mapping[str, str] | None = None,
 ) -> Part:
     """Return the metrics of all roles and sets.
 
     predictions: part name to digest, None while not generated; rows: set name to digest of its
     file; options: of the pack, such as json_mode or normaliser; reported: ids of the only metrics
-    that are reported, none means every one of the task.
+    that are reported, none means every one of the task; row_sources: set name to a digest of the
+    source of each row, by which rows are sliced.
     """
     if any(digest is None for digest in predictions.values()):
         return Part("metrics", Tier.METRICS, None)
@@ -104,6 +106,7 @@ def metrics_part(
         "options": dict(options),
         "sets": {name: list(names) if names else None for name, names in sorted(sets.items())},
         **({"reported": list(reported)} if reported else {}),
+        **({"row_sources": dict(row_sources)} if row_sources else {}),
     }
     return Part("metrics", Tier.METRICS, facts)
 

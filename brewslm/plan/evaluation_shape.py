@@ -41,6 +41,8 @@ class EvaluationShape(Struct, frozen=True):
     """How outputs are read, as the pack says."""
     rows: Mapping[str, str] = field(default_factory=dict)
     """Set name to the digest of its file."""
+    row_sources: Mapping[str, str] = field(default_factory=dict)
+    """Set name to a digest of the source of each row."""
     reported: tuple[str, ...] = ()
     """Ids of the only metrics that are reported; none means every one of the task."""
     promoted_digest: str | None = None
@@ -74,6 +76,7 @@ class EvaluationShape(Struct, frozen=True):
             self.options,
             self.sets,
             self.reported,
+            self.row_sources,
         )
 
 
@@ -134,6 +137,9 @@ def shape_of(
             },
         ),
         rows={name: dataset[name].digest for name in sets if name in dataset},
+        row_sources={
+            name: digest for name, digest in prepared.get("row_sources", {}).items() if name in sets
+        },
         promoted_digest=promoted.digest if promoted else None,
         datasets=spec.datasets,
     )

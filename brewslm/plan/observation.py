@@ -27,7 +27,7 @@ from brewslm.plan.moves import find_moves, renamed
 from brewslm.plan.options import PlanOptions
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.deployment import MOST_PARAMETERS, DeploymentSpec
-from brewslm.stages.eval_pack import EvalPackContentSpec
+from brewslm.stages.eval_pack import EvalPackContentSpec, sets_of
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.stages.workflow import WorkflowSpec
@@ -387,7 +387,9 @@ class _Observation:
         )
 
     def _scoring(self) -> None:
-        """Let the versions that score this task's answers count like fields of the eval_pack."""
+        """Let what scores this task's answers count like fields of the eval_pack: its versions, and
+        the sources by which rows are sliced.
+        """
         known = self._known
         spec, prepared = known.specs.get(_EVAL_PACK), known.prepared
         profile = str(prepared.get("task_profile"))
@@ -398,6 +400,8 @@ class _Observation:
         except PackError:
             return
         scoring = scoring_versions(profile, prepared["contract"], shipped)
+        sets, sources = sets_of(spec, known.specs), prepared.get("row_sources", {})
+        scoring["row_sources"] = {name: sources[name] for name in sets if name in sources}
         known.specs[_EVAL_PACK] = spec.model_copy(update={"scoring": scoring})
 
     def _note_input(self, address: Address, path: str, digest: str, size_bytes: int) -> None:

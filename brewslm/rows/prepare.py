@@ -34,7 +34,14 @@ from brewslm.rows.mix import Mix, apply_weights, cap, mix_of, put_back
 from brewslm.rows.near import hold_near_duplicates
 from brewslm.rows.placing import place_rows
 from brewslm.rows.pool import WorkerLostError, each, worker_count
-from brewslm.rows.prepared import ExampleLines, Writer, file_name, index_lines, rejected_lines
+from brewslm.rows.prepared import (
+    ExampleLines,
+    Writer,
+    file_name,
+    index_lines,
+    rejected_lines,
+    row_sources,
+)
 from brewslm.rows.record import Reject, Split
 from brewslm.rows.request import Request, SourceRequest
 from brewslm.rows.schema import SchemaError
@@ -404,6 +411,7 @@ def _write(
         "lengths": lines.lengths.to_json(
             request.tokenizer_digest, is_measured=count_tokens is not None
         ),
+        "row_sources": row_sources(work.examples, duplicates),
         "file_paths": {name: name for name in writer.files},
         "file_hashes": {name: output.digest for name, output in writer.files.items()},
         "file_sizes": {name: output.size_bytes for name, output in writer.files.items()},

@@ -16,7 +16,7 @@ import orjson
 
 from brewslm.contracts import Output
 from brewslm.files import make_private_folder, write_lines_atomic
-from brewslm.fingerprint import canonical_json
+from brewslm.fingerprint import canonical_json, digest_value
 from brewslm.rows.composing import Composing, stored_of
 from brewslm.rows.identity import order_digest
 from brewslm.rows.pool import each
@@ -141,6 +141,32 @@ def index_lines(
         yield b"".join(
             _line(_occurrence_entry(item, sides, contents, gold_sources)) for item in batch
         )
+
+
+def row_sources(placed: Sequence[StoredExample], duplicates: Sequence[Reject]) -> dict[str, str]:
+    """Return for each set that is not trained on a digest of its rows with the source that each
+    occurs in first, which is the one that `index.jsonl` names first.
+    """
+    rows: dict[str, set[str]] = {}
+    for example in placed:
+        if example.split not in (Split.TRAIN, Split.HELD):
+            rows.setdefault(example.split.role, set()).add(example.row_id)
+    evaluated = set().union(*rows.values())
+    occurrences: list[StoredExample | Reject] = [
+        *(example for example in placed if example.row_id in evaluated),
+        *(reject for reject in duplicates if reject.of_row_id in evaluated),
+    ]
+    first: dict[str, str] = {}
+    for item in sorted(occurrences, key=_occurrence_order):
+        first.setdefault(_row_id(item), _occurrence_order(item)[0])
+    return {
+        name: digest_value({row_id: first[row_id] for row_id in row_ids})
+        for name, row_ids in sorted(rows.items())
+    }
+
+
+def _row_id(item: StoredExample | Reject) -> str:
+    return item.row_id if isinstance(item, StoredExample) else item.of_row_id or ""
 
 
 def _line(entry: dict[str, Any]) -> bytes:

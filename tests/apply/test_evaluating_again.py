@@ -1,5 +1,7 @@
 """An evaluation does again what a change asks for, and no more."""
 
+import json
+
 import pytest
 
 from brewslm.errors import ExitCode
@@ -61,3 +63,40 @@ def test_nothing_is_promoted_unjudged_unless_the_manifest_says_so(bench: Bench) 
     bench.edit("deployment:", "workflow: {gate_policy: {promote_ungated: true}}\n  deployment:")
     assert bench.apply().exit_code is ExitCode.DONE
     assert bench.promoted() is not None
+
+
+def test_rows_that_change_places_between_gold_sources_are_scored_again(bench: Bench) -> None:
+    """The same rows and answers, but the slices by source hold others."""
+    bench.edit(
+        "  dataset:",
+        "    - {name: later, type: gold_test, file_path: data/later.jsonl}\n  dataset:",
+    )
+    bench.edit("deployment:", "workflow: {gate_policy: {allow_weakening: true}}\n  deployment:")
+    bench.skill = lambda index: index % 10 != 0
+    places = {"gold": range(100, 115), "later": range(115, 140)}
+    for name, numbers in places.items():
+        bench.write_rows(name, numbers)
+    assert bench.apply().exit_code is ExitCode.DONE
+    before = _accuracy_by_source(bench)
+    for (name, _), numbers in zip(places.items(), reversed(places.values()), strict=True):
+        bench.write_rows(name, numbers)
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.doors() == ["score"]
+    after = _accuracy_by_source(bench)
+    assert after == {"gold": before["later"], "later": before["gold"]}
+    assert before["gold"] != before["later"]
+
+
+def _accuracy_by_source(bench: Bench) -> dict[str, object]:
+    """Return source to rows and accuracy of the candidate, as the newest metrics have them."""
+    digest = bench.records()["eval_pack"].outputs["metrics"].digest
+    metrics = json.loads(bench.artifacts().read_bytes(digest))
+    slices = metrics["sets"]["gold_test"]["roles"]["candidate"]["slices"]
+    return {
+        name.removeprefix("source="): (
+            place["metrics"]["accuracy"]["n"],
+            place["metrics"]["accuracy"]["value"],
+        )
+        for name, place in slices.items()
+        if name.startswith("source=")
+    }
