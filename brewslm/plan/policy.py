@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import unquote
 
 from msgspec import Struct
 from pydantic import ValidationError
@@ -295,6 +296,10 @@ def _endpoints(_: Plan, specs: Mapping[Address, Spec], allowed: tuple[str, ...])
     return None
 
 
+_PLACES = {"host", "hostaddr", "port", "service", "servicefile"}
+"""Parameters by which a URL names a server in its query."""
+
+
 def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, str]]:
     """Return the servers that a manifest names, certain ones first; empty for one that a secret
     holds.
@@ -314,10 +319,21 @@ def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, s
 def _endpoint(url: str) -> str:
     """Return scheme and server of a URL without what stands before and behind; empty for a secret
     that holds it.
+
+    A URL in which clients may find different servers comes back as a text that is no server, so
+    that no list allows it: with marks that end the server for some of them, a second @ or one behind
+    a question mark, or a server in the query, as libpq takes it.
     """
     scheme, _, rest = url.partition("://")
-    server = re.split(r"[/?#\\]", rest, maxsplit=1)[0].rpartition("@")[2].lower()
-    return "" if scheme == "secret" else f"{scheme.lower()}://{server}"
+    if scheme == "secret":
+        return ""
+    authority, _, path = rest.partition("/")
+    server = authority.partition("?")[0]
+    names = {unquote(item.partition("=")[0]) for item in re.split("[?&]", rest)[1:]}
+    is_plain = authority.count("@") == server.count("@") <= 1 and not set("#\\") & set(authority)
+    if not is_plain or names & _PLACES:
+        return f"{scheme.lower()}://{authority}?{path.partition('?')[2]}"
+    return f"{scheme.lower()}://{server.rpartition('@')[2].lower()}"
 
 
 def _approval(_: Plan, __: Mapping[Address, Spec], ___: bool) -> _Breach | None:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from brewslm.address import Address
 from brewslm.contracts import Operation, Spec
@@ -196,8 +198,10 @@ def test_rows_come_from_below_an_allowed_folder(path: str, roots: list[str], dec
         (None, "s3://Bucket/a", "allow"),
         (None, "s3://bucket:9000/a", "refuse"),
         (None, "s3://bucket@evil/a", "refuse"),
-        (None, "s3://bucket?@evil/a", "allow"),
-        (None, "s3://bucket#@evil/a", "allow"),
+        (None, "s3://bucket?@evil/a", "refuse"),
+        (None, "s3://bucket#@evil/a", "refuse"),
+        (None, "s3://bucket\\@evil/a", "refuse"),
+        (None, "s3://bucket/a@b", "allow"),
         (None, "s3://user:word@bucket/a", "allow"),
         ("secret://STATE", None, "warn"),
         ("secret://STATE", "s3://bucket/a", "warn"),
@@ -214,6 +218,38 @@ def test_servers_are_allowed_by_scheme_and_name(
         update={"backend": WorkflowSpec().backend.model_copy(update=written)}
     )
     assert _decision("endpoints.allow", ["s3://bucket"], {"workflow": spec}) == decision
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("bucket", "evil", "@", ":", "/", "?", "#", "&", "\\", ",", "%40", "="),
+                *(
+                    "host=evil",
+                    "hostaddr=1.2.3.4",
+                    "h%6fst=evil",
+                    "service=evil",
+                    "sslmode=require",
+                ),
+            ]
+        ),
+        max_size=7,
+    )
+)
+def test_allowed_database_is_the_one_that_the_client_connects_to(parts: list[str]) -> None:
+    """libpq's own reading of the URL is the oracle; what it refuses connects to nothing."""
+    url = "postgresql://" + "".join(parts)
+    backend = WorkflowSpec().backend.model_copy(update={"state": url})
+    spec = WorkflowSpec().model_copy(update={"backend": backend})
+    if _decision("endpoints.allow", ["postgresql://bucket"], {"workflow": spec}) != "allow":
+        return
+    try:
+        read = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return
+    assert {"host", "hostaddr", "port", "service"} & set(read) == {"host"}
+    assert read["host"] == "bucket"
 
 
 def test_the_worst_of_several_decisions_counts() -> None:
