@@ -321,8 +321,8 @@ def _endpoint(url: str) -> str:
     that holds it.
 
     A URL in which clients may find different servers comes back as a text that is no server, so
-    that no list allows it: with marks that end the server for some of them, a second @ or one behind
-    a question mark, or a server in the query, as libpq takes it.
+    that no list allows it: with marks that end the server for some of them, a second @ or one
+    behind a question mark, or a server in the query, as libpq takes it.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "secret":
