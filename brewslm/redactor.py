@@ -166,23 +166,29 @@ class Redactor:
         return _merged(spans)
 
     def begun(self, text: str) -> int:
-        """Return where a value begins that goes on after the end of a text; its length if none.
-
-        A text may end in the middle of a code, or with what only looks like one: both are tried.
-        """
-        forms = {text, _without_cut_code(text)}
-        return min((start for form in forms for start in self._begun(form)), default=len(text))
+        """Return where a value begins that goes on after the end of a text; its length if none."""
+        return min(self._begun(text), default=len(text))
 
     def _begun(self, text: str) -> Iterator[int]:
-        for trail, patterns in self._views(text):
-            end = trail[-1].text if trail else text
-            for seen in {end, _without_cut_code(end)}:
-                for pattern in patterns:
-                    start = seen.find(pattern[:_LEAST_PREFIX], max(0, len(seen) - len(pattern) + 1))
-                    while start >= 0 and not pattern.startswith(seen[start:]):
-                        start = seen.find(pattern[:_LEAST_PREFIX], start + 1)
-                    if start >= 0:
-                        yield _back(trail, start, len(seen))[0]
+        """Yield where a value may begin.
+
+        A text may end in the middle of a code, or with what only looks like one, in each form that
+        decoding gives it: both are tried and decoded further.
+        """
+        if not self._patterns:
+            return
+        forms: dict[str, list[_Decoded]] = {text: []}
+        for _ in range(_ROUNDS + 1):
+            deeper: dict[str, list[_Decoded]] = {}
+            for seen, trail in forms.items():
+                for end in {seen, _without_cut_code(seen)}:
+                    yield from _beginnings(end, trail, self._patterns)
+                    squeezed = _decoded(end, _BLANKS, lambda _: [])
+                    yield from _beginnings(squeezed.text, [*trail, squeezed], self._squeezed)
+                    if _CODED.search(end):
+                        decoded = _decoded(end, _CODED, _characters)
+                        deeper.setdefault(decoded.text, [*trail, decoded])
+            forms = deeper
 
     def _views(self, text: str) -> Iterator[tuple[list[_Decoded], Mapping[str, str]]]:
         """Yield the steps that lead to each form of a text, and what is looked for in it."""
@@ -312,6 +318,16 @@ def _decoded(
     pieces.append((place, len(text), False))
     parts.append(text[place:])
     return _Decoded("".join(parts), out, pieces)
+
+
+def _beginnings(seen: str, trail: Sequence[_Decoded], patterns: Iterable[str]) -> Iterator[int]:
+    """Yield where a text ends with the beginning of a pattern, as a place in the first text."""
+    for pattern in patterns:
+        start = seen.find(pattern[:_LEAST_PREFIX], max(0, len(seen) - len(pattern) + 1))
+        while start >= 0 and not pattern.startswith(seen[start:]):
+            start = seen.find(pattern[:_LEAST_PREFIX], start + 1)
+        if start >= 0:
+            yield _back(trail, start, len(seen))[0]
 
 
 def _back(trail: Sequence[_Decoded], start: int, end: int) -> tuple[int, int]:

@@ -122,6 +122,7 @@ def test_a_value_that_holds_what_looks_like_a_code_is_hidden_from_where_it_begin
 
 
 @example("000&000000", "double percent", [1, 16])
+@example("00000000\u00df\u00df", "double percent", [1, 30])
 @given(SECRETS, st.sampled_from(sorted(DECODERS)), PIECES)
 def test_texts_that_follow_each_other_show_no_more_than_the_first_characters(
     secret: str, name: str, sizes: list[int]
