@@ -280,7 +280,7 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 FindingCode.FIELD_UNUSED,
                 (*path, name),
                 "there is no limit that it could apply to",
-                "write max_minutes or max_gpu_hours too, or delete the line",
+                "delete the line; it needs max_minutes or max_gpu_hours",
                 severity=Severity.WARNING,
             )
     for name, schemes in _STORES.items():

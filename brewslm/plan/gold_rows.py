@@ -122,15 +122,19 @@ def rows_changed(
 
 
 def _is_untouched(shape: EvaluationShape, record: ResourceRecord, before: str) -> bool:
-    """Return whether the very file that decided decides again, whole."""
+    """Return whether the very file that decided decides again, whole, and where a gate asks for
+    slices from the same sources.
+    """
     was = record.facts.get("inputs", {}).get(f"dataset:{before}")
     is_whole = before in shape.sets and shape.sets[before] is None
     is_same_choice = record.spec.get("datasets") == list(shape.datasets)
+    scoring = record.spec.get("scoring") or {}
+    recorded = (scoring.get("row_sources") or {}).get(before)
     return (
         before == shape.decisive
         and is_whole
         and is_same_choice
-        and not asked_columns(shape.gates)
+        and (recorded == shape.row_sources.get(before) or not asked_columns(shape.gates))
         and was is not None
         and was == shape.rows.get(before)
     )

@@ -149,7 +149,7 @@ def row_sources(placed: Sequence[StoredExample], duplicates: Sequence[Reject]) -
     """
     rows: dict[str, set[str]] = {}
     for example in placed:
-        if example.split not in (Split.TRAIN, Split.HELD):
+        if example.split and example.split not in (Split.TRAIN, Split.HELD):
             rows.setdefault(example.split.role, set()).add(example.row_id)
     evaluated = set().union(*rows.values())
     occurrences: list[StoredExample | Reject] = [

@@ -8,7 +8,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +100,11 @@ def test_millions_of_empty_lines_are_counted(bench: Bench) -> None:
 
 
 @pytest.mark.case("ROW-03")
-@pytest.mark.parametrize("made", [_binary, _inflating])
 @pytest.mark.parametrize("has_adapter", [False, True], ids=["proposed", "written"])
 def test_bytes_that_are_no_rows_are_refused_with_their_code(
-    made: Callable[[Path], None], has_adapter: bool, bench: Bench
+    has_adapter: bool, bench: Bench
 ) -> None:
-    made(bench.root / "data" / "rows.jsonl")
+    _binary(bench.root / "data" / "rows.jsonl")
     if has_adapter:
         adapter = "{name: a, source_ref: rows, base_adapter_id: label_to_classification}"
         bench.edit("  dataset:", f"  adapters: [{adapter}]\n  dataset:")
@@ -118,6 +116,14 @@ def test_bytes_that_are_no_rows_are_refused_with_their_code(
         assert said["invalid_unicode"].startswith("data/rows.jsonl:1")
     else:
         assert said["MAPPING_LOW_CONFIDENCE"].startswith("invalid_unicode ")
+
+
+@pytest.mark.case("ROW-03")
+def test_compressed_rows_under_the_name_of_text_are_not_inflated(bench: Bench) -> None:
+    _inflating(bench.root / "data" / "rows.jsonl")
+    code, plan = _planned(bench)
+    said = {item["code"]: item["found"] for item in plan["findings"]}
+    assert (code, said["ENCODING_UNSUPPORTED"]) == (1, "data compressed by gzip")
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ class Judged:
             outputs={},
         )
         wrong = {row["row_id"]: "no idea" for row in old}
-        self.keep("scores.candidate", [{"row_id": row["row_id"]} for row in old])
+        self.keep("scores.candidate", [{"row_id": row["row_id"], "slices": []} for row in old])
         said = [_answer(row, self.said(row)) for row in old]
         self.keep("predictions.candidate", said)
         self.keep("predictions.baseline", [_answer(row, wrong[row["row_id"]]) for row in old])
@@ -145,6 +145,7 @@ def _account(judged: Judged, new: Sequence[Row], train: Sequence[Row]) -> dict[s
         "moved": sum(row["row_id"] in in_train for row in went) or None,
         "removed ids": sorted(row["row_id"][:12] for row in went) or None,
         "added ids": sorted(row["row_id"][:12] for row in came) or None,
+        "in another slice": None,
     }
 
 
@@ -154,7 +155,7 @@ def _accuracy(judged: Judged, rows: Sequence[Row]) -> str:
     right = [said[row["inputs"]["text"]] == row["reference"]["label"] for row in answered]
     part = "" if len(right) == len(rows) else f" on the {len(right)} that it has answered"
     value = f"{sum(right) / len(right):.4f}" if right else "nothing"
-    return f", where the promoted model scores accuracy {value}{part}"
+    return f"the promoted model scores accuracy {value}{part}"
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -177,8 +178,8 @@ def test_every_row_is_accounted_for(tmp_path: Path, seed: int) -> None:
     scores = {"before": _accuracy(judged, judged.old), "after": _accuracy(judged, new)}
     expected = _account(judged, new, train)
     assert told.facts == expected | scores
-    assert told.change.before == f"12 rows{scores['before']}"
-    assert told.change.after.startswith(f"{len(new)} rows{scores['after']}; ")
+    assert told.change.before == f"12 rows, where {scores['before']}"
+    assert told.change.after.startswith(f"{len(new)} rows, where {scores['after']}; ")
     went, came = expected["removed ids"] or [], expected["added ids"] or []
     words = [f"{len(went)} removed"] * bool(went) + [f"{len(came)} added"] * bool(came)
     words += [f"{expected['edited']} of them edited"] * bool(expected["edited"])
@@ -248,9 +249,9 @@ def test_only_chosen_sources_decide(judged: Judged) -> None:
 
 def test_rows_that_were_left_out_of_an_evaluation_score_nothing(judged: Judged) -> None:
     part = judged.old[:7]
-    judged.keep("scores.candidate", [{"row_id": row["row_id"]} for row in part])
+    judged.keep("scores.candidate", [{"row_id": row["row_id"], "slices": []} for row in part])
     told = judged.told(judged.old)
-    assert told.change.before == f"7 rows{_accuracy(judged, part)}"
+    assert told.change.before == f"7 rows, where {_accuracy(judged, part)}"
 
 
 def test_answers_are_those_of_the_model_that_is_promoted(judged: Judged) -> None:
