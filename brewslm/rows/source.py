@@ -374,7 +374,7 @@ def _check_fetched(start: bytes, size_bytes: int, path: str) -> None:
 
 def _check_text(start: bytes, path: str) -> None:
     """Refuse files that hold no UTF-8 text, by what they begin with. Raises: SourceError."""
-    if b"\0" in start[:2]:
+    if start[:2].count(0) == 1:
         start = b"\xff\xfe"  # UTF-16 without a mark
     for mark, found, remedy in _NOT_TEXT:
         if start.startswith(mark):

@@ -116,4 +116,4 @@ def test_a_minute_of_lora_teaches_a_task_that_the_corpus_leaves_out() -> None:
     tune(tuned, tokenizer, training_rows, rng)
 
     assert before <= 1 / len(INTENTS)
-    assert accuracy_ratio(tuned, tokenizer, held_out_rows) > 0.85
+    assert accuracy_ratio(tuned, tokenizer, held_out_rows) > 0.7
