@@ -4,7 +4,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brewslm.apply.clock import SystemClock
@@ -103,6 +103,7 @@ def test_without_limits_nothing_is_told(slow: SlowBench) -> None:
     assert slow.warnings() == []
 
 
+@example([(True, 5)], 5, True)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 40)), max_size=12),
     st.integers(1, 100),

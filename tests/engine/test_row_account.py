@@ -191,3 +191,45 @@ def test_equal_counts_are_equal_whatever_their_order() -> None:
     with pytest.raises(WorkerError) as caught:
         compare("rows", {}, {"b": 2, "a": 1})
     assert (caught.value.found, caught.value.expected) == ("no rows", "a 1, b 2")
+
+
+def _placed(folder: Path, *lines: tuple[str, str, str, bool], mix: dict[str, int]) -> Path:
+    """Write what a prepared folder says of its rows.
+
+    lines: row_id, source, set and whether it is a duplicate; mix: effective rows by source.
+    """
+    names = ("row_id", "source", "split", "is_duplicate")
+    index = (json.dumps(dict(zip(names, line, strict=True))) for line in lines)
+    (folder / "index.jsonl").write_text("\n".join(index) + "\n")
+    sources = {name: {"effective_rows": rows} for name, rows in mix.items()}
+    (folder / "manifest.json").write_text(json.dumps({"mix": {"sources": sources}}))
+    return folder
+
+
+def test_row_counts_for_the_source_that_it_is_trained_from(tmp_path: Path) -> None:
+    """Not for one whose copy was dropped, nor for one of another set; a source may give none."""
+    folder = _placed(
+        tmp_path,
+        ("a", "early", "train", True),
+        ("a", "late", "train", False),
+        ("b", "exam", "gold_test", False),
+        ("b", "late", "train", False),
+        mix={"late": 2, "none": 0},
+    )
+    lines = [{"row_id": "a"}, {"row_id": "b"}]
+    account = account_of(folder, lines, tokenized(lines))
+    assert account.names == ("late",)
+    assert account.epoch_rows == {"late": 2}
+    account.check_epoch({})
+
+
+def test_copies_of_equal_rows_are_taken_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    folder = _placed(
+        tmp_path, ("a", "own", "train", False), ("a", "own", "train", False), mix={"own": 4}
+    )
+    lines = [{"row_id": "a", "weight": 3}, {"row_id": "a", "weight": 1}]
+    row = TokenRow("a", [1, 2], [1, 2])
+    account = account_of(folder, lines, Tokenized([row], {TOO_LONG: ["a"]}))
+    assert account.epoch_rows == {"own": 3}
+    assert account.left_out == {TOO_LONG: Counter({"own": 1})}
+    account.check_epoch({})

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.diagnostics import FindingCode, Severity
+from brewslm.fingerprint import digest_value
 from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
@@ -551,3 +552,19 @@ def test_a_value_that_cannot_be_read_rejects_the_rows_that_need_it(
     if column == "n" and not is_needed:
         (unread,) = [item for item in done.findings if item.code == FindingCode.COLUMNS_UNREAD]
         assert "n" in unread.found
+
+
+def test_sources_of_evaluated_rows_are_those_that_the_index_names_first(tmp_path: Path) -> None:
+    """Some gold rows stand in both gold sources, once in the first and once in the second half."""
+    write_rows(tmp_path / "tickets.jsonl", rows_of(40))
+    write_rows(tmp_path / "early.jsonl", rows_of(10, 1000))
+    write_rows(tmp_path / "late.jsonl", [*rows_of(10, 2000), *rows_of(5, 1000)])
+    result = prepared(tmp_path, source(), source("late", "gold_test"), source("early", "gold_test"))
+    first: dict[str, dict[str, str]] = {}
+    for line in lines_of(tmp_path / "out", "index.jsonl"):
+        first.setdefault(line["split"], {}).setdefault(line["row_id"], line["source"])
+    evaluated = {name: rows for name, rows in first.items() if name not in ("train", "held")}
+    assert set(evaluated["gold_test"].values()) == {"early", "late"}
+    assert result.manifest["row_sources"] == {
+        name: digest_value(rows) for name, rows in evaluated.items()
+    }
