@@ -401,7 +401,8 @@ class _Observation:
             return
         scoring = scoring_versions(profile, prepared["contract"], shipped)
         sets, sources = sets_of(spec, known.specs), prepared.get("row_sources", {})
-        scoring["row_sources"] = {name: sources[name] for name in sets if name in sources}
+        if by_set := {name: sources[name] for name in sets if name in sources}:
+            scoring["row_sources"] = by_set
         known.specs[_EVAL_PACK] = spec.model_copy(update={"scoring": scoring})
 
     def _note_input(self, address: Address, path: str, digest: str, size_bytes: int) -> None:

@@ -144,8 +144,8 @@ def index_lines(
 
 
 def row_sources(placed: Sequence[StoredExample], duplicates: Sequence[Reject]) -> dict[str, str]:
-    """Return for each set that is not trained on a digest of its rows with the source that each
-    occurs in first, which is the one that `index.jsonl` names first.
+    """Return for each set of several sources that is not trained on a digest of its rows with the
+    source that each occurs in first, which is the one that `index.jsonl` names first.
     """
     rows: dict[str, set[str]] = {}
     for example in placed:
@@ -159,9 +159,11 @@ def row_sources(placed: Sequence[StoredExample], duplicates: Sequence[Reject]) -
     first: dict[str, str] = {}
     for item in sorted(occurrences, key=_occurrence_order):
         first.setdefault(_row_id(item), _occurrence_order(item)[0])
+    by_set = {name: {row_id: first[row_id] for row_id in row_ids} for name, row_ids in rows.items()}
     return {
-        name: digest_value({row_id: first[row_id] for row_id in row_ids})
-        for name, row_ids in sorted(rows.items())
+        name: digest_value(sources)
+        for name, sources in sorted(by_set.items())
+        if len(set(sources.values())) > 1
     }
 
 
