@@ -4,7 +4,7 @@ import random
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from brewslm.rows.matching import shingles
@@ -42,6 +42,9 @@ TEMPLATED = st.lists(
     min_size=1,
     max_size=30,
 )
+_LONG = "the quick brown fox jumps over a lazy dog while cats watch birds"
+CHAIN = [_LONG[at : at + 40] for at in range(0, 24, 4)]
+"""Each is similar to the next one, and to no other."""
 TEXTS = st.lists(st.text("abc ", min_size=1, max_size=60), min_size=1, max_size=12) | TEMPLATED
 
 
@@ -65,6 +68,7 @@ def test_first_similar_text_of_a_range_is_the_first_that_comparing_finds(
 
 
 @settings(max_examples=60, deadline=None)
+@example(CHAIN, 0.7)
 @given(TEXTS, st.sampled_from([0.5, 0.7, 0.85, 1.0]))
 def test_components_are_those_of_the_graph_of_all_similar_pairs(
     texts: list[str], threshold: float

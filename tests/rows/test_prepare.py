@@ -566,3 +566,24 @@ def test_sources_of_evaluated_rows_are_those_that_the_index_names_first(tmp_path
     gold = first["gold_test"]
     assert set(gold.values()) == {"early", "late"}
     assert result.manifest["row_sources"] == {"gold_test": digest_value(gold)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_a_chain_of_similar_rows_the_smallest_row_id_stays(tmp_path: Path, seed: int) -> None:
+    """Each row is similar to the next one alone; the order of the lines decides nothing."""
+    words = [f"word{number}" for number in range(100, 200)]
+    chain = [{"text": " ".join(words[at : at + 40]), "label": "late"} for at in range(0, 24, 4)]
+    rows = [*rows_of(20), *chain]
+    random.Random(seed).shuffle(rows)  # noqa: S311  no secret depends on it
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    prepared(
+        tmp_path,
+        source(),
+        cleaning=CleaningRequest(dedupe="near", near_threshold=0.75),
+        leak_check=LeakRequest(near=None, ngram=0),
+    )
+    lines = {line["line"]: line for line in lines_of(tmp_path / "out", "index.jsonl")}
+    of_chain = [lines[at + 1] for at, row in enumerate(rows) if row in chain]
+    stays = min(line["row_id"] for line in of_chain)
+    held = {line["row_id"] for line in of_chain if line["hold"] == "near_duplicate"}
+    assert held == {line["row_id"] for line in of_chain} - {stays}
