@@ -1,8 +1,8 @@
 """The rows that decide, held against those of the last evaluation: by content, never by place.
 
-Which rows came, went or were edited is told by row id, which are in another slice of a gate by the
-slices that they were scored in, and what the promoted model scores on the
-old rows and on the new ones is computed from its stored answers; no model is loaded.
+Which rows came, went or were edited is told by row id, and which are in another slice of a gate by
+the slices that they were scored in. What the promoted model scores on the old rows and on the new
+ones is computed from its stored answers; no model is loaded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

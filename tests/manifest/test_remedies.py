@@ -108,14 +108,13 @@ def test_the_remedy_of_another_value_works(stride: int, trial: Trial) -> None:
     assert trial.worked > 40
 
 
-@EVERY
-def test_the_remedy_of_another_tools_key_works(stride: int, trial: Trial) -> None:
+def test_the_remedy_of_another_tools_key_works(trial: Trial) -> None:
     failed: list[str] = []
-    for name in sorted(FOREIGN_KEYS.keys() - OF_THE_HUB)[::stride]:
+    for name in sorted(FOREIGN_KEYS.keys() - OF_THE_HUB):
         for value in (20, "builtin:nano", True):
             failed += trial.failures(with_values(KNOWN, {CONFIG + name: value}))
     assert failed == []
-    assert trial.worked > 12
+    assert trial.worked > 20
 
 
 @EVERY
