@@ -1,9 +1,7 @@
 """The policy of the base commit: what any change may do, decided where the change can't reach."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import unquote
 
 from msgspec import Struct
 from pydantic import ValidationError
@@ -11,6 +9,7 @@ from pydantic import ValidationError
 from brewslm.address import Address
 from brewslm.contracts import Operation, Spec
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
+from brewslm.endpoint import server_in
 from brewslm.fingerprint import digest_bytes
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.yaml_file import read_yaml
@@ -296,10 +295,6 @@ def _endpoints(_: Plan, specs: Mapping[Address, Spec], allowed: tuple[str, ...])
     return None
 
 
-_PLACES = {"host", "hostaddr", "port", "service", "servicefile"}
-"""Parameters by which a URL names a server in its query."""
-
-
 def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, str]]:
     """Return the servers that a manifest names, certain ones first; empty for one that a secret
     holds.
@@ -309,31 +304,11 @@ def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, s
         if isinstance(spec, DataSourceSpec):
             locator = spec.locator or ""
             url = _HUBS.get(locator.partition(":")[0], locator)
-            found += [(address, _endpoint(url))] if url.startswith("https:") else []
+            found += [(address, server_in(url))] if url.startswith("https:") else []
         if isinstance(spec, WorkflowSpec):
             urls = [url for url in (spec.backend.state, spec.backend.artifacts) if url]
-            found += [(address, _endpoint(url)) for url in urls]
+            found += [(address, server_in(url)) for url in urls]
     yield from sorted(found, key=lambda item: not item[1])
-
-
-def _endpoint(url: str) -> str:
-    """Return scheme and server of a URL without what stands before and behind; empty for a secret
-    that holds it.
-
-    A URL in which clients may find different servers comes back as a text that is no server, so
-    that no list allows it: with marks that end the server for some of them, a second @ or one
-    behind a question mark, or a server in the query, as libpq takes it.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme == "secret":
-        return ""
-    authority, _, path = rest.partition("/")
-    server = authority.partition("?")[0]
-    names = {unquote(item.partition("=")[0]) for item in re.split("[?&]", rest)[1:]}
-    is_plain = authority.count("@") == server.count("@") <= 1 and not set("#\\") & set(authority)
-    if not is_plain or names & _PLACES:
-        return f"{scheme.lower()}://{authority}?{path.partition('?')[2]}"
-    return f"{scheme.lower()}://{server.rpartition('@')[2].lower()}"
 
 
 def _approval(_: Plan, __: Mapping[Address, Spec], ___: bool) -> _Breach | None:
