@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
+from brewslm.rows.dataset import DatasetSpec, TaskProfile
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec, TaskProfile
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormat, ExportFormatSpec
 from brewslm.stages.training_config import Tracker, TrainingConfig, TrainingMode

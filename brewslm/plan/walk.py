@@ -38,7 +38,7 @@ from brewslm.plan.pricing import Pricing
 from brewslm.plan.refresh import data_addresses
 from brewslm.plan.rehearsal import Rehearsal, training_findings
 from brewslm.plan.rollback import is_held
-from brewslm.stages.dataset import DatasetSpec
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_config import loading_on_host
