@@ -107,7 +107,11 @@ def _normalize(example: Example, tally: CleaningTally) -> None:
     inputs = normal_value(example.inputs)
     entities = example.reference.get("entities")
     if type(entities) is list and inputs != example.inputs:
-        reference = {"entities": _moved_spans(entities, example.inputs["text"], inputs["text"])}
+        reference = {
+            "entities": _moved_spans(
+                entities, example.inputs.get("text", ""), inputs.get("text", "")
+            )
+        }
     else:
         reference = normal_value(example.reference)
     if (inputs, reference) == before:
