@@ -49,23 +49,30 @@ def closest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
 class Registry(Generic[T]):
     """The things that the modules of one package define under one attribute name."""
 
-    def __init__(self, package: str, attribute: str, what: str) -> None:
+    def __init__(
+        self, package: str, attribute: str, what: str, only: type[T] | None = None
+    ) -> None:
         """package: dotted name of the folder; attribute: such as MAPPER; what: the noun shown to
-        people.
+        people; only: leaves out what is not of this type, which needs every module imported.
         """
+        self._only = only
         self._package = package
         self._attribute = attribute
         self._what = what
 
     @cache  # noqa: B019  registries are module constants and live as long as the process
     def names(self) -> tuple[str, ...]:
-        """Return the names of the folder's public modules, sorted, importing none of them."""
+        """Return the names of the folder's public modules, sorted; without `only` none of them is
+        imported.
+        """
         spec = find_spec(self._package)
         folders = spec.submodule_search_locations if spec else None
         if not folders:
             raise ModuleNotFoundError(self._package)
         stems = (path.stem for folder in folders for path in Path(folder).glob("*.py"))
-        return tuple(sorted(stem for stem in stems if not stem.startswith("_")))
+        names = sorted(stem for stem in stems if not stem.startswith("_"))
+        only = self._only
+        return tuple(name for name in names if only is None or isinstance(self._value(name), only))
 
     def load(self, name: str) -> T:
         """Return the named thing, importing its module if that has not happened yet.
@@ -76,7 +83,10 @@ class Registry(Generic[T]):
         module_name = name.replace("-", "_")
         if module_name not in self.names():
             raise UnknownNameError(self._what, name, self.names())
-        return cast("T", getattr(import_module(f"{self._package}.{module_name}"), self._attribute))
+        return cast("T", self._value(module_name))
+
+    def _value(self, module_name: str) -> object:
+        return getattr(import_module(f"{self._package}.{module_name}"), self._attribute)
 
     def all(self) -> dict[str, T]:
         """Load everything, in sorted order."""

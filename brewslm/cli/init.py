@@ -18,7 +18,6 @@ from brewslm.cli.session import Session
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity, sorted_findings
 from brewslm.errors import ManifestError, PlanError
 from brewslm.files import is_file, is_folder, open_inside
-from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.host import observe_host
 from brewslm.manifest.load import FindingsError, load_manifest
 from brewslm.manifest.starter import DEFAULT_LOCATOR, SHORT_TOKENS, starter_text
@@ -31,6 +30,7 @@ from brewslm.rows.mapper import DefaultOptions
 from brewslm.rows.rejects import REMEDIES, RejectCode
 from brewslm.rows.source import SOURCES, Feed, SourceError, open_source, parse_locator
 from brewslm.state.empty import EmptyState
+from brewslm.tasks.task import TASKS
 
 _MANIFEST_MODE = 0o644
 _LENGTHS = (SHORT_TOKENS, 1024)
@@ -140,13 +140,13 @@ def _chosen(surveyed: Surveyed, from_data: str, mapper: str | None) -> Surveyed:
         rest = tuple(item for item in proposals if item is not own[0])
         proposals = (replace(own[0], needs_force=False), *rest)
     best = proposals[0]
-    if best.target_task_profile not in PROFILES:
+    if best.target_task_profile not in TASKS.names():
         raise PlanError(
             f'the rows of "{surveyed.path}" are for the task {best.target_task_profile}, which is'
             " not supported yet",
             code="VALUE_UNAVAILABLE",
             found=ranked,
-            expected=f"rows for one of the tasks {', '.join(PROFILES)}",
+            expected=f"rows for one of the tasks {', '.join(TASKS.names())}",
             remedy=_other_mapper(proposals, from_data)
             or "reshape the rows, for example to the columns prompt and completion; nothing was"
             " written",
@@ -165,7 +165,7 @@ def _chosen(surveyed: Surveyed, from_data: str, mapper: str | None) -> Surveyed:
 def _other_mapper(proposals: Sequence[Proposal], from_data: str) -> str:
     """Return the command that takes the first proposal whose task is supported, if any."""
     for item in proposals:
-        if item.target_task_profile in PROFILES:
+        if item.target_task_profile in TASKS.names():
             return f"brewslm init --from-data {from_data} --mapper {item.mapper_id}"
     return ""
 

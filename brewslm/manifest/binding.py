@@ -4,6 +4,7 @@ from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.schema import Sections
 from brewslm.manifest.yaml_file import YamlFile
 from brewslm.registry import closest
+from brewslm.rows.mapper import DEFAULT_MAPPER_ID
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec
 
@@ -23,7 +24,7 @@ def bind_adapters(
         path = ("spec", "data_sources", index)
         if source.adapter is not None:
             bound[source.name] = source.adapter
-            if source.adapter not in names and source.adapter != "default-canonical":
+            if source.adapter not in names and source.adapter != DEFAULT_MAPPER_ID:
                 near = closest(source.adapter, names)
                 findings.append(
                     Finding(
@@ -40,7 +41,7 @@ def bind_adapters(
                         suggestions=near,
                     )
                 )
-            elif source.adapter == "default-canonical" and source.adapter not in names:
+            elif source.adapter == DEFAULT_MAPPER_ID and source.adapter not in names:
                 bound[source.name] = None
             continue
         candidates = _candidates(source, sections.adapters)

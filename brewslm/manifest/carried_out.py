@@ -9,15 +9,15 @@ from typing import Any, get_args
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
 from brewslm.rows.dataset import DatasetSpec, TaskProfile
+from brewslm.rows.mapper import MAPPERS
 from brewslm.rows.source import find_source, scheme_of_path
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormat, ExportFormatSpec
 from brewslm.stages.training_config import Tracker, TrainingConfig, TrainingMode
 from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.tasks.task import TASKS
 
-PROFILES = ("classification", "structured_extraction", "qa", "instruction_sft", "chat_sft")
-"""Task profiles that are trained and evaluated."""
 MODES = ("sft",)
 """Training modes that are trained."""
 FORMATS = ("adapter", "safetensors")
@@ -46,9 +46,11 @@ def _except(supported: Iterable[str], every: Any) -> tuple[str, ...]:
 
 _CONFIG = "spec.training_plan.config"
 NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
-    "spec.adapters[].base_adapter_id": ("preference_pair", "rag_passthrough", "text_only"),
-    "spec.adapters[].task_profile": _except(PROFILES, TaskProfile),
-    "spec.dataset.task_profile": _except(PROFILES, TaskProfile),
+    "spec.adapters[].base_adapter_id": tuple(
+        name for name, mapper in MAPPERS.all().items() if not {*mapper.profiles} & {*TASKS.names()}
+    ),
+    "spec.adapters[].task_profile": _except(TASKS.names(), TaskProfile),
+    "spec.dataset.task_profile": _except(TASKS.names(), TaskProfile),
     "spec.export.formats[]": _except(FORMATS, ExportFormat),
     "spec.training_plan.training_mode": _except(MODES, TrainingMode),
     "spec.training_plan.pin_environment": ("toolchain", "device"),
@@ -64,8 +66,8 @@ NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
 _INSTEAD = {
     "spec.adapters[].base_adapter_id": "write base_adapter_id: prompt_completion_passthrough, "
     "or another mapper of a supported task",
-    "spec.adapters[].task_profile": "write one of " + ", ".join(PROFILES),
-    "spec.dataset.task_profile": "write one of " + ", ".join(PROFILES),
+    "spec.adapters[].task_profile": "write one of " + ", ".join(TASKS.names()),
+    "spec.dataset.task_profile": "write one of " + ", ".join(TASKS.names()),
     "spec.export.formats[]": "write formats: [safetensors], or [adapter]",
     "spec.training_plan.training_mode": "write training_mode: sft",
     "spec.training_plan.pin_environment": "write pin_environment: none",

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.speaker import Say
+from brewslm.manifest.spelling import VALUE_ALIASES
 from brewslm.manifest.yaml_file import Path as YamlPath
+from brewslm.tasks.task import FORMS, Reference, form_of
 
+_TYPED = (Reference.LABEL, Reference.OBJECT)
 READ_LIMITS = ("offline_required", "requires_cloud_inference")
 """Keys of `deployment_target_constraints` that are compared."""
 
@@ -27,7 +30,8 @@ def check_blueprint(file: ManifestFile, say: Say) -> Iterator[Finding]:
         if not getattr(blueprint, name).strip():
             yield say(code, (*path, name), "a text is needed here", "write one sentence")
     family = re.sub(r"[\s-]+", "_", blueprint.task_family.strip().lower())
-    if family in ("classification", "structured_extraction", "extraction"):
+    family = VALUE_ALIASES["spec.dataset.task_profile"].get(family, family)
+    if family in FORMS.names() and form_of(family).reference in _TYPED:
         if not blueprint.expected_output_schema:
             yield say(
                 FindingCode.BLUEPRINT_OUTPUT_SCHEMA_REQUIRED,

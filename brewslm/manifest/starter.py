@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from brewslm.rows.introspect import Proposal
 from brewslm.tasks.builtin_packs import BUILTIN_PACKS
+from brewslm.tasks.task import Reference, form_of
 
 DEFAULT_PACK_ID = "evalpack.local.offline"
 """Needs no judge and no network."""
@@ -129,7 +130,7 @@ def _dataset(proposal: Proposal, *, is_small: bool) -> list[str]:
             "    # Too few rows for a validation set of its own.",
             "    split: {train: 0.8, validation: 0, test: 0.2}",
         ]
-    if proposal.labels and profile == "classification":
+    if proposal.labels and form_of(profile).reference is Reference.LABEL:
         lines += [
             "    contract:",
             "      allowed_labels: # a row with any other label is rejected",

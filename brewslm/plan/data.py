@@ -28,12 +28,12 @@ from brewslm.plan.base_model import BUILTIN, BaseModel
 from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.rows.dataset import DatasetSpec
+from brewslm.rows.mapper import DEFAULT_MAPPER_ID
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.packs import PackError
-from brewslm.tasks.task import TASKS
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
@@ -231,7 +231,7 @@ def _request(
         if not isinstance(spec, DataSourceSpec) or not locator_of(spec):
             continue
         adapter = adapters.get(spec.adapter or "")
-        is_introspected = adapter is None or adapter.base_adapter_id == "default-canonical"
+        is_introspected = adapter is None or adapter.base_adapter_id == DEFAULT_MAPPER_ID
         sources.append(
             rows.SourceRequest(
                 name=address.name,
@@ -254,7 +254,6 @@ def _request(
         project=project,
         sources=tuple(sources),
         dataset=dataset,
-        supported_profiles=TASKS.names(),
         tag_columns=tag_columns(specs),
         chat_template=(
             {"digest": base.template_digest, "origin": "tokenizer", "special_tokens_digest": None}

@@ -9,6 +9,7 @@ from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.targets import Target, check_calls, text_reference, tool_catalogue
 from brewslm.rows.turns import turn_of
 from brewslm.strict_json import StrictJsonError, parse_strict
+from brewslm.tasks.task import Reference
 
 _BEFORE = {
     "system": ("",),
@@ -122,16 +123,16 @@ def chat_example(
     catalogue = tool_catalogue(tools)
     extra = {} if catalogue is None else {"tools": catalogue}
     if turns[-1]["role"] != "assistant":
-        if target.task_profile != "chat_sft":
+        if not target.form.takes_turns:
             raise RejectedRow(RejectCode.MISSING_ASSISTANT_REPLY, f"{field}/{len(turns) - 1}")
         return Mapped({"messages": turns, **extra}, {"text": ""}, remarks=remarks)
     inputs = {"messages": turns[:-1], **extra}
     final = turns[-1]
     beside = {name: final[name] for name in _BESIDE_CONTENT if name in final}
-    if target.task_profile == "chat_sft":
+    if target.form.takes_turns:
         return Mapped(inputs, {"text": final["content"], **beside}, remarks=remarks)
     path = f"{field}/{len(turns) - 1}"
-    if target.task_profile == "tool_calling":
+    if target.form.reference is Reference.CALLS:
         return _called(inputs, final, catalogue or [], target, path, remarks)
     reference = text_reference(target, final["content"], path, RejectCode.MISSING_ASSISTANT_REPLY)
     return Mapped(inputs, {**reference, **beside}, remarks=remarks)

@@ -15,7 +15,7 @@ from brewslm.rows.matching import texts_of
 from brewslm.rows.pii import find_pii, find_secret, redacted
 from brewslm.rows.record import Example, Flag
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.targets import SEQ2SEQ_PROFILES
+from brewslm.tasks.task import Reference, form_of
 
 VERSION = "clean.v1"
 BIDI_CONTROLS = "\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c"
@@ -165,16 +165,14 @@ def _check_lengths(example: Example, settings: CleaningSpec) -> None:
 def answer_texts(example: Example) -> list[str]:
     """Return the texts that are free answers; typed answers (labels, objects) have no length."""
     reference = example.reference
-    match example.task_profile:
-        case "qa" | "rag_qa":
+    match form_of(example.task_profile).reference:
+        case Reference.ANSWERS:
             return texts_of(reference["answers"])
-        case "preference":
+        case Reference.PAIR:
             return texts_of(reference)
-        case profile if profile in (
-            "instruction_sft", "chat_sft", "language_modeling", "style", *SEQ2SEQ_PROFILES
-        ):  # fmt: skip
+        case Reference.TEXT:
             return [reference["text"]]
-        case _:
+        case Reference.LABEL | Reference.OBJECT | Reference.CALLS:
             return []
 
 
@@ -197,7 +195,7 @@ def _pii(
 
 def _redact(example: Example, tally: CleaningTally) -> None:
     spared = frozenset[str]()
-    if example.task_profile == "structured_extraction":
+    if form_of(example.task_profile).reference is Reference.OBJECT:
         spared = frozenset(texts_of(example.reference))
     entities = example.reference.get("entities")
     if type(entities) is list and "text" in example.inputs:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from brewslm.contracts import Compose, TokenCounter
 from brewslm.rows.stored import ContentStore, StoredExample, content_of
+from brewslm.tasks.task import Reference, form_of
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -87,7 +88,8 @@ class Composing:
             "reference": reference,
             "tags": dict(sorted(content.tags.items())),
         }
-        if content.inputs.get("tools") and example.task_profile != "tool_calling":
+        is_of_calls = form_of(example.task_profile).reference is Reference.CALLS
+        if content.inputs.get("tools") and not is_of_calls:
             document["tools"] = [
                 {"type": "function", "function": tool} for tool in content.inputs["tools"]
             ]

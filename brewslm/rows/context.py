@@ -7,6 +7,7 @@ from brewslm.rows.mapper import HISTORY_FIELD, SYSTEM_FIELD, MapperField, option
 from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.targets import Target, tool_catalogue
 from brewslm.strict_json import StrictJsonError, parse_strict
+from brewslm.tasks.task import Reference
 
 CONTEXT_FIELDS = (
     MapperField(SYSTEM_FIELD, is_extra=True),
@@ -25,8 +26,9 @@ def context_inputs(values: Mapping[str, Any], target: Target) -> dict[str, Any]:
         found["system"] = system
     if history := _history(values.get(HISTORY_FIELD)):
         found["history"] = history
-    if target.task_profile != "tool_calling" and (tools := tool_catalogue(values.get("tools"))):
-        found["tools"] = tools
+    if target.form.reference is not Reference.CALLS:
+        if tools := tool_catalogue(values.get("tools")):
+            found["tools"] = tools
     return found
 
 

@@ -1,24 +1,16 @@
 """What the manifest's `spec.dataset` says: how rows are cleaned, split, checked and mixed."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from brewslm.contracts import Category, Spec
+from brewslm.tasks.task import FORMS
 
-TaskProfile = Literal[
-    "instruction_sft",
-    "chat_sft",
-    "qa",
-    "rag_qa",
-    "tool_calling",
-    "structured_extraction",
-    "summarization",
-    "seq2seq",
-    "classification",
-    "preference",
-    "language_modeling",
-]
+if TYPE_CHECKING:
+    TaskProfile = str
+else:
+    TaskProfile = Literal[FORMS.names()]
 Share = Annotated[float, Field(ge=0, le=1), Category.DATA]
 
 

@@ -88,9 +88,9 @@ def unsupported_task(
 
     position: of the first such row.
     """
-    supported = request.supported_profiles
-    if supported is None or profile in supported:
+    if profile in request.supported_profiles:
         return None
+    supported = ", ".join(request.supported_profiles)
     address = Address("data_source", source.name)
     if request.dataset.task_profile == profile:
         address = Address("dataset")
@@ -101,11 +101,11 @@ def unsupported_task(
         Severity.ERROR,
         f'the rows of "{source.name}" are {profile} rows, which are recognised but not supported '
         "yet",
-        f"bind an adapter that maps them to one of {', '.join(supported)}",
+        f"bind an adapter that maps them to one of {supported}",
         address=str(address),
         place=_place(position),
         found=profile,
-        expected=", ".join(supported),
+        expected=supported,
     )
 
 

@@ -17,6 +17,7 @@ from brewslm.rows.adjustments import Remarks
 from brewslm.rows.record import Flag
 from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.targets import Target
+from brewslm.tasks.task import FORMS, Reference
 
 DEFAULT_MAPPER_ID = "default-canonical"
 KEY_FIELD = "id"
@@ -81,8 +82,8 @@ class Mapper(Struct, frozen=True):
     fields: tuple[MapperField, ...]
     map: Map
     samples: tuple[Sample, ...]
-    other_profiles: tuple[str, ...] = ()
-    """Task profiles that an adapter may name instead."""
+    references: tuple[Reference, ...] = ()
+    """What it can make of an answer; an adapter may name any task of these instead."""
     options: type[Spec] = NoOptions
     one_of: tuple[str, ...] = ()
     """Fields of which at least one must be bound to a column."""
@@ -100,7 +101,16 @@ class Mapper(Struct, frozen=True):
     @property
     def profiles(self) -> tuple[str, ...]:
         """All task profiles that the mapper can make examples of."""
-        return (self.task_profile, *self.other_profiles)
+        other = (
+            name
+            for name, form in FORMS.all().items()
+            if form.reference in self.references
+            and form.text_input
+            and not form.takes_turns
+            and not form.takes_passages
+            and name != self.task_profile
+        )
+        return (self.task_profile, *other)
 
     @property
     def field_names(self) -> tuple[str, ...]:

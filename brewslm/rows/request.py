@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from brewslm.rows.dataset import DatasetSpec
+from brewslm.tasks.task import TASKS
 
 POOL_ROLES = ("raw", "cleaned", "synthetic")
 GOLD_ROLES = ("gold_dev", "gold_test")
@@ -46,8 +47,8 @@ class Request:
     project: str
     sources: tuple[SourceRequest, ...]
     dataset: DatasetSpec = field(default_factory=DatasetSpec)
-    supported_profiles: tuple[str, ...] | None = None
-    """Task profiles that rows can be prepared for; None is any."""
+    supported_profiles: tuple[str, ...] = field(default_factory=TASKS.names)
+    """Task profiles that rows are prepared for."""
     tag_columns: tuple[str, ...] = ()
     """Columns that slices, curriculum or test types name; group and stratum are added."""
     chat_template: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from msgspec import Struct, msgpack
 from brewslm.files import open_scratch
 from brewslm.rows.record import Example, Flag, Position, Split
 from brewslm.rows.rejects import HoldCode
+from brewslm.tasks.task import Reference, form_of
 
 _SIZE_BITS = 32
 _SIZE_MASK = (1 << _SIZE_BITS) - 1
@@ -102,7 +103,7 @@ def batches(examples: Sequence[StoredExample], rows: int) -> Iterator[Sequence[S
 
 def stored(example: Example, at: int) -> StoredExample:
     """Return what stays in memory of an example whose content lies at `at`."""
-    is_classified = example.task_profile == "classification"
+    is_classified = form_of(example.task_profile).reference is Reference.LABEL
     has_declared_group = not example.group_key.startswith("i:")
     return StoredExample(
         source=example.position.source,

@@ -16,8 +16,8 @@ from brewslm.registry import closest
 from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.schema import SchemaError, Validator, compile_schema
 from brewslm.strict_json import MAX_EXACT_INTEGER, StrictJsonError, parse_strict
+from brewslm.tasks.task import Form, Reference, form_of
 
-SEQ2SEQ_PROFILES = ("seq2seq", "summarization", "translation", "paraphrase")
 NO_TOOL = "no_tool"
 _TOOL_KEYS = ("type", "name", "description", "parameters")
 
@@ -30,43 +30,29 @@ class Target(Struct, frozen=True):
     labels: frozenset[str] | None = None
     """Allowed labels, None where any label is."""
 
-
-def text_inputs(target: Target, prompt: str, extra: str = "") -> dict[str, Any]:
-    """Return the inputs of a profile whose input is one prompt, with text it applies to beside."""
-    joined = "\n\n".join(part for part in (prompt, extra) if part)
-    match target.task_profile:
-        case "qa":
-            return {"question": joined}
-        case "instruction_sft" | "style":
-            inputs = {"instruction": prompt or extra}
-            return {**inputs, "input": extra} if prompt and extra else inputs
-        case profile if profile in SEQ2SEQ_PROFILES:
-            return {"source_text": joined, "subtask": profile}
-        case "structured_extraction":
-            return {"text": extra, "instruction": prompt} if prompt and extra else {"text": joined}
-        case "tool_calling":
-            return {"request": joined}
-        case _:
-            return {"text": joined}
+    @property
+    def form(self) -> Form:
+        """What a row of the task holds."""
+        return form_of(self.task_profile)
 
 
 def text_reference(target: Target, answer: Any, field: str, missing: RejectCode) -> dict[str, Any]:
-    """Return the reference that an answer is for the profile.
+    """Return the reference that an answer is for the task.
 
     Raises: RejectedRow: `missing` where the answer is absent or blank, or what is wrong with it.
     """
-    profile = target.task_profile
-    if profile in ("structured_extraction", "tool_calling"):
-        value = json_answer(answer, field, missing)
-        if profile == "tool_calling":
-            return {"calls": tool_calls(value, field)}
-        return structured_reference(target, value, field)
-    if profile == "qa":
-        return {"answers": answer_list(answer, field, missing)}
-    text = _answer_text(answer, field, missing, accepts_fractions=profile != "classification")
-    if profile == "classification":
-        return {"label": allowed_label(target, text, field)}
-    return {"text": text}
+    match target.form.reference:
+        case Reference.CALLS:
+            return {"calls": tool_calls(json_answer(answer, field, missing), field)}
+        case Reference.OBJECT:
+            return structured_reference(target, json_answer(answer, field, missing), field)
+        case Reference.ANSWERS:
+            return {"answers": answer_list(answer, field, missing)}
+        case Reference.LABEL:
+            label = _answer_text(answer, field, missing, accepts_fractions=False)
+            return {"label": allowed_label(target, label, field)}
+        case Reference.TEXT | Reference.PAIR:
+            return {"text": _answer_text(answer, field, missing)}
 
 
 def answer_list(answer: Any, field: str, missing: RejectCode) -> list[str]:

@@ -4,29 +4,20 @@ weights.
 
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from brewslm.address import Address
 from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 from brewslm.rows.dataset import TaskProfile
+from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
 from brewslm.stages.data_source import DataSourceSpec, SourceRole
 
-Mapper = Literal[
-    "default-canonical",
-    "bio_to_spans",
-    "label_to_classification",
-    "kv_to_structured",
-    "preference_pair",
-    "chat_messages_passthrough",
-    "sharegpt_to_chat",
-    "rag_passthrough",
-    "qa_pair_passthrough",
-    "instruction_passthrough",
-    "prompt_completion_passthrough",
-    "text_only",
-]
+if TYPE_CHECKING:
+    MapperName = str
+else:
+    MapperName = Literal[DEFAULT_MAPPER_ID, *MAPPERS.names()]
 
 
 class AdapterSpec(Spec):
@@ -38,7 +29,7 @@ class AdapterSpec(Spec):
     """Number for people; content decides what is redone."""
     status: Annotated[str, Category.DATA] = "active"
     """Only `active` adapters are bound to sources."""
-    base_adapter_id: Annotated[Mapper, Category.DATA] = "default-canonical"
+    base_adapter_id: Annotated[MapperName, Category.DATA] = DEFAULT_MAPPER_ID
     """The mapper."""
     task_profile: Annotated[TaskProfile | None, Category.DATA] = None
     """Task of the mapped rows; null is the mapper's own."""

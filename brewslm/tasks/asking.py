@@ -3,14 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brewslm.tasks.task import TASKS, Message, prompt_of
-
-_INPUT = {
-    "classification": "text",
-    "structured_extraction": "text",
-    "qa": "question",
-    "instruction_sft": "instruction",
-}
+from brewslm.tasks.task import TASKS, Message, prompt_of, user_turn
 
 
 def asked(
@@ -28,10 +21,10 @@ def asked(
     Raises: UnknownNameError for a profile that does not exist.
     """
     task = TASKS.load(profile)
-    name = None if is_of_turns else _INPUT.get(profile)
-    inputs: dict[str, Any] = (
-        {name: text} if name else {"messages": [{"role": "user", "content": text}]}
-    )
+    if is_of_turns or task.takes_turns:
+        inputs: dict[str, Any] = {"messages": user_turn(text)}
+    else:
+        inputs = task.inputs_of(text)
     prompt = prompt_of(task, inputs, contract)
     if system_prompt and (not prompt or prompt[0]["role"] != "system"):
         prompt = [{"role": "system", "content": system_prompt}, *prompt]

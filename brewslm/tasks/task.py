@@ -1,6 +1,8 @@
 """A task profile: how it asks, what it expects, how it scores, and which metrics that yields."""
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from msgspec import Struct, field
@@ -60,10 +62,59 @@ class Sample(Struct, frozen=True):
     right_output: str
 
 
-class Task(Struct, frozen=True):
-    """All that other rooms need to know about a task profile; functions are pure."""
+class Reference(StrEnum):
+    """What the answer of a row is."""
+
+    TEXT = "text"
+    ANSWERS = "answers"
+    """One of several texts."""
+    LABEL = "label"
+    OBJECT = "object"
+    """A JSON object, or entities of a text."""
+    CALLS = "calls"
+    """Calls of tools that the task's own prompt lists."""
+    PAIR = "pair"
+    """A preferred text and another one, or a text that is judged."""
+
+
+class Form(Struct, frozen=True, kw_only=True):
+    """What a row of a task profile holds."""
 
     name: str
+    reference: Reference
+    text_input: str
+    """Input that holds the text that is asked about; `messages` holds turns instead, and a task
+    without a prompt has none.
+    """
+    prompt_and_text: tuple[str, str] | None = None
+    """Inputs where a row has both an instruction and a text that it applies to; None joins them."""
+    other_inputs: Mapping[str, str] = field(default_factory=dict)
+    """Inputs that are the same in every row."""
+    takes_passages: bool = False
+    """Whether its rows need passages beside the text."""
+    profile_of_turns: str = ""
+    """Task profile that its rows belong to if they turn out to be conversations."""
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether rows are conversations."""
+        return self.text_input == "messages"
+
+    def inputs_of(self, prompt: str, extra: str = "") -> dict[str, Any]:
+        """Return the inputs of a row with one prompt, and with text that it applies to beside."""
+        if prompt and extra and self.prompt_and_text is not None:
+            pair = dict(zip(self.prompt_and_text, (prompt, extra), strict=True))
+            inputs = {self.text_input: pair.pop(self.text_input), **pair}
+        else:
+            inputs = {self.text_input: "\n\n".join(part for part in (prompt, extra) if part)}
+        return {**inputs, **self.other_inputs}
+
+
+class Task(Form, frozen=True, kw_only=True):
+    """A form whose rows are trained and evaluated: all that other rooms need to know; functions
+    are pure.
+    """
+
     version: int
     """Raised when prompt, answer or scoring would yield something else."""
     prompt: Callable[[Mapping[str, Any], Contract], list[Message]]
@@ -87,8 +138,13 @@ class Task(Struct, frozen=True):
     loss: str = "completion"
 
 
-TASKS: Registry[Task] = Registry("brewslm.tasks.profiles", "TASK", "task profile")
-"""Task profiles by the name that manifests use."""
+_FOLDER = ("brewslm.tasks.profiles", "TASK", "task profile")
+FORMS: Registry[Form] = Registry(*_FOLDER)
+"""Every task profile that rows can be read for, by the name that manifests use."""
+TASKS: Registry[Task] = Registry(*_FOLDER, only=Task)
+"""Those that are trained and evaluated."""
+form_of = cache(FORMS.load)
+"""Form of a task profile. Raises: UnknownNameError."""
 
 
 def prompt_of(task: Task, inputs: Mapping[str, Any], contract: Contract) -> list[Message]:

@@ -4,20 +4,17 @@ not; and what nothing reads is a finding too.
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 import brewslm
 from brewslm.contracts import Category
 from brewslm.diagnostics import Finding, Severity
-from brewslm.manifest.carried_out import NOT_SUPPORTED, PROFILES
+from brewslm.manifest.carried_out import NOT_SUPPORTED
 from brewslm.manifest.load import check_manifest
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.spelling import UNAVAILABLE_VALUES, VALUE_ALIASES
-from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
-from brewslm.stages.adapter import Mapper
-from brewslm.tasks.task import TASKS
 from tests.plan.every_field import (
     LEAVES,
     PACK,
@@ -119,13 +116,6 @@ def test_what_is_not_supported_is_an_error_at_its_place(
     assert [item.severity for item in own] == [Severity.ERROR]
     assert own[0].field.rpartition(".")[2].startswith(name)
     assert own[0].place.line > 1
-
-
-def test_lists_of_what_is_supported_are_those_of_the_rooms() -> None:
-    assert set(PROFILES) == set(TASKS.names())
-    mappers = [name for name in get_args(Mapper) if name != DEFAULT_MAPPER_ID]
-    gone = {name for name in mappers if not {*MAPPERS.load(name).profiles} & {*PROFILES}}
-    assert gone == set(NOT_SUPPORTED["spec.adapters[].base_adapter_id"])
 
 
 def readers(leaf: Leaf) -> list[str]:

@@ -135,7 +135,7 @@ def test_the_remedy_of_a_misspelt_key_works(stride: int, trial: Trial) -> None:
         ("spec.training_plan.training_mode", "grpo", "write training_mode: sft"),
         ("spec.export.formats", ["ggufs"], "write one of adapter, safetensors"),
         ("spec.eval_pack.generation.top_k", 20, "delete it; the closest key is top_p"),
-        ("spec.dataset.task_profile", "rag_qaa", "write one of instruction_sft, "),
+        ("spec.dataset.task_profile", "rag_qaa", "write one of chat_sft, "),
     ],
 )
 def test_no_match_is_offered_that_is_refused_itself(

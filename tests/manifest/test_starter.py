@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from brewslm.address import Address
 from brewslm.diagnostics import Severity
-from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.load import check_manifest, load_manifest
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.starter import DEFAULT_PACK_ID, starter_text
@@ -18,6 +17,7 @@ from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
+from brewslm.tasks.task import TASKS
 from tests.manifest.writing import write
 
 LOCATOR = "jsonl:data/rows.jsonl"
@@ -97,7 +97,7 @@ def test_each_kind_of_rows_gets_a_manifest_that_loads(
     dataset: DatasetSpec = spec_of(manifest, Address("dataset"))
     assert dataset.task_profile == best.target_task_profile
     assert f"confidence {best.confidence:.2f}" in text
-    is_carried_out = best.target_task_profile in PROFILES
+    is_carried_out = best.target_task_profile in TASKS.names()
     assert is_supported(manifest) is is_carried_out
 
 

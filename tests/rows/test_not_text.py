@@ -23,8 +23,8 @@ def _refusal(root: Path, locator: str) -> SourceError:
 @pytest.mark.parametrize(
     ("file", "data", "target"),
     [
-        ("a.jsonl.gz", gzip.compress(_ROWS), "a.jsonl"),
-        ("a.jsonl", gzip.compress(_ROWS), "a-utf8.jsonl"),
+        ("a.jsonl.gz", gzip.compress(_ROWS, mtime=0), "a.jsonl"),
+        ("a.jsonl", gzip.compress(_ROWS, mtime=0), "a-utf8.jsonl"),
         ("my rows.jsonl.xz", lzma.compress(_ROWS), "my rows.jsonl"),
         ("a.jsonl.bz2", bz2.compress(_ROWS), "a.jsonl"),
         ("a.jsonl", _ROWS.decode().encode("utf-16"), "a-utf8.jsonl"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from brewslm.diagnostics import FindingCode, Severity
 from brewslm.fingerprint import digest_value
 from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec, MixBackSpec, SplitSpec
+from brewslm.tasks.task import FORMS
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
 EXAMPLE_FILES = (
@@ -380,6 +381,7 @@ def test_texts_to_learn_leak_by_similarity(tmp_path: Path) -> None:
         source("gold", "gold_test", **plain),
         split=SplitSpec(train=1.0, validation=0.0, test=0.0),
         leak_check=LeakCheckSpec(ngram=0),
+        supported_profiles=FORMS.names(),
     )
     assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 1
 
@@ -502,7 +504,7 @@ def test_near_duplicates_are_held_and_the_smallest_stays(tmp_path: Path) -> None
 def test_cleaning_changes_line_ends_and_unicode_only(tmp_path: Path) -> None:
     text = "  cafe\u0301\r\n\tindented \n"
     write_rows(tmp_path / "tickets.jsonl", [{"text": text}, *rows_of(20)])
-    prepared(tmp_path, source(mapper_id="text_only"))
+    prepared(tmp_path, source(mapper_id="text_only"), supported_profiles=FORMS.names())
     lines = [line for name in EXAMPLE_FILES for line in lines_of(tmp_path / "out", name)]
     assert "  caf\u00e9\n\tindented \n" in {line["text"] for line in lines}
 

@@ -16,6 +16,7 @@ from brewslm.rows.mapper import (
 )
 from brewslm.rows.rejects import RejectCode
 from brewslm.rows.targets import Target
+from brewslm.tasks.task import Reference
 
 
 class Options(Spec):
@@ -54,7 +55,7 @@ _SYSTEM = {"role": "system", "content": "Be brief."}
 MAPPER = Mapper(
     id="chat_messages_passthrough",
     task_profile="chat_sft",
-    other_profiles=("tool_calling", "structured_extraction", "classification"),
+    references=(Reference.LABEL, Reference.OBJECT, Reference.CALLS),
     fields=(
         MapperField("messages", is_required=True),
         MapperField("tools"),

@@ -10,9 +10,9 @@ from brewslm.rows.targets import (
     Target,
     check_calls,
     needed_catalogue,
-    text_inputs,
     text_reference,
 )
+from brewslm.tasks.task import Reference
 
 
 def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapped:
@@ -20,10 +20,10 @@ def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapp
     extra = optional_text(values, "input", is_trimmed=False)
     if not instruction and not extra:
         raise RejectedRow(RejectCode.MISSING_INSTRUCTION, "instruction")
-    inputs = {**text_inputs(target, instruction, extra), **context_inputs(values, target)}
+    inputs = {**target.form.inputs_of(instruction, extra), **context_inputs(values, target)}
     output = values.get("output")
     reference = text_reference(target, output, "output", RejectCode.MISSING_OUTPUT)
-    if target.task_profile == "tool_calling":
+    if target.form.reference is Reference.CALLS:
         inputs["tools"] = needed_catalogue(values.get("tools"))
         check_calls(reference["calls"], inputs["tools"], "output")
     return Mapped(inputs, reference)
@@ -44,12 +44,12 @@ _TOOLS = [
 MAPPER = Mapper(
     id="instruction_passthrough",
     task_profile="instruction_sft",
-    other_profiles=(
-        "structured_extraction",
-        "classification",
-        "tool_calling",
-        "summarization",
-        "qa",
+    references=(
+        Reference.TEXT,
+        Reference.ANSWERS,
+        Reference.LABEL,
+        Reference.OBJECT,
+        Reference.CALLS,
     ),
     fields=(
         MapperField("instruction"),

@@ -22,25 +22,25 @@ from brewslm.rows.targets import (
     Target,
     check_calls,
     needed_catalogue,
-    text_inputs,
     text_reference,
 )
+from brewslm.tasks.task import Reference
 
 _KEYS = ("role", "content")
 
 
 def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapped:
     prompt, completion = values.get("prompt"), values.get("completion")
-    if values.get("label") is not None or target.task_profile == "preference":
+    if values.get("label") is not None or target.form.reference is Reference.PAIR:
         return _judged(values)
     if type(prompt) is list or type(completion) is list:
         if prompt and completion and type(prompt) is not type(completion):
             raise RejectedRow(RejectCode.INVALID_MESSAGES_SHAPE, "completion")
         return _conversation(values, target)
     text = text_field(values, "prompt", RejectCode.MISSING_PROMPT)
-    inputs = {**text_inputs(target, text), **context_inputs(values, target)}
+    inputs = {**target.form.inputs_of(text), **context_inputs(values, target)}
     reference = text_reference(target, completion, "completion", RejectCode.MISSING_COMPLETION)
-    if target.task_profile == "tool_calling":
+    if target.form.reference is Reference.CALLS:
         inputs["tools"] = needed_catalogue(values.get("tools"))
         check_calls(reference["calls"], inputs["tools"], "completion")
     return Mapped(inputs, reference)
@@ -59,7 +59,8 @@ def _conversation(values: Mapping[str, Any], target: Target) -> Mapped:
         {**turn, "train": False} if turn["role"] == "assistant" else turn
         for turn in with_system(asked, optional_text(values, SYSTEM_FIELD))
     ]
-    chat = Target("chat_sft") if target.task_profile == "instruction_sft" else target
+    own = target.form.profile_of_turns
+    chat = Target(own) if own else target
     mapped = chat_example(
         turns + answered, values.get("tools"), chat, "completion", remarks, requires_reply=True
     )
@@ -85,14 +86,7 @@ _REPLY = {"role": "assistant", "content": "In hall B"}
 MAPPER = Mapper(
     id="prompt_completion_passthrough",
     task_profile="instruction_sft",
-    other_profiles=(
-        "structured_extraction",
-        "classification",
-        "tool_calling",
-        "summarization",
-        "qa",
-        "preference",
-    ),
+    references=tuple(Reference),
     fields=(
         MapperField("prompt", is_required=True),
         MapperField("completion", is_required=True),

@@ -6,26 +6,21 @@ from typing import Any
 from brewslm.rows.context import CONTEXT_FIELDS, context_inputs
 from brewslm.rows.mapper import Mapped, Mapper, MapperField, NoOptions, Sample, text_field
 from brewslm.rows.rejects import RejectCode
-from brewslm.rows.targets import Target, text_inputs, text_reference
+from brewslm.rows.targets import Target, text_reference
+from brewslm.tasks.task import Reference
 
 
 def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapped:
     question = text_field(values, "question", RejectCode.MISSING_QUESTION)
     answer = values.get("answer")
     reference = text_reference(target, answer, "answer", RejectCode.MISSING_ANSWER)
-    return Mapped({**text_inputs(target, question), **context_inputs(values, target)}, reference)
+    return Mapped({**target.form.inputs_of(question), **context_inputs(values, target)}, reference)
 
 
 MAPPER = Mapper(
     id="qa_pair_passthrough",
     task_profile="qa",
-    other_profiles=(
-        "instruction_sft",
-        "seq2seq",
-        "summarization",
-        "structured_extraction",
-        "classification",
-    ),
+    references=(Reference.TEXT, Reference.LABEL, Reference.OBJECT),
     fields=(
         MapperField(
             "question",

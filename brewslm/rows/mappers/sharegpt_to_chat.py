@@ -16,6 +16,7 @@ from brewslm.rows.mapper import (
 )
 from brewslm.rows.rejects import RejectCode
 from brewslm.rows.targets import Target
+from brewslm.tasks.task import Reference
 
 
 class Options(Spec):
@@ -47,7 +48,7 @@ _REPLY = {"from": "gpt", "value": "In hall B"}
 MAPPER = Mapper(
     id="sharegpt_to_chat",
     task_profile="chat_sft",
-    other_profiles=("tool_calling", "structured_extraction", "classification"),
+    references=(Reference.LABEL, Reference.OBJECT, Reference.CALLS),
     fields=(
         MapperField("conversations", is_required=True),
         MapperField("tools"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brewslm.tasks import open_answers
-from brewslm.tasks.task import Contract, Message, Sample, Task, no_names
+from brewslm.tasks.task import Contract, Message, Reference, Sample, Task, no_names
 
 
 def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
@@ -14,6 +14,8 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="chat_sft",
+    reference=Reference.TEXT,
+    text_input="messages",
     version=2,
     prompt=prompt,
     answer=open_answers.answer,

@@ -13,7 +13,16 @@ from brewslm.tasks import normalisers
 from brewslm.tasks.arithmetic import Arithmetic, Number, Totals
 from brewslm.tasks.json_output import read_json
 from brewslm.tasks.metric import Formula, Metric, class_f1, class_metrics, pooled, proportion
-from brewslm.tasks.task import Contract, Message, Sample, Scored, ScoringOptions, Task, user_turn
+from brewslm.tasks.task import (
+    Contract,
+    Message,
+    Reference,
+    Sample,
+    Scored,
+    ScoringOptions,
+    Task,
+    user_turn,
+)
 from brewslm.tasks.text_answers import is_refusal
 
 UNPARSEABLE = "__unparseable__"
@@ -311,6 +320,8 @@ def _mcc(classes: tuple[str, ...]) -> Formula:
 
 TASK = Task(
     name="classification",
+    reference=Reference.LABEL,
+    text_input="text",
     version=2,
     prompt=prompt,
     answer=answer,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from brewslm.tasks import open_answers
-from brewslm.tasks.task import Contract, Message, Sample, Task, no_names, user_turn
+from brewslm.tasks.task import Contract, Message, Reference, Sample, Task, no_names, user_turn
 
 
 def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
@@ -15,6 +15,10 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="instruction_sft",
+    reference=Reference.TEXT,
+    text_input="instruction",
+    prompt_and_text=("instruction", "input"),
+    profile_of_turns="chat_sft",
     version=2,
     prompt=prompt,
     answer=open_answers.answer,

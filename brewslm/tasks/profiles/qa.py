@@ -10,6 +10,7 @@ from brewslm.tasks.metric import Metric, proportion
 from brewslm.tasks.task import (
     Contract,
     Message,
+    Reference,
     Sample,
     Scored,
     ScoringOptions,
@@ -109,6 +110,8 @@ def _arithmetic_counts(text: str, answers: list[str], tolerance: float) -> dict[
 
 TASK = Task(
     name="qa",
+    reference=Reference.ANSWERS,
+    text_input="question",
     version=2,
     prompt=prompt,
     answer=answer,

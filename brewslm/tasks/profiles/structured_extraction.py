@@ -6,7 +6,16 @@ from typing import Any
 from brewslm.tasks import fields, spans
 from brewslm.tasks.json_output import write_json
 from brewslm.tasks.metric import Metric
-from brewslm.tasks.task import Contract, Message, Sample, Scored, ScoringOptions, Task, user_turn
+from brewslm.tasks.task import (
+    Contract,
+    Message,
+    Reference,
+    Sample,
+    Scored,
+    ScoringOptions,
+    Task,
+    user_turn,
+)
 
 _SPAN_INSTRUCTION = (
     "List the entities of the text as one JSON object of the form "
@@ -81,6 +90,9 @@ _OBJECT_SCHEMA = {
 
 TASK = Task(
     name="structured_extraction",
+    reference=Reference.OBJECT,
+    text_input="text",
+    prompt_and_text=("instruction", "text"),
     version=2,
     prompt=prompt,
     answer=answer,

@@ -1,0 +1,10 @@
+"""Questions answered from passages."""
+
+from brewslm.tasks.task import Form, Reference
+
+TASK = Form(
+    name="rag_qa",
+    reference=Reference.ANSWERS,
+    text_input="question",
+    takes_passages=True,
+)
