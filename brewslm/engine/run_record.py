@@ -10,6 +10,7 @@ from brewslm.engine import devices
 from brewslm.engine.token_row import Tokenized
 from brewslm.fingerprint import digest_file
 from brewslm.platform_facts import Sources, platform_kind
+from brewslm.rows.record import Split
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 
@@ -33,21 +34,21 @@ def environment() -> dict[str, Any]:
     }
 
 
-def data_document(prepared: Path, sets: Mapping[str, tuple[str, Tokenized]]) -> dict[str, Any]:
+def data_document(prepared: Path, sets: Mapping[Split, Tokenized]) -> dict[str, Any]:
     """Return digests and counts of the prepared files that are there.
 
-    sets: by name, the file and what was made of it.
+    sets: what was made of each set.
     """
     return {
-        name: {
-            "digest": digest_file(prepared / file),
+        split.value: {
+            "digest": digest_file(prepared / split.file),
             "rows": len(tokenized.rows),
             "left_out": tokenized.left_out,
             "tokens": sum(len(row.input_ids) for row in tokenized.rows),
             "trained_tokens": sum(row.trained_tokens for row in tokenized.rows),
         }
-        for name, (file, tokenized) in sets.items()
-        if (prepared / file).exists()
+        for split, tokenized in sets.items()
+        if (prepared / split.file).exists()
     }
 
 

@@ -13,6 +13,7 @@ from brewslm.errors import WorkerError
 from brewslm.files import write_atomic
 from brewslm.fingerprint import digest_file
 from brewslm.rows.index import first_occurrences
+from brewslm.rows.record import Split
 from brewslm.tasks.metrics import metrics_read_with, produced_metrics, reported_metrics
 from brewslm.tasks.scoring import (
     Item,
@@ -129,8 +130,7 @@ def _load_rows(
     prepared: Path, name: str, sets: Mapping[str, list[str] | None], files: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Return the rows of a prepared set, those of the chosen sources only, ordered by row_id."""
-    stem = "val" if name == "validation" else name
-    path = prepared / f"{stem}.jsonl"
+    path = prepared / Split(name).file
     files[f"rows.{name}"] = digest_file(path)
     rows = _read_lines(path)
     chosen = sets[name]

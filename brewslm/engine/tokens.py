@@ -20,6 +20,7 @@ from brewslm.engine.panics import refusing_panics
 from brewslm.engine.token_row import Tokenized, TokenRow
 from brewslm.errors import WorkerError
 from brewslm.rows.masks import Masked, Masks, Messages, RowFault
+from brewslm.rows.record import Split
 from brewslm.rows.rejects import RejectCode
 
 
@@ -136,7 +137,7 @@ class _Codec:
 
 def read_rows(prepared: Path, name: str) -> list[dict[str, Any]]:
     """Return the rows of a prepared set in file order; a set without rows has an empty file."""
-    path = prepared / f"{'val' if name == 'validation' else name}.jsonl"
+    path = prepared / Split(name).file
     if not path.exists():
         return []
     with path.open("rb") as stream:

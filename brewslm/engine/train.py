@@ -33,6 +33,7 @@ from brewslm.errors import WorkerError
 from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
 from brewslm.rows.masks import loss_of
+from brewslm.rows.record import Split
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
@@ -392,7 +393,7 @@ class _Training:
             "environment": environment(),
             "data": data_document(
                 self._prepared,
-                {"train": ("train.jsonl", train), "validation": ("val.jsonl", validation)},
+                {Split.TRAIN: train, Split.VALIDATION: validation},
             )
             | {"sources": self._account.document(seen)},
             "baseline_loss": {

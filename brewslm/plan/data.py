@@ -29,6 +29,7 @@ from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID
+from brewslm.rows.record import Split
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
 from brewslm.stages.eval_pack import EvalPackSpec
@@ -37,7 +38,6 @@ from brewslm.tasks.packs import PackError
 
 _DATASET = Address("dataset")
 _SETS = ("train", "validation", "test", "gold_dev", "gold_test")
-_FILES = {"validation": "val"}
 
 
 class DataOutcome(Struct):
@@ -134,7 +134,7 @@ def prepare_data(
     for address, spec in specs.items():
         if isinstance(spec, AdapterSpec):
             _adapter_outcome(address, bound.get(address.name, []), preparation, outcome)
-    outputs = {name: preparation.files[f"{_FILES.get(name, name)}.jsonl"] for name in _SETS}
+    outputs = {name: preparation.files[Split(name).file] for name in _SETS}
     outputs["prepared"] = _folder_output(preparation.files)
     contract = preparation.manifest["contract_digest"]
     outputs["contract"] = Output(contract, 0)

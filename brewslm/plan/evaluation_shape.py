@@ -20,7 +20,6 @@ from brewslm.tasks.task import TASKS
 
 SETS = ("gold_test", "gold_dev", "test", "validation", "train")
 """Prepared sets in the order in which they may decide."""
-_SET_FILES = {"validation": "val"}
 
 
 class EvaluationShape(Struct, frozen=True):
@@ -191,8 +190,3 @@ def evaluated_sets(
     if not with_rows and counts.get("test", 0):
         return {"test": None}
     return {name: with_rows[name] for name in SETS if name in with_rows}
-
-
-def set_file(name: str) -> str:
-    """Return the file of a prepared set below the prepared folder."""
-    return f"{_SET_FILES.get(name, name)}.jsonl"

@@ -18,9 +18,10 @@ from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
 from brewslm.fingerprint import digest_value
 from brewslm.plan.action import GateChange
-from brewslm.plan.evaluation_shape import EvaluationShape, set_file
+from brewslm.plan.evaluation_shape import EvaluationShape
 from brewslm.plan.slices import asked_columns, recorded_slices, resliced
 from brewslm.rows.index import first_occurrences
+from brewslm.rows.record import Split
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.arithmetic import summed
 from brewslm.tasks.metric import Metric
@@ -161,7 +162,7 @@ def _rows(
 ) -> list[Row]:
     if not shape.decisive:
         return []
-    rows = _lines(set_file(shape.decisive), folder, prepared, artifacts)
+    rows = _lines(Split(shape.decisive).file, folder, prepared, artifacts)
     chosen = shape.sets.get(shape.decisive)
     if chosen is None:
         return rows

@@ -13,10 +13,10 @@ from brewslm.address import Address
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
 from brewslm.plan.data import prepare_data
-from brewslm.plan.evaluation_shape import set_file
 from brewslm.plan.slices import asked_columns
 from brewslm.rows.dataset import DatasetSpec, MixBackSpec
 from brewslm.rows.index import first_occurrences
+from brewslm.rows.record import Split
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.scoring import slices_of
@@ -72,7 +72,7 @@ def gold_row_ids(
             _read(outcome.folder / "index.jsonl"), itemgetter("source")
         )
         for name, found in ids.items():
-            path = outcome.folder / set_file(name)
+            path = outcome.folder / Split(name).file
             rows = list(_read(path)) if path.is_file() else []
             for row_id, of_row in slices_of(rows, sources, {}).items():
                 asked = (f" {column}={of_row[column]}" for column in of_row if column in columns)

@@ -16,8 +16,8 @@ from msgspec import Struct
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.errors import ArtifactError, PlanError
 from brewslm.fingerprint import digest_value
-from brewslm.plan.evaluation_shape import set_file
 from brewslm.rows.index import first_occurrences
+from brewslm.rows.record import Split
 from brewslm.state.records import ResourceRecord
 from brewslm.state.store import StateReader
 from brewslm.tasks import report as values
@@ -120,7 +120,7 @@ class RecordedEvaluation(Struct, frozen=True):
         are those that were evaluated.
         """
         hashes = self.prepared.get("file_hashes", {})
-        if hashes.get(set_file(name)) != self.metrics["files"][f"{_ROWS}{name}"]:
+        if hashes.get(Split(name).file) != self.metrics["files"][f"{_ROWS}{name}"]:
             return {}
         index = _lines(_object(self.artifacts, hashes["index.jsonl"], "index of the rows"))
         return first_occurrences(index, itemgetter("source", "line"))
@@ -136,7 +136,7 @@ class RecordedEvaluation(Struct, frozen=True):
         """Return whether the prepared rows are still those that were evaluated."""
         hashes = self.prepared.get("file_hashes", {})
         return all(
-            hashes.get(set_file(name)) == self.metrics["files"][f"{_ROWS}{name}"]
+            hashes.get(Split(name).file) == self.metrics["files"][f"{_ROWS}{name}"]
             for name in self.metrics["sets"]
         )
 
@@ -153,7 +153,7 @@ class RecordedEvaluation(Struct, frozen=True):
             return False
         hashes, inputs = self.prepared.get("file_hashes", {}), training.facts["inputs"]
         return all(
-            hashes.get(set_file(name)) == inputs.get(f"dataset:{name}") for name in _TRAINED_ON
+            hashes.get(Split(name).file) == inputs.get(f"dataset:{name}") for name in _TRAINED_ON
         )
 
 

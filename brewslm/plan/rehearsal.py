@@ -18,6 +18,7 @@ from brewslm.plan.base_model import BUILTIN, BaseModel
 from brewslm.plan.known import Known
 from brewslm.plan.model_files import read_document
 from brewslm.plan.rehearsed import Fault, SetRehearsal
+from brewslm.rows.record import Split
 from brewslm.stages.training_config import TrainingConfig
 
 MOST_ROWS = 10_000
@@ -34,7 +35,6 @@ _NAMES = (
     "mask_token",
 )
 _RECIPE = ("completion_only_loss", "assistant_only_loss", "max_seq_length")
-_FILES = {"validation": "val"}
 _BY_LENGTH = frozenset({"rows_too_long", "rows_without_loss"})
 _GOLD = frozenset({"gold_dev", "gold_test"})
 """Sets whose rows decide: one that cannot be asked stops the plan."""
@@ -61,7 +61,7 @@ class Rehearsal:
             return None
         key = (name, is_evaluated)
         if key not in self._made:
-            data = self._file(f"{_FILES.get(name, name)}.jsonl")
+            data = self._file(Split(name).file)
             if data is None:
                 return None
             setup = _setup(config, base, base.folder)

@@ -11,8 +11,9 @@ import orjson
 from brewslm.artifacts.store import ArtifactReader
 from brewslm.contracts import Output
 from brewslm.errors import ArtifactError
-from brewslm.plan.evaluation_shape import EvaluationShape, set_file
+from brewslm.plan.evaluation_shape import EvaluationShape
 from brewslm.rows.index import first_occurrences
+from brewslm.rows.record import Split
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.scoring import slices_of
 
@@ -79,7 +80,7 @@ def slice_rows(
     if not asked_columns(shape.gates):
         return None
     try:
-        rows = list(_lines(set_file(shape.decisive), folder, prepared, artifacts))
+        rows = list(_lines(Split(shape.decisive).file, folder, prepared, artifacts))
         index = _lines("index.jsonl", folder, prepared, artifacts)
         sources: dict[str, str] = first_occurrences(index, itemgetter("source"))
     except (ArtifactError, OSError, KeyError):

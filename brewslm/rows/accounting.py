@@ -32,7 +32,7 @@ def account(
 def split_counts(examples: Sequence[StoredExample]) -> dict[str, int]:
     """Return how many examples each set has."""
     counts = Counter((example.split or Split.HELD) for example in examples)
-    return {split.role: counts[split] for split in Split}
+    return {split.value: counts[split] for split in Split}
 
 
 def check_files(splits: Mapping[str, int], lines: Mapping[str, int], rejects: int) -> None:
@@ -41,7 +41,7 @@ def check_files(splits: Mapping[str, int], lines: Mapping[str, int], rejects: in
     Raises: AssertionError.
     """
     for split in Split:
-        _claim(lines[f"{split.value}.jsonl"] == splits[split.role], "A4", split)
+        _claim(lines[split.file] == splits[split.value], "A4", split)
     _claim(lines["rejected.jsonl"] == rejects, "A4", "rejected")
 
 
@@ -85,7 +85,7 @@ def _total(sources: Sequence[dict[str, Any]]) -> dict[str, Any]:
             counter.update(counts[name])
     total["rejected"] = dict(sorted(maps["rejected"].items()))
     total["holds"] = dict(sorted(maps["holds"].items()))
-    total["splits"] = {split.role: maps["splits"][split.role] for split in Split}
+    total["splits"] = {split.value: maps["splits"][split.value] for split in Split}
     _check_laws(total, "all sources")
     return total
 

@@ -128,5 +128,5 @@ def _label_counts(examples: list[StoredExample]) -> dict[str, dict[str, int]]:
     )
     counts: dict[str, dict[str, int]] = {}
     for (split, label), amount in sorted(amounts.items(), key=itemgetter(0)):
-        counts.setdefault(split.role, {})[label] = amount
+        counts.setdefault(split.value, {})[label] = amount
     return dict(sorted(counts.items()))

@@ -71,7 +71,7 @@ def diff_indexes(
 ) -> PreparedDiff:
     """Return what differs between the lines of two `index.jsonl`."""
     old, new = _by_side(before), _by_side(after)
-    counts = {split.role: _count(new, split.role) - _count(old, split.role) for split in Split}
+    counts = {split.value: _count(new, split.value) - _count(old, split.value) for split in Split}
     moved = sum(
         1
         for side, rows in new.items()
@@ -97,7 +97,7 @@ def _index(folder: Path) -> list[Mapping[str, Any]]:
 
 def _by_side(entries: Iterable[Mapping[str, Any]]) -> dict[bool, Rows]:
     """Return rows by row_id, training side under False and gold side under True."""
-    gold = {split.role for split in Split if split.is_gold}
+    gold = {split.value for split in Split if split.is_gold}
     sides: dict[bool, Rows] = {False: {}, True: {}}
     for entry in entries:
         if not entry["is_duplicate"]:

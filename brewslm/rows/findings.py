@@ -384,9 +384,9 @@ def _set_findings(
         Finding(
             FindingCode.SPLIT_EMPTY,
             Severity.ERROR,
-            f"the {split.role} set has a share and no rows",
-            f"add rows, use finer groups, or write split.{split.role}: 0",
-            field=f"spec.dataset.split.{split.role}",
+            f"the {split.value} set has a share and no rows",
+            f"add rows, use finer groups, or write split.{split.value}: 0",
+            field=f"spec.dataset.split.{split.value}",
             address="dataset",
             found="0 rows",
             expected="at least 1",
@@ -412,7 +412,7 @@ def _set_findings(
         Finding(
             FindingCode.SMALL_GOLD_SET,
             Severity.WARNING,
-            f"{split.role} has {_rows(counts[split])}; a verdict on so few moves by chance",
+            f"{split.value} has {_rows(counts[split])}; a verdict on so few moves by chance",
             f"add evaluation rows, {SMALL_GOLD_ROWS} at least",
             address="dataset",
             found=str(counts[split]),
@@ -491,7 +491,7 @@ def _label_findings(examples: Sequence[StoredExample], labels: tuple[str, ...]) 
                 Finding(
                     code,
                     Severity.WARNING,
-                    f"{split.role} has no row of {_counted(len(missing))}",
+                    f"{split.value} has no row of {_counted(len(missing))}",
                     "add rows of these labels, or group rows more finely",
                     address="dataset",
                     found="none of " + _shown(missing),

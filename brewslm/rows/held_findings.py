@@ -30,7 +30,7 @@ def no_train_rows(examples: Sequence[StoredExample], rejects: Sequence[Reject]) 
     held = Counter({str(code): amount for code, amount in holds.items()})
     fates.append(f"held {held.total()}{_by_code(held)}")
     fates += [
-        f"{split.role} {splits[split]}"
+        f"{split.value} {splits[split]}"
         for split in Split
         if splits[split] and split is not Split.HELD
     ]

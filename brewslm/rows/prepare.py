@@ -37,7 +37,6 @@ from brewslm.rows.pool import WorkerLostError, each, worker_count
 from brewslm.rows.prepared import (
     ExampleLines,
     Writer,
-    file_name,
     index_lines,
     rejected_lines,
     row_sources,
@@ -393,7 +392,7 @@ def _write(
     }
     composing = Composing(compose, contracts, request.dataset.system_prompt, count_tokens)
     lines = ExampleLines(splits, work.contents, composing, request.dataset.split.seed, workers)
-    written = {file_name(split): writer.write(file_name(split), lines.of(split)) for split in Split}
+    written = {split.file: writer.write(split.file, lines.of(split)) for split in Split}
     duplicates = [reject for reject in work.rejects if reject.of_row_id is not None]
     gold_sources = {name for name, binding in work.bindings.items() if binding.is_gold}
     writer.write("index.jsonl", index_lines(work.examples, duplicates, work.contents, gold_sources))

@@ -31,11 +31,6 @@ _Sides = dict[bool, dict[str, StoredExample]]
 """Whether rows are gold, to row_id, to the row that stayed."""
 
 
-def file_name(split: Split) -> str:
-    """Return the name of a set's file."""
-    return f"{split.value}.jsonl"
-
-
 class Writer:
     """Writes the files of a prepared folder and remembers their digests and sizes."""
 
@@ -71,7 +66,7 @@ class Lengths:
         """Return per set how long the examples are."""
         return {
             "splits": {
-                split.role: {
+                split.value: {
                     "characters": _spread(characters),
                     "tokens": _spread(self.tokens[split]),
                 }
@@ -150,7 +145,7 @@ def row_sources(placed: Sequence[StoredExample], duplicates: Sequence[Reject]) -
     rows: dict[str, set[str]] = {}
     for example in placed:
         if example.split and example.split not in (Split.TRAIN, Split.HELD):
-            rows.setdefault(example.split.role, set()).add(example.row_id)
+            rows.setdefault(example.split.value, set()).add(example.row_id)
     evaluated = set().union(*rows.values())
     occurrences: list[StoredExample | Reject] = [
         *(example for example in placed if example.row_id in evaluated),
@@ -217,7 +212,7 @@ def _index_entry(
         "raw_digest": raw_digest,
         "row_key": row_key,
         "group_key": example.group_key,
-        "split": (example.split or Split.HELD).role,
+        "split": (example.split or Split.HELD).value,
         "hold": example.hold,
         "flags": example.flags,
         "is_duplicate": False,

@@ -53,19 +53,21 @@ class Flag(StrEnum):
 
 
 class Split(StrEnum):
-    """Where an accepted example ends; the value is the name of its file without suffix."""
+    """Where an accepted example ends; the value is the name in counts and in `index.jsonl`."""
 
     TRAIN = "train"
-    VALIDATION = "val"
+    VALIDATION = "validation"
     TEST = "test"
     GOLD_DEV = "gold_dev"
     GOLD_TEST = "gold_test"
     HELD = "held"
 
     @property
-    def role(self) -> str:
-        """The name in counts and in `index.jsonl`."""
-        return "validation" if self is Split.VALIDATION else self.value
+    def file(self) -> str:
+        """File of the set in the prepared folder; validation has had a short name from the start,
+        and another one would make every prepared folder a new one.
+        """
+        return "val.jsonl" if self is Split.VALIDATION else f"{self.value}.jsonl"
 
     @property
     def is_gold(self) -> bool:

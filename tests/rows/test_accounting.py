@@ -63,7 +63,7 @@ def test_every_row_is_counted_once_by_its_source_and_in_total(
             "rejected": Counter(item.code for item in out if item.code != "duplicate"),
             "duplicates": sum(item.code == "duplicate" for item in out),
             "holds": Counter(item.hold for item in here if item.hold),
-            "splits": {split.role: sum(item.split is split for item in here) for split in Split},
+            "splits": {split.value: sum(item.split is split for item in here) for split in Split},
         }
         for codes in (found[name]["rejected"], found[name]["holds"]):
             assert list(codes) == sorted(codes)
@@ -105,8 +105,8 @@ def test_example_that_waits_for_its_set_counts_as_held() -> None:
 
 
 def _files() -> tuple[dict[str, int], dict[str, int]]:
-    splits = {split.role: number for number, split in enumerate(Split)}
-    lines = {f"{split.value}.jsonl": number for number, split in enumerate(Split)}
+    splits = {split.value: number for number, split in enumerate(Split)}
+    lines = {split.file: number for number, split in enumerate(Split)}
     return splits, {**lines, "rejected.jsonl": 7}
 
 

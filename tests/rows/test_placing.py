@@ -266,7 +266,7 @@ def test_similar_rows_and_those_of_one_group_are_placed_together(tmp_path: Path)
             sets.setdefault(home, set()).add(line["split"])
             keys.setdefault(home, []).append(line["group_key"])
     assert len(sets) == 8
-    expected = {home: {set_of(min(own), SplitSpec()).role} for home, own in keys.items()}
+    expected = {home: {set_of(min(own), SplitSpec()).value} for home, own in keys.items()}
     assert sets == expected
     assert len({line["split"] for line in index if line["line"] > 160}) == 3
 

@@ -167,7 +167,7 @@ def test_rows_of_a_declared_group_go_where_the_group_goes(tmp_path: Path, method
     }
     keys = {f'g:["site{number}"]': "" for number in range(40)}
     expected = slowly(keys, settings).sets
-    assert found == {(key[4:-2], split.role) for key, split in expected.items()}
+    assert found == {(key[4:-2], split.value) for key, split in expected.items()}
 
 
 @pytest.mark.parametrize("method", ["hash", "random"])
@@ -216,7 +216,7 @@ def test_group_of_several_strata_counts_in_the_first_of_them(tmp_path: Path) -> 
         prepared(tmp_path, source(), split=request)
         index = lines_of(tmp_path / "out", "index.jsonl")
         assert {(line["group_key"], line["split"]) for line in index} == {
-            (key, split.role) for key, split in expected.items()
+            (key, split.value) for key, split in expected.items()
         }
 
 
