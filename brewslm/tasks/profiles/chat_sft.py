@@ -14,7 +14,7 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="chat_sft",
-    version=2,
+    version=3,
     prompt=prompt,
     answer=open_answers.answer,
     score=open_answers.score,

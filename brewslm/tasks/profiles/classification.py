@@ -74,7 +74,7 @@ def _extracted(
     found = _exact(output, spellings)
     if found:
         return found, "", True
-    if is_refusal(output):
+    if any(map(is_refusal, output.splitlines())):
         return UNPARSEABLE, "refused", False
     if output.lstrip()[:1] == "{" and not read_json(output, "first_value").is_valid:
         return UNPARSEABLE, "none", False
@@ -311,7 +311,7 @@ def _mcc(classes: tuple[str, ...]) -> Formula:
 
 TASK = Task(
     name="classification",
-    version=2,
+    version=3,
     prompt=prompt,
     answer=answer,
     score=score,

@@ -109,7 +109,7 @@ def _arithmetic_counts(text: str, answers: list[str], tolerance: float) -> dict[
 
 TASK = Task(
     name="qa",
-    version=2,
+    version=3,
     prompt=prompt,
     answer=answer,
     score=score,

@@ -81,7 +81,7 @@ _OBJECT_SCHEMA = {
 
 TASK = Task(
     name="structured_extraction",
-    version=2,
+    version=3,
     prompt=prompt,
     answer=answer,
     score=score,
