@@ -190,9 +190,11 @@ def _next_action(
     verdict: Mapping[str, Any], decision: str, clusters: Sequence[Mapping[str, Any]]
 ) -> str:
     if decision == "keep":
-        return "promote: every required gate passed"
+        if any(gate["required"] and gate["verdict"] for gate in verdict["gates"]):
+            return "promote: every required gate passed"
+        return "promote only what you checked yourself: no required gate judged this candidate"
     if decision == "discard":
-        return "keep the base model; change data or recipe before the next run"
+        return "keep the model in use; change data or recipe before the next run"
     failing = [gate for gate in verdict["gates"] if gate["required"] and gate["verdict"] == "FAIL"]
     if not failing:
         return _what_is_missing(verdict)
