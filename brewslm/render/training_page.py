@@ -37,7 +37,9 @@ def training_section(run: RecordedRun) -> Markup:
     ended = [("stop reason", str(run.results.get("stop_reason", "unknown")))]
     rates = [item.learning_rate for item in run.points if item.learning_rate is not None]
     if rates:
-        ended.append(("learning rate", f"{max(rates):.4g} at most, {rates[-1]:.4g} at the end"))
+        ended.append(
+            ("learning rate", f"{max(rates):.4g} highest logged, {rates[-1]:.4g} at the end")
+        )
     shown = [(name, f"{value:.4f}") for name, value in losses if isinstance(value, float)]
     return section("Training", picture, facts([*ended, *shown]))
 
