@@ -121,7 +121,10 @@ def note_text(note: Mapping[str, Any]) -> str:
         *_listed("Flips", _flip_lines(note["flips"])),
         *_listed("Largest failure clusters", map(_cluster_line, note["clusters"])),
         *_listed("Risks", note["risks"]),
-        *_listed("Digests", (f"{name}: {digest}" for name, digest in note["digests"].items())),
+        *_listed(
+            "Digests",
+            (f"{name}: {digest or 'nothing yet'}" for name, digest in note["digests"].items()),
+        ),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -159,6 +159,7 @@ def test_note_claims_no_gate_that_was_not_there(gate: str, judged: Judged, run: 
     note = run("show", "eval_pack", "--log", "decision.md").out
     assert "Next: promote only what you checked yourself: no required gate judged" in note
     assert "every required gate" not in note + run("events").out
+    assert "- promoted: nothing yet\n" in note
 
 
 @pytest.mark.case("EVA-04")
