@@ -509,7 +509,7 @@ class _Walk:
             )
             outcome.revision = self._session.add_revision(made).revision
             self._history.add("system", "info", "revision_recorded", str(outcome.revision), {})
-        elif not (outcome.failed or outcome.applied or outcome.reused):
+        elif not (outcome.failed or outcome.applied or outcome.reused or outcome.pending):
             self._history.add("system", "info", "", "apply: nothing to do", {})
         outcome.serial = self._session.meta().serial
         self._desk.tell(StateSavedEvent(serial=outcome.serial, revision=outcome.revision))

@@ -245,6 +245,8 @@ def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
     assert outcome.exit_code is ExitCode.INTERRUPTED
     assert outcome.applied == []
     assert "training_plan" in outcome.pending
+    with closing(bench.store().read()) as reader:
+        assert "apply: nothing to do" not in [event.summary for event in reader.run_events()]
 
 
 @pytest.mark.case("CRA-14")
