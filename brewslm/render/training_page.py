@@ -45,6 +45,9 @@ def training_section(run: RecordedRun) -> Markup:
 
 
 def _ending(run: RecordedRun) -> Markup:
+    if run.results.get("is_imported"):
+        told = "The adapter was trained elsewhere and imported as it is; the settings are those of"
+        return element("p", f"{told} the manifest.", class_="verdict")
     steps, kept = run.results.get("steps"), run.results.get("kept_step")
     told = f"{steps} steps; stopped: {run.results.get('stop_reason', 'unknown')}"
     if kept is not None:
