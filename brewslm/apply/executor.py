@@ -393,10 +393,15 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         self._outcome.applied.append(action.address)
+        self._desk.values.pop(action.parsed_address, None)
         if action.target == "deployment":
             with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
-        payload = {"address": action.address, "operation": str(action.operation)}
+        payload = {
+            "address": action.address,
+            "operation": str(action.operation),
+            "outputs": {name: output.digest for name, output in record.outputs.items()},
+        }
         self._history.add(action.target, "info", "action_applied", action.address, payload)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
