@@ -93,7 +93,7 @@ def test_rows_that_wait_for_review_are_no_near_duplicates_and_have_none(tmp_path
     texts = [" ".join(f"w{row}x{word}" for word in range(40)) for row in range(8)]
     write_rows(tmp_path / "tickets.jsonl", [{"text": text, "label": "a"} for text in texts])
     waiting = [
-        {"text": f"{text} end", "label": "a", "review_status": status}
+        {"text": f"{text} end".upper(), "label": "a", "review_status": status}
         for text, status in zip(texts, ["open", "approved"] * 4, strict=True)
     ]
     write_rows(tmp_path / "made.jsonl", waiting)

@@ -498,6 +498,14 @@ def test_turns_of_user_and_assistant_are_compared_and_no_system_turn_or_subtask(
     assert Texts(frozenset({"tone"})).of_inputs(content) == ["user", "assistant", "tool"]
 
 
+def test_text_without_inputs_stands_for_them_and_counts_once() -> None:
+    at = Position("books", 1, "books.jsonl")
+    example = Example(at, "", None, "language_modeling", {}, {"text": "A  Page"})
+    identify(example, {})
+    content = content_of(content_bytes(example))
+    assert Texts().of_inputs(content) == Texts().of_example(content) == ["a page"]
+
+
 def test_no_run_is_missed_wherever_it_stands() -> None:
     for size in range(2, 15):
         run = tuple(f"w{at}" for at in range(size))
