@@ -124,6 +124,23 @@ def test_answer_that_begins_with_a_line_break_is_cut_from_its_prompt(folder: Pat
     assert _shown(codec, masks.row(_line(messages))) == ["\nab<|im_end|>"]
 
 
+def test_answer_that_loses_its_line_break_where_it_is_cut_is_not_learnt(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A token that takes the white space behind it, as a tokenizer may say of its end token."""
+    document = json.loads(Path(_tokenizer("bytes", folder)).read_text())
+    (end,) = (token for token in document["added_tokens"] if token["content"] == "<|im_end|>")
+    end["rstrip"] = True
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    masks, codec = _masks_of(str(tmp_path / "tokenizer.json"), TEMPLATES["chatml"])
+    asked = {"role": "user", "content": "a"}
+    assert _shown(codec, masks.row(_line([asked, {"role": "assistant", "content": "ab"}])))
+    with pytest.raises(RowFault) as caught:
+        masks.row(_line([asked, {"role": "assistant", "content": "\nab"}]))
+    assert caught.value.code == "answer_not_separable"
+    assert not caught.value.is_of_template
+
+
 def test_turn_that_is_not_to_be_trained_stays_out_of_all_tokens(folder: Path) -> None:
     masks, codec = _masks("bytes", folder)
     messages: list[dict[str, Any]] = [
