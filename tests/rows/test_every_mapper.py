@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import brewslm.rows.mapper
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
-from brewslm.rows.mapper import MAPPERS, Mapper, Sample, bind_columns, load_options
+from brewslm.rows.mapper import MAPPERS, Mapped, Mapper, Sample, bind_columns, load_options
+from brewslm.rows.record import Flag
 from brewslm.rows.rejects import REMEDIES, HoldCode, RejectCode, RejectedRow
 from brewslm.rows.targets import Target
 
@@ -128,3 +131,45 @@ def test_extracted_fields_keep_the_declared_order_and_values() -> None:
     mapped = mapper.map(row, options, Target("structured_extraction"))
     assert list(mapped.reference["object"].items()) == [("z", "heat"), ("a", 3.5)]
     assert mapped.inputs == {"text": " x "}
+
+
+TAGS = st.sampled_from(["O", "O", "B-A", "I-A", "B-B", "I-B"])
+TAGGED = st.lists(st.tuples(st.sampled_from(["Pump", "3", "é", "."]), TAGS), min_size=1, max_size=7)
+
+
+@given(TAGGED, st.lists(st.booleans(), min_size=7, max_size=7), st.booleans(), st.booleans())
+def test_entities_are_the_runs_of_tags_where_the_text_has_them(
+    tagged: list[tuple[str, str]], blanks: list[bool], says_blanks: bool, has_text: bool
+) -> None:
+    tokens, tags = [token for token, _ in tagged], [tag for _, tag in tagged]
+    blanks = blanks[: len(tokens)] if says_blanks else [True] * (len(tokens) - 1) + [False]
+    row: dict[str, object] = {"tokens": tokens, "labels": tags}
+    if says_blanks:
+        row["trailing_whitespace"] = blanks
+    text = "".join(token + " " * blank for token, blank in zip(tokens, blanks, strict=True))
+    if has_text:
+        text = text.replace(" ", " \n")
+        row["full_text"] = text
+    at, open_type, is_repaired = 0, "", False
+    spans: list[tuple[int, int, str]] = []
+    for token, tag in tagged:
+        start = text.index(token, at)
+        at, kind = start + len(token), tag[2:]
+        if tag[0] == "I" and kind == open_type:
+            spans[-1] = (spans[-1][0], at, kind)
+        elif tag != "O":
+            spans.append((start, at, kind))
+            is_repaired |= tag[0] == "I"
+        open_type = kind
+    mapper = MAPPERS.all()["bio_to_spans"]
+    found = outcome(mapper, Sample(row))
+    assert isinstance(found, Mapped)
+    assert found.inputs == {"text": text}
+    entities = [(item["start"], item["end"], item["type"]) for item in found.reference["entities"]]
+    assert entities == sorted(spans)
+    assert all(
+        item["text"] == text[item["start"] : item["end"]] for item in found.reference["entities"]
+    )
+    assert (Flag.TAG_REPAIRED in found.flags) is is_repaired
+    for other in (f"{text} more", f"more {text}", text.replace(tokens[-1], "")):
+        assert outcome(mapper, Sample(row | {"full_text": other})) == RejectCode.OFFSET_MISMATCH
