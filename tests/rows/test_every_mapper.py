@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -173,3 +174,50 @@ def test_entities_are_the_runs_of_tags_where_the_text_has_them(
     assert (Flag.TAG_REPAIRED in found.flags) is is_repaired
     for other in (f"{text} more", f"more {text}", text.replace(tokens[-1], "")):
         assert outcome(mapper, Sample(row | {"full_text": other})) == RejectCode.OFFSET_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "options", "inputs", "reference"),
+    [
+        ("label_to_classification", {"text": " Pump 3\n", "label": " major "}, {},
+         {"text": " Pump 3\n"}, {"label": "major"}),
+        ("kv_to_structured", {"text": " t", "severity": "high", "cause": "  "},
+         {"fields": {"level": "severity", "why": "cause"}},
+         {"text": " t"}, {"object": {"level": "high"}}),
+        ("kv_to_structured", {"text": " t", "severity": "high", "cause": "  "},
+         {"fields": {"level": "severity", "why": "cause"}, "skip_empty_fields": False},
+         {"text": " t"}, {"object": {"level": "high", "why": None}}),
+        ("rag_passthrough",
+         {"question": " q ", "answer": [" a", "b"],
+          "context": ["", {"id": 7, "text": "c "}, {"text": "d"}]}, {},
+         {"question": "q",
+          "passages": [{"n": 1, "text": ""}, {"n": 2, "id": "7", "text": "c "},
+                       {"n": 3, "text": "d"}]},
+         {"answers": ["a", "b"], "is_refusal": False}),
+        ("rag_passthrough", {"question": "q", "answer": "I don't know.", "context": " c"}, {},
+         {"question": "q", "passages": [{"n": 1, "text": " c"}]},
+         {"answers": ["I don't know."], "is_refusal": True}),
+        ("preference_pair", {"prompt": " p ", "chosen": " c ", "rejected": "r "}, {},
+         {"prompt": "p"}, {"chosen": "c", "rejected": "r"}),
+        ("prompt_completion_passthrough", {"prompt": "p", "completion": "c", "label": False}, {},
+         {"prompt": "p"}, {"completion": "c", "label": False}),
+        ("instruction_passthrough", {"instruction": " i ", "input": " x", "output": " o "}, {},
+         {"instruction": "i", "input": " x"}, {"text": "o"}),
+        ("text_only", {"text": " a\n"}, {}, {}, {"text": " a\n"}),
+    ],
+)  # fmt: skip
+def test_fields_become_inputs_and_reference_and_only_ends_are_trimmed(
+    name: str,
+    row: dict[str, Any],
+    options: dict[str, Any],
+    inputs: dict[str, Any],
+    reference: dict[str, Any],
+) -> None:
+    found = outcome(MAPPERS.all()[name], Sample(row, options=options))
+    assert isinstance(found, Mapped)
+    assert (found.inputs, found.reference) == (inputs, reference)
+
+
+def test_pair_that_differs_in_spelling_only_is_none() -> None:
+    row = {"prompt": "p", "chosen": "Yes  please", "rejected": "yes please"}
+    assert outcome(MAPPERS.all()["preference_pair"], Sample(row)) == RejectCode.IDENTICAL_PAIR
