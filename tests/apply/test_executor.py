@@ -400,3 +400,18 @@ def test_card_of_an_export_that_is_added_holds_what_was_recorded_before(bench: B
     for kind in ("dataset", "training_plan"):
         assert facts[f"{kind}_values"] == records[kind].values != {}
     assert facts["evaluation"]["gates"] == records["eval_pack"].values["gates"]
+
+
+def test_work_that_was_interrupted_did_not_fail_and_all_that_needs_it_waits(bench: Bench) -> None:
+    bench.deaths = {0: "interrupted"}
+    outcome = bench.apply()
+    assert (outcome.failed, outcome.errors) == ([], [])
+    assert outcome.pending == [
+        "training_plan",
+        "eval_pack",
+        "export.adapter",
+        "export.safetensors",
+        "deployment",
+    ]
+    bench.deaths = {}
+    assert bench.apply().exit_code is ExitCode.DONE

@@ -113,6 +113,7 @@ def test_trained_runs_are_the_wanted_answers_and_their_ends(
     prompt = masks.prompt(_line(messages))
     assert last.input_ids[: len(prompt)] == prompt
     assert set(last.labels[: len(prompt)]) == {IGNORED}
+    assert last.labels[len(prompt)] != IGNORED
 
 
 def test_answer_that_begins_with_a_line_break_is_cut_from_its_prompt(folder: Path) -> None:
@@ -210,6 +211,13 @@ _SPOKEN: list[dict[str, Any]] = [
     {"role": "user", "content": "b"},
     {"role": "assistant", "content": "ba"},
 ]
+
+
+def test_reasoning_is_shown_where_the_template_trims_it(folder: Path) -> None:
+    trimmed = _WITH_TOOLS.replace("m.reasoning_content }}", "m.reasoning_content | trim }}")
+    masks, _ = _masks("bytes", folder, trimmed)
+    answer = {"role": "assistant", "content": "ab", "reasoning_content": "\nso b\n"}
+    assert masks.row(_line([{"role": "user", "content": "a"}, answer])).shows_reasoning
 
 
 def test_all_reasoning_has_to_be_shown(folder: Path) -> None:
