@@ -99,7 +99,7 @@ def test_rows_that_wait_for_review_are_no_near_duplicates_and_have_none(tmp_path
         tmp_path,
         source(),
         source("made", "synthetic"),
-        cleaning=CleaningRequest(dedupe="near"),
+        cleaning=CleaningSpec(dedupe="near"),
         leak_check=UNCHECKED,
     )
     holds = result.manifest["accounting"]["total"]["holds"]
@@ -113,6 +113,6 @@ def test_rows_with_unlike_references_are_no_near_duplicates(tmp_path: Path) -> N
         for row, answer in enumerate(answers)
     ]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    near = CleaningRequest(dedupe="near", near_threshold=0.7)
+    near = CleaningSpec(dedupe="near", near_threshold=0.7)
     result = prepared(tmp_path, source(), cleaning=near, leak_check=UNCHECKED)
     assert result.manifest["splits"]["held"] == 0

@@ -460,11 +460,11 @@ def test_short_evaluation_input_of_two_fields_is_looked_for_as_one_text(tmp_path
     write_rows(tmp_path / "tickets.jsonl", own)
     mapper = {"mapper_id": "instruction_passthrough"}
     sources = source(**mapper), source("gold", "gold_test", **mapper)
-    check = LeakRequest(ngram=13, near=None)
+    check = LeakCheckSpec(ngram=13, near=None)
     prepared(tmp_path, *sources, split=EVERYTHING, leak_check=check)
     found = [(leak["code"], leak["run_tokens"]) for leak in report_of(tmp_path)]
     assert found == [("leak_short_item", 5)]
-    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=LeakRequest(ngram=0, near=0.6))
+    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=LeakCheckSpec(ngram=0, near=0.6))
     first, second = (grams(f"{row['instruction']}\n{row['input']}") for row in (gold[-1], own[-1]))
     (leak,) = report_of(tmp_path)
     assert leak["score"] == round(len(first & second) / len(first | second), 6) > 0.8

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from brewslm.rows.dataset import LeakCheckSpec, SplitSpec
 from brewslm.rows.record import Split
-from brewslm.rows.request import LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, lines_of, prepared, source, write_rows
 from tests.rows.test_leaks import grams, words_of
 from tests.rows.test_placing import templated
@@ -51,7 +51,7 @@ class Row:
 class Way:
     """The rows placed by groups, and which of them then resemble the test set."""
 
-    def __init__(self, rows: list[Row], groups: dict[str, str], request: SplitRequest) -> None:
+    def __init__(self, rows: list[Row], groups: dict[str, str], request: SplitSpec) -> None:
         """groups: each group key to the group that it is placed with."""
         self.rows, self.request = rows, request
         placement = slowly(dict.fromkeys(sorted(set(groups.values())), ""), request)
@@ -83,7 +83,7 @@ class Way:
         )
 
 
-def expected_of(rows: list[Row], request: SplitRequest) -> tuple[list[str], Way, set[Row]]:
+def expected_of(rows: list[Row], request: SplitSpec) -> tuple[list[str], Way, set[Row]]:
     """Return the finding, the way that is taken, and the rows that are held."""
     own = Way(rows, {row.key: row.key for row in rows}, request)
     if not own.starves:
@@ -125,11 +125,11 @@ def drawn_rows(chance: random.Random) -> list[Row]:
     return rows
 
 
-def found_in(root: Path, rows: list[Row], request: SplitRequest) -> tuple[list[str], list[Any]]:
+def found_in(root: Path, rows: list[Row], request: SplitSpec) -> tuple[list[str], list[Any]]:
     """Return what is said of similar rows, and the set and the flags of each row."""
     written = [{"text": row.text, "label": "a", "site": row.site} for row in rows]
     write_rows(root / "tickets.jsonl", written)
-    check = LeakRequest(ngram=0, near=0.7)
+    check = LeakCheckSpec(ngram=0, near=0.7)
     result = prepared(root, source(), split=request, leak_check=check)
     index = sorted(lines_of(root / "out", "index.jsonl"), key=lambda line: line["line"])
     codes = [code for code in codes_of(result) if code.startswith("SIMILAR")]
@@ -143,9 +143,16 @@ def test_similar_rows_are_held_grouped_or_kept_as_the_slow_way_has_it(
     for number in range(first, first + 10):
         chance = random.Random(number)  # noqa: S311  planted rows, not secrets
         rows = drawn_rows(chance)
-        train, validation, test = (share / 16 for share in chance.choice(SHARES))
+        train, validation, test = chance.choice(SHARES)
         method = chance.choice(["hash", "hash", "random"])
-        request = SplitRequest(train, validation, test, number, method, group_by=("site",))
+        request = SplitSpec(
+            train=train,
+            validation=validation,
+            test=test,
+            seed=number,
+            method=method,
+            group_by="site",
+        )
         codes, way, held = expected_of(rows, request)
         found = found_in(tmp_path / str(number), rows, request)
         assert found == (
