@@ -245,3 +245,13 @@ def test_fields_become_inputs_and_reference_and_only_ends_are_trimmed(
 def test_pair_that_differs_in_spelling_only_is_none() -> None:
     row = {"prompt": "p", "chosen": "Yes  please", "rejected": "yes please"}
     assert outcome(MAPPERS.all()["preference_pair"], Sample(row)) == RejectCode.IDENTICAL_PAIR
+
+
+def test_completion_that_calls_a_tool_of_no_catalogue_is_refused() -> None:
+    tools = [{"name": "stop", "description": "Stop.", "parameters": {"type": "object"}}]
+    mapper = MAPPERS.all()["prompt_completion_passthrough"]
+    for tool, code in (("stop", None), ("start", RejectCode.INVALID_TOOL_CALL)):
+        answer = f'{{"tool": "{tool}", "arguments": {{}}}}'
+        row = {"prompt": "p", "completion": answer, "tools": tools}
+        found = outcome(mapper, Sample(row, profile="tool_calling"))
+        assert found == code or (code is None and isinstance(found, Mapped))

@@ -146,9 +146,9 @@ def test_similar_rows_are_held_grouped_or_kept_as_the_slow_way_has_it(
         train, validation, test = chance.choice(SHARES)
         method = chance.choice(["hash", "hash", "random"])
         request = SplitSpec(
-            train=train,
-            validation=validation,
-            test=test,
+            train=train / 16,
+            validation=validation / 16,
+            test=test / 16,
             seed=number,
             method=method,
             group_by="site",
