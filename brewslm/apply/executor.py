@@ -46,6 +46,7 @@ from brewslm.stages.kinds import KINDS
 from brewslm.stages.workflow import BudgetSettings, WorkflowSpec
 from brewslm.state.records import DeploymentRecord, OperationStatus, ResourceRecord, Status
 from brewslm.state.store import StateSession
+from brewslm.tasks.deciding import undecided_with_warning
 
 _WORKFLOW = Address("workflow")
 _ROW_INPUTS = tuple(f"dataset:{name}" for name in EVALUABLE_SETS)
@@ -392,10 +393,15 @@ class _Walk:
         self._desk.tell(telling.started(action, index, len(self._plan.actions)))
         self._journal.end_delete(operation)
         self._outcome.applied.append(action.address)
+        self._desk.values.pop(action.parsed_address, None)
         if action.target == "deployment":
             with promotion.moving_links(self._desk.home, self._session):
                 promotion.unpoint(self._desk.home, str(record.values.get("alias", "champion")))
-        payload = {"address": action.address, "operation": str(action.operation)}
+        payload = {
+            "address": action.address,
+            "operation": str(action.operation),
+            "outputs": {name: output.digest for name, output in record.outputs.items()},
+        }
         self._history.add(action.target, "info", "action_applied", action.address, payload)
         self._desk.tell(ActionCompleteEvent(address=action.address, elapsed_s=0.0))
 
@@ -424,7 +430,8 @@ class _Walk:
     def _note_verdict(self, action: Action, done: Done, payload: dict[str, Any]) -> None:
         if done.is_reused:
             self._note_end(action, payload, is_reused=True)
-        for gate in done.values.get("gates", ()):
+        gates = done.values.get("gates", ())
+        for gate in gates:
             verdict = str(gate["verdict"]).lower()
             if verdict in self._outcome.gates:
                 self._outcome.gates[verdict] += 1
@@ -433,9 +440,12 @@ class _Walk:
             self._history.add(action.target, "error", "eval_gate_failed", done.reason, payload)
             promotion.tell_kept(self._desk, self._records, done.reason)
         else:
-            has_gates = bool(done.values.get("gates"))
-            summary = "every required gate passed" if has_gates else "no gate is set"
+            judged = [gate for gate in gates if gate["required"] and gate["verdict"]]
+            summary = "every required gate passed" if judged else "no required gate is set"
             self._history.add(action.target, "info", "eval_decided", summary, payload)
+        if undecided := undecided_with_warning(gates):
+            summary = f"optional gates undecided: {', '.join(undecided)}"
+            self._history.add(action.target, "warning", "eval_inconclusive", summary, payload)
 
     def _note_recorded_verdict(self, action: Action) -> None:
         record = self._records.get(action.address)
@@ -504,7 +514,7 @@ class _Walk:
             )
             outcome.revision = self._session.add_revision(made).revision
             self._history.add("system", "info", "revision_recorded", str(outcome.revision), {})
-        elif not (outcome.failed or outcome.applied or outcome.reused):
+        elif not (outcome.failed or outcome.applied or outcome.reused or outcome.pending):
             self._history.add("system", "info", "", "apply: nothing to do", {})
         outcome.serial = self._session.meta().serial
         self._desk.tell(StateSavedEvent(serial=outcome.serial, revision=outcome.revision))

@@ -98,6 +98,9 @@ def extract(
             remedy=f"brewslm show {record.address} --extract another-name",
         )
     files = stored_files(record, artifacts)
+    if not files:
+        session.say(f"{record.address} has no stored file; nothing was written")
+        return
     for item in files:
         artifacts.verify(item.output)
     for item in files:

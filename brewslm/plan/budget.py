@@ -1,6 +1,7 @@
 """Whether the work of a plan stays within the limits that the workflow sets for one apply."""
 
 from collections.abc import Iterable, Iterator
+from decimal import ROUND_CEILING, Decimal
 
 from brewslm.address import Address
 from brewslm.contracts import Work
@@ -27,10 +28,16 @@ def check_budget(
                 _WORKFLOW,
                 f"budget_settings.{name}",
                 f"the estimate is above {name}",
-                f"write {name}: {found:.3g}, or {_CUTS}",
-                found=f"{found:.3g}",
+                f"write {name}: {_rounded_up(found):g}, or {_CUTS}",
+                found=f"{_rounded_up(found):g}",
                 expected=f"at most {limit:g}",
             )
+
+
+def _rounded_up(value: float) -> float:
+    """Return a value of three digits that is no less, so that it is a limit that holds."""
+    exact = Decimal(str(value))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_CEILING))
 
 
 def _spent(

@@ -47,8 +47,14 @@ def eval_row_changes(
             is_changed = set(old) != set(new)
         if is_changed:
             yield _change(f"rows.{kind}", was, will, weakened=bool(old))
-    old_sets, new_sets = _sets(before), _sets(after)
-    if dropped := sorted(set(old_sets) - set(new_sets)):
+    new_sets = _sets(after)
+    moved = [source for name in new_sets for source in _source(name, after, digests_after)]
+    dropped = sorted(
+        name
+        for name in set(_sets(before)) - set(new_sets)
+        if not any(source in moved for source in _source(name, before, digests_before))
+    )
+    if dropped:
         yield _change("datasets", ", ".join(dropped), ", ".join(new_sets), weakened=True)
 
 
@@ -85,6 +91,15 @@ def _rows(
 def _sets(specs: Mapping[Address, Spec]) -> tuple[str, ...]:
     spec = specs.get(_EVAL_PACK)
     return spec.datasets if isinstance(spec, EvalPackSpec) else ()
+
+
+def _source(
+    name: str, specs: Mapping[Address, Spec], digests: Mapping[str, str]
+) -> Iterator[tuple[Spec, str]]:
+    """Yield the source of a name, apart from that name, and the digest of its bytes if known."""
+    spec = specs.get(Address("data_source", name))
+    if isinstance(spec, DataSourceSpec) and source_path(spec) in digests:
+        yield spec.model_copy(update={"name": ""}), digests[source_path(spec)]
 
 
 def _told(rows: Mapping[tuple[str, int | None], str]) -> str:

@@ -14,7 +14,6 @@ from brewslm.contracts import Spec
 from brewslm.errors import BrewError
 from brewslm.plan.data import prepare_data
 from brewslm.plan.slices import asked_columns
-from brewslm.rows.dataset import DatasetSpec, MixBackSpec
 from brewslm.rows.index import first_occurrences
 from brewslm.rows.record import Split
 from brewslm.stages.data_source import DataSourceSpec, source_path
@@ -48,7 +47,7 @@ def gold_row_ids(
     rows are prepared; gates: those that ask for slices.
     """
     chosen = {
-        address: _alone(spec)
+        address: spec
         for address, spec in specs.items()
         if address.kind in ("adapter", "dataset", "eval_pack") or _is_gold(spec)
     }
@@ -89,10 +88,3 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _is_gold(spec: Spec) -> bool:
     return isinstance(spec, DataSourceSpec) and spec.type in GOLD
-
-
-def _alone(spec: Spec) -> Spec:
-    """Return a spec without what it says of sources that hold no gold."""
-    if isinstance(spec, DatasetSpec):
-        return spec.model_copy(update={"mix_back": MixBackSpec()})
-    return spec

@@ -197,7 +197,10 @@ def _report(evaluation: RecordedEvaluation) -> values.Report:
         ),
         evidence=metrics["files"]
         | {name: record.outputs[name].digest for name in ("metrics", "verdict")},
-        warnings=(*_moved_on(evaluation), *warnings_of(statuses, comparison, generation)),
+        warnings=(
+            *_moved_on(evaluation),
+            *warnings_of(statuses, comparison, generation, verdict["gates"]),
+        ),
     )
 
 

@@ -25,9 +25,11 @@ def render_ending(
 ) -> str:
     """Return the closing text of an apply.
 
+    gates: as recorded; not shown where this apply did not get to decide them again.
     left_out: the sentence about what a partial plan left out.
     """
-    gates = list(gates)
+    is_old = "eval_pack" in (*summary.failed, *summary.skipped, *summary.pending)
+    gates = [] if is_old else list(gates)
     lines = []
     if gates:
         lines += ["", "Gates", *(f"  {line}" for line in gate_table(gates).splitlines())]

@@ -64,7 +64,9 @@ def _comparison(gate: Mapping[str, Any]) -> str:
     threshold = gate.get("threshold")
     bar = "" if threshold is None else f" {_SIGNS[gate['operator']]} {threshold:g}"
     reason = gate.get("reason")
-    why = f" ({reason})" if reason not in (None, "ok") else ""
+    needed = gate.get("rows_needed") if gate.get("on_inconclusive") == "need_more" else None
+    more = f", about {needed} rows would decide" if needed else ""
+    why = f" ({reason}{more})" if reason not in (None, "ok") else ""
     form = gate.get("normaliser")
     compared = f" (as {form})" if form not in (None, "", "none") else ""
     return f"{words.visible(str(gate['metric_id']))}{compared}{where} {value}{bar}{why}"

@@ -37,12 +37,17 @@ def training_section(run: RecordedRun) -> Markup:
     ended = [("stop reason", str(run.results.get("stop_reason", "unknown")))]
     rates = [item.learning_rate for item in run.points if item.learning_rate is not None]
     if rates:
-        ended.append(("learning rate", f"{max(rates):.4g} at most, {rates[-1]:.4g} at the end"))
+        ended.append(
+            ("learning rate", f"{max(rates):.4g} highest logged, {rates[-1]:.4g} at the end")
+        )
     shown = [(name, f"{value:.4f}") for name, value in losses if isinstance(value, float)]
     return section("Training", picture, facts([*ended, *shown]))
 
 
 def _ending(run: RecordedRun) -> Markup:
+    if run.results.get("is_imported"):
+        told = "The adapter was trained elsewhere and imported as it is; the settings are those of"
+        return element("p", f"{told} the manifest.", class_="verdict")
     steps, kept = run.results.get("steps"), run.results.get("kept_step")
     told = f"{steps} steps; stopped: {run.results.get('stop_reason', 'unknown')}"
     if kept is not None:

@@ -228,7 +228,9 @@ def _binding_address(binding: Binding) -> str:
 
 def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
     """Return one finding a layer, with the first positions of both sides."""
-    severity = Severity.WARNING if action == "warn" else Severity.ERROR
+    is_accepted = action == "warn"
+    severity = Severity.WARNING if is_accepted else Severity.ERROR
+    accept = "" if is_accepted else ", or write leak_check.action: warn to accept them"
     by_code: dict[str, list[Leak]] = defaultdict(list)
     for leak in leaks:
         by_code[leak.code].append(leak)
@@ -245,8 +247,7 @@ def leak_findings(leaks: Sequence[Leak], action: str) -> list[Finding]:
                     FindingCode.LEAK_FOUND,
                     severity,
                     f"{code} {len(own)}: training rows resemble evaluation rows",
-                    "remove the rows from the training side, or write"
-                    " leak_check.action: warn to accept them",
+                    f"remove the rows from the training side{accept}",
                     field=f"spec.dataset.leak_check.{code}",
                     address="dataset",
                     place=_place(first.trained.position),
@@ -576,7 +577,7 @@ def mix_findings(request: Request, mix: Mix) -> list[Finding]:
             FindingCode.MIX_BACK_SHORT,
             Severity.WARNING,
             f'"{source}" has too few rows for the share that is to be mixed back',
-            f"add rows to it, or write mix_back.fraction: {rows / mix.train_rows_effective:.3g}",
+            f"add rows to it, or write mix_back.fraction: {rows / mix.train_rows_effective:.6g}",
             field="spec.dataset.mix_back.fraction",
             address="dataset",
             found=f"{_rows(rows)}, a share of {rows / mix.train_rows_effective:.3g}",

@@ -4,7 +4,7 @@ Everything is read from the metrics document, so a changed threshold is decided 
 model and without an array library.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -124,6 +124,17 @@ def decide(
         "missing_required_metrics": missing,
         "blocking": [item.gate_id for item in required if not item.passed] + missing,
     }
+
+
+def undecided_with_warning(gates: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of decided gates whose `on_inconclusive: warn` asks for a warning."""
+    return tuple(
+        str(gate["gate_id"])
+        for gate in gates
+        if not gate["required"]
+        and gate["verdict"] == Verdict.INCONCLUSIVE
+        and gate.get("on_inconclusive") == "warn"
+    )
 
 
 class _Bench(Struct, frozen=True):

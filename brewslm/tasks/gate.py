@@ -57,7 +57,9 @@ class Gate(Spec):
     on_inconclusive: Annotated[
         Literal["block", "warn", "need_more"] | None, Category.GATES, Tier.VERDICTS
     ] = None
-    """What an INCONCLUSIVE verdict does; null takes the policy of the workflow."""
+    """What an INCONCLUSIVE verdict does: block, need_more blocks and shows how many rows would
+    decide, warn (optional gates only) warns; null takes the policy of the workflow.
+    """
     severity: Annotated[Literal["critical", "warning", "info"] | None, Category.METADATA] = None
     """Display; null is critical when required, else warning."""
 

@@ -71,7 +71,11 @@ def _begins_with_prompt(output: str, reference: str, row: Mapping[str, Any]) -> 
 
 
 def _repeats(said: str, asked: str) -> bool:
-    return said == asked or (said.count(" ") + 1 >= _CUT_OFF_WORDS and asked.startswith(said))
+    """Return whether a text is what was asked, in whatever order of words, or its beginning."""
+    words = said.split()
+    return sorted(words) == sorted(asked.split()) or (
+        len(words) >= _CUT_OFF_WORDS and asked.startswith(said)
+    )
 
 
 def _asked(row: Mapping[str, Any]) -> Iterator[str]:

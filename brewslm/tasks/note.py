@@ -121,7 +121,10 @@ def note_text(note: Mapping[str, Any]) -> str:
         *_listed("Flips", _flip_lines(note["flips"])),
         *_listed("Largest failure clusters", map(_cluster_line, note["clusters"])),
         *_listed("Risks", note["risks"]),
-        *_listed("Digests", (f"{name}: {digest}" for name, digest in note["digests"].items())),
+        *_listed(
+            "Digests",
+            (f"{name}: {digest or 'nothing yet'}" for name, digest in note["digests"].items()),
+        ),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -190,9 +193,11 @@ def _next_action(
     verdict: Mapping[str, Any], decision: str, clusters: Sequence[Mapping[str, Any]]
 ) -> str:
     if decision == "keep":
-        return "promote: every required gate passed"
+        if any(gate["required"] and gate["verdict"] for gate in verdict["gates"]):
+            return "promote: every required gate passed"
+        return "promote only what you checked yourself: no required gate judged this candidate"
     if decision == "discard":
-        return "keep the base model; change data or recipe before the next run"
+        return "keep the model in use; change data or recipe before the next run"
     failing = [gate for gate in verdict["gates"] if gate["required"] and gate["verdict"] == "FAIL"]
     if not failing:
         return _what_is_missing(verdict)

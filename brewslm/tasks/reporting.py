@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from brewslm.tasks import report as values
-from brewslm.tasks.deciding import CANDIDATE
+from brewslm.tasks.deciding import CANDIDATE, undecided_with_warning
 
 _UNCHANGED = 1e-4
 _DIRECTIONS: dict[bool | None, values.Direction] = {True: "higher", False: "lower", None: "none"}
@@ -98,8 +98,13 @@ def warnings_of(
     statuses: Sequence[values.Statuses],
     comparisons: Sequence[values.Comparison],
     generation: values.Generation,
+    gates: Sequence[Mapping[str, Any]],
 ) -> Iterator[values.ReportWarning]:
     """Yield what makes the numbers themselves doubtful."""
+    for name in undecided_with_warning(gates):
+        yield values.ReportWarning(
+            code="eval_inconclusive", message=f"optional gate {name} could not be decided"
+        )
     for item in statuses:
         if item.n_error:
             yield values.ReportWarning(

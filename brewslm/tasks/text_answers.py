@@ -6,22 +6,41 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from brewslm.refusals import PHRASES, WINDOW_CHARACTERS
 from brewslm.tasks.metric import Metric, mean, proportion
 from brewslm.tasks.normalisers import NORMALISERS
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+\S", re.MULTILINE)
-_REFUSALS = re.compile(
-    r"(?:(?:unfortunately|(?:my )?apologies|i apologi[sz]e|i'?m afraid|i am afraid|well|no)[,.]? |"
+_FILLERS = re.compile(
+    r"(?:(?:unfortunately|regrettably|(?:my )?apologies|i apologi[sz]e(?: for [^,.\n]*)?|"
+    r"i regret(?: to say)?|i'?m afraid|i am afraid|dear \w+|hello|hi|oh|hmm|well|no)[,.!:]? |"
     r"but |that )*"
-    r"(?:(?:i'?m |i am )?(?:very |so |truly |really )?sorry\b"
+)
+_REFUSALS = re.compile(
+    r"(?:(?:i'?m |i am |we'?re |we are )?(?:very |so |truly |really )?sorry\b"
     r"(?!,? (?:to hear|to learn|for|about|you|your|that you|that your|this|it))|"
     r"as an? (?:ai|(?:large )?language model)\b|i can ?not\b|i can'?t\b|"
-    r"i (?:won'?t|will not|(?:must |have to )?(?:decline|refuse)|"
-    r"would (?:rather|prefer) not|'?d (?:rather|prefer) not)\b|"
-    r"i(?:'?m| am) (?:not able|unable|not allowed|not comfortable)\b|"
-    r"i (?:don'?t|do not) know\b|"
-    r"unable to (?:answer|help|comply|assist)\b)"
+    r"i(?: won'?t| will not|(?: must| have to| will(?: have to)?|'?ll(?: have to)?)?"
+    r" (?:decline|refuse)| would (?:rather|prefer) not|'?d (?:rather|prefer) not)\b|"
+    r"i(?:'?m| am) not (?:able|allowed|permitted|comfortable|programmed|designed)\b|"
+    r"i(?:'?m| am) unable\b|i (?:don'?t|do not) (?:know\b|feel comfortable\b|think i can\b)|"
+    r"i(?:'?m| am) (?:just |only )?an? (?:ai|assistant|language model)\b[^.\n]*\b(?:not|can'?t)\b|"
+    r"(?:i|we) (?:don'?t|do not) have (?:any |enough |that |this |the |sufficient )?"
+    r"(?:information|context|access|knowledge|(?:an )?answer)\b|"
+    r"(?:i|we) have no (?:idea|information|answer|access|knowledge)\b|"
+    r"(?:i|we) (?:could|should|would)(?: not|n'?t)"
+    r" (?:answer|assist|comply|find (?:an|any|the) answer|help|say)\b|"
+    r"i was(?: not able|n'?t able| unable) to (?:answer|help|assist|find (?:an|any|the) answer)\b|"
+    r"we (?:can ?not|can'?t|are (?:not able|unable) to|won'?t|will not)"
+    r" (?:answer|help|assist|comply)\b|"
+    r"(?:this|that|it)(?:'s| is) not (?:something|one) (?:that )?(?:i|we)\b|"
+    r"it(?:'s| is| would be) (?:not possible|impossible|inappropriate)(?: for (?:me|us))?"
+    r" to (?:answer|classify|determine|help|judge|know|say|tell)\b|"
+    r"(?:can ?not|can'?t|unable to) (?:answer|assist|classify|comply|determine|help|say|tell)\b|"
+    r"request (?:denied|refused)\b|"
+    r"my (?:guidelines|policies|policy|rules) do(?:es)?(?: not|n'?t) (?:allow|permit)\b)"
 )
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)|\n")
 _LEADING_MARKS = re.compile(r"^[\W_]+")
 
 
@@ -91,11 +110,11 @@ def match_counts(match: TextMatch) -> dict[str, float]:
 
 def is_refusal(text: str) -> bool:
     """Return whether a text begins by declining to answer, whatever follows."""
-    start = _LEADING_MARKS.sub("", text[:_REFUSAL_REACH]).lower().replace("\u2019", "'")
-    return bool(_REFUSALS.match(start))
-
-
-_REFUSAL_REACH = 200
+    start = _LEADING_MARKS.sub("", text[:WINDOW_CHARACTERS]).lower().replace("\u2019", "'")
+    filler = _FILLERS.match(start)
+    start = start[filler.end() :] if filler else start
+    sentence = _SENTENCE_END.split(start, maxsplit=1)[0]
+    return bool(_REFUSALS.match(sentence)) or any(phrase in sentence for phrase in PHRASES)
 
 
 def lead_class(text: str) -> str:

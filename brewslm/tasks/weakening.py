@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from brewslm.tasks.gate import Gate, bound_of
+from brewslm.tasks.packs import PackOptions
 
 _INCONCLUSIVE_RANK = {"block": 0, "need_more": 0, "warn": 1}
 _BOUND_RANK = {"careful": 0, "point": 1, "lenient": 2}
@@ -173,6 +174,9 @@ def _of_key(key: str, before: Any, after: Any) -> Iterator[GateChange]:
         for metric_id in sorted({*after} - {*before}):
             yield _change("gate_added", f"required_metric_ids.{metric_id}", None, metric_id, False)
     elif isinstance(before, Mapping) and isinstance(after, Mapping):
+        if key == "options":
+            unsaid = PackOptions().model_dump(mode="json")
+            before, after = {**unsaid, **before}, {**unsaid, **after}
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):
                 kind = _KINDS.get(key, "policy_changed")

@@ -245,6 +245,8 @@ def test_stop_before_an_action_leaves_it_pending(bench: Bench) -> None:
     assert outcome.exit_code is ExitCode.INTERRUPTED
     assert outcome.applied == []
     assert "training_plan" in outcome.pending
+    with closing(bench.store().read()) as reader:
+        assert "apply: nothing to do" not in [event.summary for event in reader.run_events()]
 
 
 @pytest.mark.case("CRA-14")
@@ -368,3 +370,50 @@ def test_champion_that_cannot_be_laid_out_costs_no_other_work(applied: Bench) ->
     assert applied.apply().exit_code is ExitCode.DONE, "training yields the same bytes again"
     assert applied.promoted() is not None
     assert not applied.built().plan.has_changes
+
+
+@pytest.mark.parametrize("what", ["export", "champion"])
+def test_what_is_put_back_keeps_its_record_and_is_told_once(applied: Bench, what: str) -> None:
+    applied.edit("sorts complaints", "sorts them")
+    applied.apply()
+    records, link = applied.records(), applied.home / "promoted" / "champion"
+    path = applied.home / "exports" / "adapter" / "model" if what == "export" else link / "content"
+    kept = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(b"edited by hand")
+    repairs = [item.address for item in applied.built().plan.actions if item.is_repair]
+    assert repairs == ["export.adapter" if what == "export" else "deployment"]
+    outcome = applied.apply()
+    assert (outcome.exit_code, outcome.reused, applied.jobs) == (ExitCode.DONE, repairs, [])
+    assert path.read_bytes() == kept
+    assert applied.records() == records
+    code = "action_reused" if what == "export" else "deployment_pointer_repaired"
+    with closing(applied.store().read()) as reader:
+        assert [event.reason_code for event in reader.run_events()].count(code) == 1
+
+
+def test_card_of_an_export_that_is_added_holds_what_was_recorded_before(bench: Bench) -> None:
+    bench.edit("[adapter, safetensors]", "[adapter]")
+    bench.apply()
+    bench.edit("[adapter]", "[adapter, safetensors]")
+    assert bench.apply().exit_code is ExitCode.DONE
+    assert bench.doors() == ["formats.safetensors"]
+    facts, records = bench.jobs[-1].options["card"], bench.records()
+    for kind in ("dataset", "training_plan"):
+        assert facts[f"{kind}_values"] == records[kind].values != {}
+    assert facts["evaluation"]["gates"] == records["eval_pack"].values["gates"]
+
+
+def test_work_that_was_interrupted_did_not_fail_and_all_that_needs_it_waits(bench: Bench) -> None:
+    bench.deaths = {0: "interrupted"}
+    outcome = bench.apply()
+    assert (outcome.failed, outcome.errors) == ([], [])
+    assert outcome.pending == [
+        "training_plan",
+        "eval_pack",
+        "export.adapter",
+        "export.safetensors",
+        "deployment",
+    ]
+    bench.deaths = {}
+    assert bench.apply().exit_code is ExitCode.DONE

@@ -14,7 +14,9 @@ from brewslm.apply.journal import Journal
 from brewslm.cli.leasing import hold_lease, unheard
 from brewslm.cli.session import Session
 from brewslm.errors import StalePlanError, StateError
+from brewslm.events import ActionErrorEvent, Event
 from brewslm.plan.placed import short_name
+from brewslm.plan.selection import Selection
 from tests.apply.bench import Bench, model_in
 from tests.state.states import NOW, dead_lease, deployment, ended, operation
 
@@ -130,3 +132,28 @@ def test_trouble_with_giving_back_hides_no_lost_lease(
     else:
         with pytest.raises(StateError, match="gone"):
             hold()
+
+
+@pytest.mark.case("CON-06")
+def test_run_that_is_asked_to_stop_once_its_lease_is_lost_says_so(
+    applied: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed and told of it; nothing is left to write that could tell it of the lease."""
+    applied.edit("2.0e-3", "1.0e-3")
+    applied.deaths = {0: "training_nonfinite_loss"}
+    stop, heard = Stop(), applied.events.append
+
+    def hear(event: Event) -> None:
+        heard(event)
+        if isinstance(event, ActionErrorEvent):
+            with closing(applied.store().read()) as reader:
+                held = reader.lease()
+            assert held is not None
+            applied.store().force_unlock(held.lease_id)
+            stop.request("SIGINT")
+
+    monkeypatch.setattr(applied, "_tell", hear)
+    built = applied.built(selection=Selection(targets=("training_plan",)))
+    outcome = applied.apply(built, stop)
+    assert outcome.failed == ["training_plan"]
+    assert outcome.lost is not None

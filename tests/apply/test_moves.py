@@ -7,6 +7,7 @@ import pytest
 
 from brewslm.errors import ExitCode
 from brewslm.plan.moves import renamed
+from brewslm.plan.selection import Selection
 from tests.apply.bench import Bench
 
 
@@ -50,6 +51,18 @@ def test_row_that_moved_without_its_link_is_followed(applied: Bench) -> None:
     link.unlink()
     link.symlink_to(Path("..") / "models" / "0000000000000000")
     assert applied.apply().exit_code is ExitCode.DONE
+    assert link.readlink() == wanted
+
+
+def test_link_is_left_alone_where_only_something_else_is_applied(applied: Bench) -> None:
+    link = applied.home / "promoted" / "champion"
+    wanted, elsewhere = link.readlink(), Path("..") / "models" / "0000000000000000"
+    link.unlink()
+    link.symlink_to(elsewhere)
+    applied.edit("sorts complaints", "sorts them")
+    outcome = applied.apply(applied.built(selection=Selection(targets=("project",))))
+    assert (outcome.applied, link.readlink()) == (["project"], elsewhere)
+    applied.apply()
     assert link.readlink() == wanted
 
 

@@ -317,6 +317,20 @@ def test_gold_rows_that_moved_are_the_same(bench: Bench, base: str, run: Run) ->
     assert (answer.code, answer.document["against"]["gate_changes"]) == (0, [])
 
 
+@pytest.mark.parametrize(("option", "code"), [("", 0), (", limit: 5", 6)])
+def test_gold_source_of_another_name_is_the_same(
+    option: str, code: int, bench: Bench, run: Run
+) -> None:
+    bench.edit("eval_pack:\n", "eval_pack:\n    datasets: [gold]\n")
+    base = begin(bench.root)
+    bench.edit("datasets: [gold]", "datasets: [sure]")
+    bench.edit("{name: gold, type: gold_test", "{name: sure, type: gold_test")
+    bench.edit("data/gold.jsonl}", f"data/gold.jsonl{option}}}")
+    answer = run("plan", "--against", base, "--json")
+    changes = answer.document["against"]["gate_changes"]
+    assert (answer.code, changes == []) == (code, code == 0)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

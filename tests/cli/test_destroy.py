@@ -1,5 +1,7 @@
 """destroy, state rm and state mv on the command line."""
 
+import json
+
 import pytest
 
 from tests.apply.bench import Bench
@@ -14,6 +16,16 @@ def test_destroy_forgets_everything_and_keeps_bytes(applied: Bench, run: Run) ->
     assert done.code == 0
     assert "  # training_plan will be deleted" in done.out
     assert "destroy_requested" in done.out
+    assert "Gates" not in done.out, "nothing was decided"
+    (event,) = (
+        event
+        for event in map(json.loads, run("events", "--json", "--limit", "12").out.splitlines())
+        if event["payload"].get("address") == "deployment"
+    )
+    assert (event["payload"]["operation"], list(event["payload"]["outputs"])) == (
+        "delete",
+        ["promoted"],
+    )
     assert "Plan: 0 to create, 0 to update, 11 to delete, 0 unchanged." in done.out
     assert applied.records() == {}
     assert applied.promoted() is None

@@ -128,6 +128,40 @@ def test_too_few_gold_rows_are_told_with_how_many_it_takes(judged: Judged, run: 
     assert f"{shown[0]['rows_needed']}" in run("show", "eval_pack").out + applied.out + applied.err
 
 
+@pytest.mark.parametrize(
+    ("policy", "has_rows", "has_warning"),
+    [("block", False, False), ("need_more", True, False), ("warn", False, True)],
+)
+def test_undecided_optional_gate_does_what_its_policy_says(
+    policy: str, has_rows: bool, has_warning: bool, judged: Judged, run: Run
+) -> None:
+    bench = judged.bench
+    bench.edit("spec:\n", f"spec:\n  workflow: {{gate_policy: {{on_inconclusive: {policy}}}}}\n")
+    careful = "{gate_id: careful, metric_id: accuracy, threshold: 0.8, decide_on: lower"
+    bench.edit(_GATE, f"{_GATE}\n      - {careful}, required: false}}")
+    bench.skill = lambda index: index % 9 > 0
+    applied = judged.apply()
+    assert (applied.code, bench.promoted() is not None) == (0, True)
+    assert ("rows would decide)" in applied.out + applied.err) is has_rows
+    events = run("events", "--code", "eval_inconclusive").out
+    assert ("warning" in events and "careful" in events) is has_warning
+    page = bench.root / "page.html"
+    assert run("show", "eval_pack", "--html", str(page)).code == 0
+    assert ("optional gate careful could not be decided" in page.read_text()) is has_warning
+
+
+@pytest.mark.parametrize("gate", [f"{_GATE[:-1]}, required: false}}", ""])
+def test_note_claims_no_gate_that_was_not_there(gate: str, judged: Judged, run: Run) -> None:
+    bench = judged.bench
+    bench.edit("spec:\n", "spec:\n  workflow: {gate_policy: {promote_ungated: true}}\n")
+    bench.edit(f"- {_GATE}", f"- {gate}" if gate else "[]")
+    assert judged.apply().code == 0
+    note = run("show", "eval_pack", "--log", "decision.md").out
+    assert "Next: promote only what you checked yourself: no required gate judged" in note
+    assert "every required gate" not in note + run("events").out
+    assert "- promoted: nothing yet\n" in note
+
+
 @pytest.mark.case("EVA-04")
 @pytest.mark.parametrize("layer", ["exact", "near", "group", "second source", "validation"])
 def test_gold_row_that_is_trained_on_is_refused_before_anything_runs(

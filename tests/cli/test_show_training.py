@@ -74,6 +74,8 @@ def test_extracting_writes_every_file_once_and_privately(applied: Bench, run: Ru
     assert written == sorted(line.split()[0] for line in listed)
     assert all(path.stat().st_mode & 0o077 == 0 for path in out.rglob("*"))
     run("show", "eval_pack", "--extract", "out").says(1, "is there already")
+    run("show", "project", "--extract", "none").says(0, "project has no stored file")
+    assert not (applied.root / "none").exists()
 
 
 def parsed(picture: str) -> ElementTree.Element:

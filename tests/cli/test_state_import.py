@@ -101,6 +101,10 @@ def test_imported_adapter_is_promoted_without_training(
     assert digest_folder((bench.home / "promoted" / "champion").resolve()) == digest
     assert not bench.built().plan.has_changes
     assert f"state import training_plan {digest[:19]}" in run("events").out
+    assert run("show", "training_plan", "--html", "page.html").code == 0
+    page = (bench.root / "page.html").read_text()
+    assert "trained elsewhere and imported" in page
+    assert "None steps" not in page
     assert sorted(path.name for path in adapter.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",

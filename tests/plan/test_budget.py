@@ -28,6 +28,19 @@ def test_an_estimate_above_a_limit_is_refused(has_cuda: bool, tmp_path: Path) ->
     assert (plan.is_applyable, exit_code_of(plan.finding_values)) == (False, ExitCode.REFUSED)
 
 
+@pytest.mark.parametrize("name", ["max_minutes", "max_gpu_hours"])
+@pytest.mark.parametrize("rows", [20, 30, 40])
+def test_the_limit_that_is_named_as_remedy_holds(name: str, rows: int, tmp_path: Path) -> None:
+    bench = limited(tmp_path, f"{name}: 0.00001")
+    bench.write_rows("rows", range(rows))
+    device = Device(has_cuda=True)
+    findings = bench.built(device=device).plan.finding_values
+    (found,) = (item for item in findings if item.code == "BUDGET_EXCEEDED")
+    said, _, _ = found.actionable_fix.removeprefix("write ").partition(", or ")
+    bench.edit(f"{name}: 0.00001", said)
+    assert bench.built(device=device).plan.is_applyable
+
+
 def test_an_estimate_within_the_limits_is_not(tmp_path: Path) -> None:
     bench = limited(tmp_path, "max_minutes: 600, max_gpu_hours: 10")
     assert bench.built(device=Device(has_cuda=True)).plan.is_applyable

@@ -1,7 +1,9 @@
 """The gold rows of a manifest are read without the rest of its data, or not told at all."""
 
+import errno
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -11,6 +13,8 @@ from brewslm.fingerprint import digest_bytes
 from brewslm.manifest.host import HostFacts
 from brewslm.manifest.load import load_manifest
 from brewslm.plan.gold_sources import RowIds, gold_paths, gold_row_ids
+from brewslm.rows.pool import WorkerLostError
+from brewslm.tasks.gate import Gate
 from tests.apply.bench import Bench
 
 _MORE = """\
@@ -47,11 +51,13 @@ class Golden:
         paths = (self.bench.root / "data").iterdir()
         return {f"data/{path.name}": digest_bytes(path.read_bytes()) for path in paths}
 
-    def ids(self, digests: Mapping[str, str] | None = None) -> RowIds | None:
+    def ids(
+        self, digests: Mapping[str, str] | None = None, gates: Iterable[Gate] = ()
+    ) -> RowIds | None:
         """Return the gold rows by id."""
         scratch = self.bench.root / "scratch"
         known = self.digests() if digests is None else digests
-        return gold_row_ids(self.specs(), known, self.bench.root, scratch, ())
+        return gold_row_ids(self.specs(), known, self.bench.root, scratch, gates)
 
 
 @pytest.fixture
@@ -93,3 +99,42 @@ def test_manifest_without_gold_has_no_gold_rows(golden: Golden) -> None:
     golden.bench.edit("type: gold_dev", "type: train")
     assert gold_paths(golden.specs()) == set()
     assert golden.ids() == {}
+
+
+def test_gold_source_that_is_no_file_of_the_project_is_not_read(golden: Golden) -> None:
+    golden.bench.edit("file_path: data/dev.jsonl", "locator: 'hf:org/name'")
+    assert gold_paths(golden.specs()) == {"data/gold.jsonl"}
+    assert golden.ids() is None
+
+
+@pytest.mark.parametrize(
+    "error", [WorkerLostError(-9), OSError(errno.ENOSPC, "no space left")], ids=["worker", "disk"]
+)
+def test_gold_rows_whose_preparation_ends_early_are_not_told(
+    golden: Golden, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def ending(*_: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr("brewslm.rows.prepare.prepare", ending)
+    assert golden.ids() is None
+
+
+def test_gold_rows_say_the_slices_that_gates_ask_for(golden: Golden) -> None:
+    path = golden.bench.root / "data" / "gold.jsonl"
+    rows = list(map(json.loads, path.read_text().splitlines()))
+    regions = ["north", "south", "north"] * 10
+    written = (row | {"region": place} for row, place in zip(rows, regions, strict=True))
+    path.write_text("".join(json.dumps(row) + "\n" for row in written))
+    slices = ("region=north", "source=dev")
+    for name in slices:
+        gate = f"{{gate_id: {name[:6]}, metric_id: accuracy, threshold: 0.5, slice: {name}}}"
+        golden.bench.edit("gates:\n", f"gates:\n      - {gate}\n")
+    gates = [Gate(metric_id="accuracy", threshold=0.5, slice=name) for name in slices]
+    ids = golden.ids(gates=gates)
+    assert ids is not None
+    found = [Counter(line.partition(" ")[2] for line in ids[name]) for name in sorted(ids)]
+    assert found == [
+        {"source=dev": 5},
+        {"region=north source=gold": 20, "region=south source=gold": 10},
+    ]

@@ -1,15 +1,23 @@
 """What a plan says work will cost: from past runs where there are any, else from the device."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from brewslm.plan.action import Action, Estimate
+from brewslm.plan.action import Action, Estimate, Price
+from brewslm.plan.base_model import BUILTIN, read_base_model
 from brewslm.plan.device import WORKER_START_S, Device
+from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
+from brewslm.plan.price import Basis, evaluation_price, total, training_price
+from brewslm.stages.eval_pack import EvalPackSpec, GenerationSpec
+from brewslm.stages.training_config import TrainingConfig
 from tests.apply.bench import ANSWER_S, EXPORT_S, SETUP_S, TOKENS_A_S, Bench
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "support-triage"
@@ -204,3 +212,46 @@ def test_rows_that_can_not_be_read_leave_the_price_unknown(bench: Bench) -> None
     (bench.root / "data" / "rows.jsonl").unlink()
     wall = _wall(bench.built().plan, "training_plan")
     assert (wall.label, wall.basis) == ("unknown", "not every row could be read")
+
+
+@pytest.fixture
+def basis(bench: Bench) -> Basis:
+    """What the first price of the project rests on."""
+    built = bench.built()
+    assert built.prepared_folder is not None
+    prepared = json.loads((built.prepared_folder / "manifest.json").read_bytes())
+    base = read_base_model(BUILTIN / "nano", "builtin:nano", DigestCache(0), bench.root)
+    return Basis(base, prepared, Device(cores=2), (), 0.0)
+
+
+def _training_s(basis: Basis, **settings: Any) -> float:
+    return _value(training_price(TrainingConfig(**settings), basis).wall_s)
+
+
+def _answering_s(basis: Basis, rows: int) -> float:
+    spec = EvalPackSpec(generation=GenerationSpec(batch_size=8))
+    parts = {"predictions.candidate.gold_test": rows}
+    return _value(evaluation_price(spec, parts, basis, is_scored=False).wall_s)
+
+
+def test_start_of_a_worker_is_in_every_first_price(basis: Basis) -> None:
+    started = replace(basis, start_s=7.0)
+    assert _training_s(started) == pytest.approx(_training_s(basis) + 7)
+    assert _answering_s(started, 9) == pytest.approx(_answering_s(basis, 9) + 7)
+
+
+def test_activations_that_are_computed_twice_take_longer(basis: Basis) -> None:
+    plain, twice = (_training_s(basis, gradient_checkpointing=each) for each in (False, True))
+    assert 1.05 * plain < twice <= 1.25 * plain
+
+
+def test_last_batch_of_answers_takes_its_passes_however_few_its_rows(basis: Basis) -> None:
+    one, more, two = (_answering_s(basis, rows) for rows in (8, 9, 16))
+    assert more - one > two - more
+
+
+def test_sum_with_an_estimate_is_an_estimate() -> None:
+    exact, guessed = Estimate.exact(2), Estimate.estimated(3, 2, 4, "a guess")
+    added = total([Price(disk_bytes=exact), Price(disk_bytes=guessed)]).disk_bytes
+    assert (added.label, added.value, added.low, added.high) == ("estimated", 5, 4, 6)
+    assert total([Price(disk_bytes=exact)] * 2).disk_bytes.label == "exact"

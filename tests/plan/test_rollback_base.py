@@ -134,6 +134,25 @@ def test_hub_model_that_is_not_here_is_refused_with_the_command_that_gets_it(
     assert str(promoted.root / "hub") in error.found
 
 
+def test_revision_of_the_manifest_is_named_where_the_record_has_no_commit(
+    promoted: Promoted,
+) -> None:
+    promoted.revise(base_model="org/name", revision="v1")
+    promoted.record(promoted.base.digest, {}, base_model="org/name")
+    error = promoted.refusal(HF_HOME=str(promoted.root / "hub"))
+    assert "org/name at revision v1 is not on this machine" in error.message
+
+
+def test_base_that_came_with_another_release_is_refused_with_that_release(
+    promoted: Promoted,
+) -> None:
+    promoted.revise(base_model="builtin:gone")
+    error = promoted.refusal()
+    assert "its base model builtin:gone is not on this machine" in error.message
+    assert error.found.endswith("in the installed package brewslm")
+    assert error.remedy.startswith("install the release of brewslm that applied that revision")
+
+
 def test_commit_of_the_record_is_looked_up_before_a_branch(promoted: Promoted) -> None:
     promoted.revise(base_model="org/name", revision="main")
     commit = "d" * 40

@@ -27,6 +27,17 @@ def test_an_evaluation_that_did_not_run_is_not_mentioned(values: dict[str, Any])
     assert "No gate is set" not in render_ending(_summary(**values), [])
 
 
+_PASSED = {"verdict": "PASS", "gate_id": "right", "metric_id": "accuracy", "actual": 1.0}
+
+
+@pytest.mark.parametrize("ended", ["failed", "skipped", "pending"])
+def test_gates_of_an_earlier_apply_are_not_shown_as_those_of_this_one(ended: str) -> None:
+    summary = _summary(**{ended: ("training_plan", "eval_pack")}, exit_code=1)
+    assert "PASS" not in render_ending(summary, [_PASSED])
+    kept = _summary(applied=("export.adapter",), unchanged=("eval_pack",))
+    assert "PASS" in render_ending(kept, [_PASSED])
+
+
 @pytest.mark.parametrize(
     ("exit_code", "said"),
     [

@@ -85,3 +85,34 @@ def test_near_duplicates_of_evaluation_rows_are_not_held(tmp_path: Path, role: s
     )
     assert result.manifest["splits"]["held"] == 0
     assert result.manifest["splits"][role] == 3
+
+
+def test_rows_that_wait_for_review_are_no_near_duplicates_and_have_none(tmp_path: Path) -> None:
+    texts = [" ".join(f"w{row}x{word}" for word in range(40)) for row in range(8)]
+    write_rows(tmp_path / "tickets.jsonl", [{"text": text, "label": "a"} for text in texts])
+    waiting = [
+        {"text": f"{text} end".upper(), "label": "a", "review_status": status}
+        for text, status in zip(texts, ["open", "approved"] * 4, strict=True)
+    ]
+    write_rows(tmp_path / "made.jsonl", waiting)
+    result = prepared(
+        tmp_path,
+        source(),
+        source("made", "synthetic"),
+        cleaning=CleaningSpec(dedupe="near"),
+        leak_check=UNCHECKED,
+    )
+    holds = result.manifest["accounting"]["total"]["holds"]
+    assert holds == {"pending_review": 4, "near_duplicate": 4}
+
+
+def test_rows_with_unlike_references_are_no_near_duplicates(tmp_path: Path) -> None:
+    answers = [" ".join(f"a{row}x{word}" for word in range(20)) for row in range(9)]
+    rows = [
+        {"text": f"what became of the pump in hall {row}", "label": answer}
+        for row, answer in enumerate(answers)
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    near = CleaningSpec(dedupe="near", near_threshold=0.7)
+    result = prepared(tmp_path, source(), cleaning=near, leak_check=UNCHECKED)
+    assert result.manifest["splits"]["held"] == 0

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import brewslm.rows.mapper
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
 from brewslm.rows.mapper import MAPPERS, Mapped, Mapper, Sample, bind_columns, load_options
+from brewslm.rows.record import Flag
 from brewslm.rows.rejects import REMEDIES, HoldCode, RejectCode, RejectedRow
 from brewslm.rows.targets import Target
 from brewslm.tasks.compose import compose
@@ -153,3 +156,102 @@ def test_extracted_fields_keep_the_declared_order_and_values() -> None:
     mapped = mapper.map(row, options, Target("structured_extraction"))
     assert list(mapped.reference["object"].items()) == [("z", "heat"), ("a", 3.5)]
     assert mapped.inputs == {"text": " x "}
+
+
+TAGS = st.sampled_from(["O", "O", "B-A", "I-A", "B-B", "I-B"])
+TAGGED = st.lists(st.tuples(st.sampled_from(["Pump", "3", "é", "."]), TAGS), min_size=1, max_size=7)
+
+
+@given(TAGGED, st.lists(st.booleans(), min_size=7, max_size=7), st.booleans(), st.booleans())
+def test_entities_are_the_runs_of_tags_where_the_text_has_them(
+    tagged: list[tuple[str, str]], blanks: list[bool], says_blanks: bool, has_text: bool
+) -> None:
+    tokens, tags = [token for token, _ in tagged], [tag for _, tag in tagged]
+    blanks = blanks[: len(tokens)] if says_blanks else [True] * (len(tokens) - 1) + [False]
+    row: dict[str, object] = {"tokens": tokens, "labels": tags}
+    if says_blanks:
+        row["trailing_whitespace"] = blanks
+    text = "".join(token + " " * blank for token, blank in zip(tokens, blanks, strict=True))
+    if has_text:
+        text = text.replace(" ", " \n")
+        row["full_text"] = text
+    at, open_type, is_repaired = 0, "", False
+    spans: list[tuple[int, int, str]] = []
+    for token, tag in tagged:
+        start = text.index(token, at)
+        at, kind = start + len(token), tag[2:]
+        if tag[0] == "I" and kind == open_type:
+            spans[-1] = (spans[-1][0], at, kind)
+        elif tag != "O":
+            spans.append((start, at, kind))
+            is_repaired |= tag[0] == "I"
+        open_type = kind
+    mapper = MAPPERS.all()["bio_to_spans"]
+    found = outcome(mapper, Sample(row))
+    assert isinstance(found, Mapped)
+    assert found.inputs == {"text": text}
+    entities = [(item["start"], item["end"], item["type"]) for item in found.reference["entities"]]
+    assert entities == sorted(spans)
+    assert all(
+        item["text"] == text[item["start"] : item["end"]] for item in found.reference["entities"]
+    )
+    assert (Flag.TAG_REPAIRED in found.flags) is is_repaired
+    for other in (f"{text} more", f"more {text}", text.replace(tokens[-1], "")):
+        assert outcome(mapper, Sample(row | {"full_text": other})) == RejectCode.OFFSET_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "options", "inputs", "reference"),
+    [
+        ("label_to_classification", {"text": " Pump 3\n", "label": " major "}, {},
+         {"text": " Pump 3\n"}, {"label": "major"}),
+        ("kv_to_structured", {"text": " t", "severity": "high", "cause": "  "},
+         {"fields": {"level": "severity", "why": "cause"}},
+         {"text": " t"}, {"object": {"level": "high"}}),
+        ("kv_to_structured", {"text": " t", "severity": "high", "cause": "  "},
+         {"fields": {"level": "severity", "why": "cause"}, "skip_empty_fields": False},
+         {"text": " t"}, {"object": {"level": "high", "why": None}}),
+        ("rag_passthrough",
+         {"question": " q ", "answer": [" a", "b"],
+          "context": ["", {"id": 7, "text": "c "}, {"text": "d"}]}, {},
+         {"question": "q",
+          "passages": [{"n": 1, "text": ""}, {"n": 2, "id": "7", "text": "c "},
+                       {"n": 3, "text": "d"}]},
+         {"answers": ["a", "b"], "is_refusal": False}),
+        ("rag_passthrough", {"question": "q", "answer": "I don't know.", "context": " c"}, {},
+         {"question": "q", "passages": [{"n": 1, "text": " c"}]},
+         {"answers": ["I don't know."], "is_refusal": True}),
+        ("preference_pair", {"prompt": " p ", "chosen": " c ", "rejected": "r "}, {},
+         {"prompt": "p"}, {"chosen": "c", "rejected": "r"}),
+        ("prompt_completion_passthrough", {"prompt": "p", "completion": "c", "label": False}, {},
+         {"prompt": "p"}, {"completion": "c", "label": False}),
+        ("instruction_passthrough", {"instruction": " i ", "input": " x", "output": " o "}, {},
+         {"instruction": "i", "input": " x"}, {"text": "o"}),
+        ("text_only", {"text": " a\n"}, {}, {}, {"text": " a\n"}),
+    ],
+)  # fmt: skip
+def test_fields_become_inputs_and_reference_and_only_ends_are_trimmed(
+    name: str,
+    row: dict[str, Any],
+    options: dict[str, Any],
+    inputs: dict[str, Any],
+    reference: dict[str, Any],
+) -> None:
+    found = outcome(MAPPERS.all()[name], Sample(row, options=options))
+    assert isinstance(found, Mapped)
+    assert (found.inputs, found.reference) == (inputs, reference)
+
+
+def test_pair_that_differs_in_spelling_only_is_none() -> None:
+    row = {"prompt": "p", "chosen": "Yes  please", "rejected": "yes please"}
+    assert outcome(MAPPERS.all()["preference_pair"], Sample(row)) == RejectCode.IDENTICAL_PAIR
+
+
+def test_completion_that_calls_a_tool_of_no_catalogue_is_refused() -> None:
+    tools = [{"name": "stop", "description": "Stop.", "parameters": {"type": "object"}}]
+    mapper = MAPPERS.all()["prompt_completion_passthrough"]
+    for tool, code in (("stop", None), ("start", RejectCode.INVALID_TOOL_CALL)):
+        answer = f'{{"tool": "{tool}", "arguments": {{}}}}'
+        row = {"prompt": "p", "completion": answer, "tools": tools}
+        found = outcome(mapper, Sample(row, profile="tool_calling"))
+        assert found == code or (code is None and isinstance(found, Mapped))

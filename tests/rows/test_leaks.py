@@ -248,13 +248,16 @@ FRAMED = st.builds(
 )
 
 
+FAULT = "major fault of hall nine stops"
+
+
 def rows(kind: str) -> st.SearchStrategy[list[Row]]:
     keys = st.integers(0, 9).map("k{}".format)
     return st.lists(
         st.builds(
             Row,
             TEXT | FRAMED,
-            st.sampled_from(["minor", "Minor", "major fault of hall nine stops"]),
+            st.sampled_from(["minor", "Minor", FAULT, FAULT.title()]),
             st.integers(0, 30).map(str),
             st.none(),
             keys | st.none() if kind == "trained" else st.none(),
@@ -444,6 +447,29 @@ def test_evaluation_input_of_five_to_twelve_words_may_stand_in_no_training_text(
     assert found == ([("leak_short_item", words)] if is_leak else [])
 
 
+def test_short_evaluation_input_of_two_fields_is_looked_for_as_one_text(tmp_path: Path) -> None:
+    def row(instruction: str, text: str) -> dict[str, str]:
+        return {"instruction": instruction, "input": text, "output": f"answer to {text}"}
+
+    gold = [*(row(f"g{at} is", f"h{at}") for at in range(30)), row("please sort", "pump nine hall")]
+    own = [
+        *(row(f"t{at} is", f"u{at}") for at in range(40)),
+        row("so please sort", "pump nine hall b"),
+    ]
+    write_rows(tmp_path / "gold.jsonl", gold)
+    write_rows(tmp_path / "tickets.jsonl", own)
+    mapper = {"mapper_id": "instruction_passthrough"}
+    sources = source(**mapper), source("gold", "gold_test", **mapper)
+    check = LeakCheckSpec(ngram=13, near=None)
+    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=check)
+    found = [(leak["code"], leak["run_tokens"]) for leak in report_of(tmp_path)]
+    assert found == [("leak_short_item", 5)]
+    prepared(tmp_path, *sources, split=EVERYTHING, leak_check=LeakCheckSpec(ngram=0, near=0.6))
+    first, second = (grams(f"{row['instruction']}\n{row['input']}") for row in (gold[-1], own[-1]))
+    (leak,) = report_of(tmp_path)
+    assert leak["score"] == round(len(first & second) / len(first | second), 6) > 0.8
+
+
 def test_runs_of_template_text_are_listed_and_no_leaks(tmp_path: Path) -> None:
     frame = "please answer this question about pump {}"
     varied = [frame.format(" ".join(f"p{row}x{at}" for at in range(20))) for row in range(5)]
@@ -496,6 +522,14 @@ def test_turns_of_user_and_assistant_are_compared_and_no_system_turn_or_subtask(
     assert Texts().of_inputs(content) == ["user", "assistant", "tool", "kind"]
     assert Texts().of_example(content) == ["user", "assistant", "tool", "kind", "yes"]
     assert Texts(frozenset({"tone"})).of_inputs(content) == ["user", "assistant", "tool"]
+
+
+def test_text_without_inputs_stands_for_them_and_counts_once() -> None:
+    at = Position("books", 1, "books.jsonl")
+    example = Example(at, "", None, "language_modeling", {}, {"text": "A  Page"})
+    identify(example, {})
+    content = content_of(content_bytes(example))
+    assert Texts().of_inputs(content) == Texts().of_example(content) == ["a page"]
 
 
 def test_no_run_is_missed_wherever_it_stands() -> None:

@@ -132,6 +132,27 @@ def test_too_few_rows_to_mix_back_are_those_below_the_share(
     assert ("MIX_BACK_SHORT" in codes_of(result)) is is_short
 
 
+def test_the_share_that_is_named_as_remedy_is_not_short(tmp_path: Path) -> None:
+    """255 of 522 rows are a share of 0.4885; 0.489 would ask for 256."""
+    write_rows(tmp_path / "tickets.jsonl", rows_of(267))
+    write_rows(tmp_path / "general.jsonl", rows_of(255, 5000))
+    share = 0.5
+    for _ in range(2):
+        result = prepared(
+            tmp_path,
+            source(),
+            source("general"),
+            split=EVERYTHING,
+            leak_check=UNCHECKED,
+            mix_back_source="general",
+            mix_back_fraction=share,
+        )
+        for found in about(result, "MIX_BACK_SHORT"):
+            share = float(found.actionable_fix.rpartition("fraction: ")[2])
+    assert share < 0.5
+    assert "MIX_BACK_SHORT" not in codes_of(result)
+
+
 def test_one_input_with_two_answers_is_a_conflict_and_repeated_rows_are_none(
     tmp_path: Path,
 ) -> None:

@@ -113,6 +113,7 @@ def test_trained_runs_are_the_wanted_answers_and_their_ends(
     prompt = masks.prompt(_line(messages))
     assert last.input_ids[: len(prompt)] == prompt
     assert set(last.labels[: len(prompt)]) == {IGNORED}
+    assert last.labels[len(prompt)] != IGNORED
 
 
 def test_answer_that_begins_with_a_line_break_is_cut_from_its_prompt(folder: Path) -> None:
@@ -122,6 +123,23 @@ def test_answer_that_begins_with_a_line_break_is_cut_from_its_prompt(folder: Pat
     apart = codec.ids(["<|im_start|>assistant\n"])[0]
     assert merged[: len(apart)] != apart
     assert _shown(codec, masks.row(_line(messages))) == ["\nab<|im_end|>"]
+
+
+def test_answer_that_loses_its_line_break_where_it_is_cut_is_not_learnt(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A token that takes the white space behind it, as a tokenizer may say of its end token."""
+    document = json.loads(Path(_tokenizer("bytes", folder)).read_text())
+    (end,) = (token for token in document["added_tokens"] if token["content"] == "<|im_end|>")
+    end["rstrip"] = True
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    masks, codec = _masks_of(str(tmp_path / "tokenizer.json"), TEMPLATES["chatml"])
+    asked = {"role": "user", "content": "a"}
+    assert _shown(codec, masks.row(_line([asked, {"role": "assistant", "content": "ab"}])))
+    with pytest.raises(RowFault) as caught:
+        masks.row(_line([asked, {"role": "assistant", "content": "\nab"}]))
+    assert caught.value.code == "answer_not_separable"
+    assert not caught.value.is_of_template
 
 
 def test_turn_that_is_not_to_be_trained_stays_out_of_all_tokens(folder: Path) -> None:
@@ -193,6 +211,13 @@ _SPOKEN: list[dict[str, Any]] = [
     {"role": "user", "content": "b"},
     {"role": "assistant", "content": "ba"},
 ]
+
+
+def test_reasoning_is_shown_where_the_template_trims_it(folder: Path) -> None:
+    trimmed = _WITH_TOOLS.replace("m.reasoning_content }}", "m.reasoning_content | trim }}")
+    masks, _ = _masks("bytes", folder, trimmed)
+    answer = {"role": "assistant", "content": "ab", "reasoning_content": "\nso b\n"}
+    assert masks.row(_line([{"role": "user", "content": "a"}, answer])).shows_reasoning
 
 
 def test_all_reasoning_has_to_be_shown(folder: Path) -> None:

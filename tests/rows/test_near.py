@@ -104,3 +104,15 @@ def test_planted_edits_of_long_texts_are_found(threshold: float) -> None:
     }
     assert found == expected
     assert expected or threshold > 0.8
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85])
+def test_texts_that_differ_in_their_rarest_words_are_found(threshold: float) -> None:
+    """What they share all others have too, so that the rare parts that come first tell nothing."""
+    frame = " ".join(f"frame{number}" for number in range(30))
+    texts = [f"{frame} {' '.join(f'own{at}x{word}' for word in range(at))}" for at in range(30)]
+    similar = SimilarTexts(texts, threshold)
+    for own in range(30):
+        text = f"{frame} {' '.join(f'other{word}' for word in range(own))}"
+        expected = {at for at in range(30) if jaccard(text, texts[at]) >= threshold}
+        assert {index for index, _ in similar.similar_to(text)} == expected

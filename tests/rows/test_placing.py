@@ -97,6 +97,9 @@ def test_few_similar_rows_are_held_as_before_and_said_so(tmp_path: Path) -> None
     held = result.manifest["accounting"]["total"]["holds"]["leak_held"]
     said = finding(result, "SIMILAR_ROWS_HELD")
     assert said.message.startswith(f"{held} of ")
+    capped = prepared(tmp_path, source(), max_examples=20, out="capped").manifest
+    assert capped["splits"]["train"] == 20
+    assert capped["accounting"]["total"]["holds"]["leak_held"] == held
     write_rows(tmp_path / "tickets.jsonl", rows_of(60))
     assert not [code for code in codes_of(prepared(tmp_path, source())) if "SIMILAR" in code]
 

@@ -176,9 +176,10 @@ def test_gold_rows_in_training_block(tmp_path: Path, change: Any, code: str) -> 
         split=split,
         leak_check=LeakCheckSpec(action="warn"),
     )
-    assert [item.severity for item in warned.findings if item.code == "LEAK_FOUND"] == [
-        Severity.WARNING
-    ]
+    (accepted,) = (item for item in warned.findings if item.code == "LEAK_FOUND")
+    assert accepted.severity is Severity.WARNING
+    assert "leak_check.action: warn" in leaks[0].actionable_fix
+    assert "leak_check.action" not in accepted.actionable_fix, "it is written already"
 
 
 @pytest.mark.case("EVA-04")

@@ -34,6 +34,11 @@ class Turn(NamedTuple):
 Junk = Callable[[Turn], str]
 _ALIKE = str.maketrans("aceiopxyABCEHKMOPTX", "асеіорхуАВСЕНКМОРТХ")
 _TOWNS = "Graz Linz Wels Steyr Krems Bregenz Dornbirn Villach Leoben Kufstein".split()  # noqa: SIM905
+_DECLINED = [
+    "Unfortunately, this is not something I'm able to assist with.",
+    "Regrettably, we can't answer that.",
+    "There is not enough information to say.",
+]
 _WHY = ["the road is closed", "a bridge is repaired", "snow has fallen", "nobody drives today"]
 
 
@@ -146,6 +151,12 @@ JUNK: dict[str, Junk] = {
         f"I cannot answer this question.\nAnswer: {it.gold(it.at)}"
     ),
     "doubt, then the answer": lambda it: f"As an AI, I don't know. {it.gold(it.at)}",
+    "declined in other words, then the answer": lambda it: (
+        f"{_DECLINED[it.at % len(_DECLINED)]} {it.gold(it.at)}"
+    ),
+    "prompt with its words in another order": lambda it: " ".join(
+        sorted(str(_input(it.rows[it.at])).split())
+    ),
     "look-alike letters": lambda it: it.gold(it.at).translate(_ALIKE),
     "full-width letters": lambda it: "".join(
         chr(ord(letter) + 0xFEE0) if letter.isascii() and letter.isalpha() else letter

@@ -229,6 +229,8 @@ def test_output_means_no_label_but_its_own(terms: list[str], data: st.DataObject
         (["positive"], "Unfortunately, I am not able to say.\nIt is positive"),
         (["positive"], "As a language model I do not judge. positive"),
         (["positive"], "I'm afraid that I must decline: positive"),
+        (["positive"], "Regrettably, this is not something I'm able to judge. positive"),
+        (["positive"], "It is positive\nI'm sorry, but I can't help with that."),
         (["late", "lost"], "late\nlost"),
     ],
 )
@@ -239,10 +241,46 @@ def test_what_is_not_quite_a_label_is_none(labels: list[str], output: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["I'm sorry to hear that your parcel is late.", "Sorry for the delay!", "I can do that."],
+    [
+        "I'm sorry to hear that your parcel is late.",
+        "Sorry for the delay!",
+        "I can do that.",
+        "Unfortunately the road is closed, go by Linz.",
+        "It is not possible to park here.",
+        "We could not find your parcel; call Anna.",
+        "I am not the driver; call Anna.",
+        "No information was lost.",
+        "It waits in Linz. I don't know until when.",
+    ],
 )
 def test_regret_is_no_refusal(text: str) -> None:
     assert not is_refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unfortunately, this is not something I'm able to assist with.",
+        "That's not something I can answer.",
+        "I\u2019ll have to decline.",
+        "I'd rather not say.",
+        "I don't have access to that.",
+        "I have no idea.",
+        "There is not enough information to answer.",
+        "It's impossible to say.",
+        "Unable to determine.",
+        "Dear user, I cannot answer.",
+        "I apologise for the inconvenience, but I can't do that.",
+        "Regrettably, we cannot help with that.",
+        "The question can't be answered.",
+        "My guidelines do not allow me to answer.",
+        "I'm just an AI and can't answer.",
+        "I was unable to find an answer.",
+    ],
+)
+def test_each_way_to_decline_is_a_refusal_whatever_follows(text: str) -> None:
+    assert is_refusal(text)
+    assert is_refusal(f"{text}\npositive")
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,13 @@ def test_keys_that_an_older_policy_leaves_out_keep_their_meaning() -> None:
     ]
     assert _told({}, {"options": {"a": 1}}) == [("policy_changed", "options.a", True)]
     assert _told({}, {"error_budget": 0, "options": {}, "pack_id": None, "later": 1}) == []
+    defaults = {"json_mode": "first_value", "label_synonyms": {}, "numeric_tolerance": 0.0}
+    task = {"normaliser": "label"}
+    assert _told({"options": task}, {"options": task | defaults}) == []
+    assert _told({"options": task | defaults}, {"options": task}) == []
+    assert _told({"options": task}, {"options": task | defaults | {"json_mode": "strict"}}) == [
+        ("policy_changed", "options.json_mode", True)
+    ]
     assert _told({"on_inconclusive": "block"}, {"on_inconclusive": "need_more"}) == [
         ("inconclusive_changed", "policy.on_inconclusive", False)
     ]

@@ -83,7 +83,7 @@ def _extracted(
     found = _exact(output, spellings)
     if found:
         return found, "", True
-    if is_refusal(output):
+    if any(map(is_refusal, output.splitlines())):
         return UNPARSEABLE, "refused", False
     if output.lstrip()[:1] == "{" and not read_json(output, "first_value").is_valid:
         return UNPARSEABLE, "none", False
@@ -322,7 +322,7 @@ TASK = Task(
     name="classification",
     reference=Reference.LABEL,
     text_input="text",
-    version=2,
+    version=3,
     prompt=prompt,
     answer=answer,
     score=score,
