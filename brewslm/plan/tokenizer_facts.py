@@ -114,8 +114,10 @@ def _named_tokens(settings: dict[str, Any]) -> set[str]:
         settings.get(_EXTRA, settings.get(_OLD_EXTRA)),
         settings.get("model_specific_special_tokens"),
     ):
-        items = extra.values() if isinstance(extra, dict) else extra
-        values += items if isinstance(extra, (dict, list)) else []
+        if isinstance(extra, dict):
+            values += extra.values()
+        elif isinstance(extra, list):
+            values += extra
     texts = (value.get("content") if isinstance(value, dict) else value for value in values)
     return {text for text in texts if text and isinstance(text, str)}
 
