@@ -52,12 +52,16 @@ def adapter_attached(model: PreTrainedModel, folder: Path) -> PeftModel:
     try:
         attached = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
         loaded = attached.load_adapter(str(folder), "default", is_trainable=False)
+    except KeyError as error:  # of a module that was saved whole
+        raise _adapter_incomplete(_listed(missing=list(map(str, error.args)))) from error
     except RuntimeError as error:
         if _OTHER_SHAPE not in str(error):
             raise
         line = next(line for line in str(error).splitlines() if _OTHER_SHAPE in line)
         raise _adapter_incomplete(line.strip()[:300]) from error
-    found = _listed(missing=loaded.missing_keys, unexpected=loaded.unexpected_keys)
+    # the library tells of factors only, not of modules that were saved whole, tokens and biases
+    missing = _own_names(attached) - _held_names(folder) or loaded.missing_keys
+    found = _listed(missing=missing, unexpected=loaded.unexpected_keys)
     if found:
         raise _adapter_incomplete(found)
     return attached
@@ -67,10 +71,8 @@ def replaces_weights(attached: PeftModel, folder: Path) -> bool:
     """Return whether an adapter put tensors of its own in the place of the base model's, which then
     stay there: biases, or embeddings that were saved whole.
     """
-    own = get_peft_model_state_dict(attached, save_embedding_layers=False).keys()
-    with safe_open(folder / _WEIGHTS, "pt") as weights:
-        held = set(weights.keys())
-    return attached.peft_config["default"].bias != "none" or bool(held - own)
+    is_biased = attached.peft_config["default"].bias != "none"
+    return is_biased or bool(_held_names(folder) - _own_names(attached))
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -89,6 +91,16 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
             remedy="delete the added tokens from the tokenizer's files, or call "
             f"model.resize_token_embeddings({largest + 1}) and save the model into its folder",
         )
+
+
+def _own_names(attached: PeftModel) -> set[str]:
+    """Return the names that the tensors of an adapter have in its file."""
+    return set(get_peft_model_state_dict(attached, save_embedding_layers=False))
+
+
+def _held_names(folder: Path) -> set[str]:
+    with safe_open(folder / _WEIGHTS, "pt") as weights:
+        return set(weights.keys())
 
 
 def _misshapen(model: PreTrainedModel) -> Iterator[tuple[str, torch.Size, torch.Size]]:

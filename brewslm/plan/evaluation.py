@@ -124,7 +124,10 @@ def scoring_versions(
     profile: str, contract: Mapping[str, Any], pack: Pack | None
 ) -> dict[str, Any]:
     """Return every version of the program's own that an evaluation rests on."""
+    # the first version of answers stands in no record, so that it is no change
+    answers = {"predictions": PREDICTIONS_VERSION} if PREDICTIONS_VERSION > 1 else {}
     return {
+        **answers,
         "task": f"{profile} {TASKS.load(profile).version}",
         "statistics": STATISTICS_VERSION,
         "metrics": digest_value(metric_versions(profile, contract)),

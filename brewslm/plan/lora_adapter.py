@@ -44,10 +44,18 @@ _SNAPSHOT = re.compile(
 """A path into a cache of the Hub."""
 _BASE, _REVISION = "base_model_name_or_path", "revision"
 _AGAIN = "then take the digest again"
+_BASE_INITS = ("pissa", "olora", "corda", "mica", "loftq", "lora_ga")
+"""Starts for which PEFT rewrites the weights of the base model whenever it loads the adapter."""
 _REMEDIES = {
     "auto_mapping": f'set auto_mapping to null and task_type to "CAUSAL_LM" in {_CONFIG}, {_AGAIN}',
     _REVISION: f"write the commit of its base, or null, as {_REVISION} in {_CONFIG}, {_AGAIN}",
     _BASE: f"write the base of the manifest as {_BASE} in {_CONFIG}, {_AGAIN}",
+    "init_lora_weights": "convert it to an adapter of the untouched base: "
+    "model.save_pretrained(FOLDER, path_initial_model_for_weight_conversion=FIRST)",
+    "rank_pattern": f"write whole numbers above 0 as its values, {_AGAIN}",
+    "alpha_pattern": f"write numbers above 0 as its values, {_AGAIN}",
+    "layers_to_transform": f"write a list of whole numbers, {_AGAIN}",
+    "trainable_token_indices": f"write lists of whole numbers, {_AGAIN}",
 }
 
 _TEXT, _FLAG, _COUNT, _NUMBER = (str,), (bool,), (int,), (int, float)
@@ -210,7 +218,9 @@ def _config(path: Path) -> dict[str, Any]:
 def _check_keys(config: Mapping[str, Any]) -> None:
     """Refuse what is no key of a LoRA adapter, and values that name code or a place."""
     for key, value in config.items():
-        if value is not None and value is not False and type(value) not in _KEYS.get(key, ()):
+        if value is None or value is False:
+            continue
+        if type(value) not in _KEYS.get(key, ()) or not _is_usable(key, value):
             raise _key_refused(key)
     refused = refused_key({name: value for name, value in config.items() if name != _BASE})
     revision = config.get(_REVISION)
@@ -218,6 +228,27 @@ def _check_keys(config: Mapping[str, Any]) -> None:
         refused = _REVISION
     if refused is not None:
         raise _key_refused(refused)
+
+
+def _is_usable(key: str, value: Any) -> bool:
+    """Return whether a value of the right type holds what it has to."""
+    match key:
+        case "rank_pattern" | "alpha_pattern":
+            numbers = _COUNT if key == "rank_pattern" else _NUMBER
+            return all(type(item) in numbers and item > 0 for item in value.values())
+        case "target_modules" | "exclude_modules" | "modules_to_save" if isinstance(value, list):
+            return all(isinstance(name, str) for name in value)
+        case "layers_to_transform" if isinstance(value, list):
+            return all(type(layer) is int for layer in value)
+        case "trainable_token_indices":
+            lists = value.values() if isinstance(value, dict) else [value]
+            return all(
+                isinstance(tokens, list) and all(type(token) is int for token in tokens)
+                for tokens in lists
+            )
+        case "init_lora_weights" if isinstance(value, str):
+            return not value.lower().startswith(_BASE_INITS)
+    return True
 
 
 def _check_form(config: Mapping[str, Any], spec: TrainingPlanSpec) -> None:

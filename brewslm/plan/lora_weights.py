@@ -11,14 +11,21 @@ from typing import Any
 from brewslm.errors import ArtifactError
 from brewslm.plan.safetensors import first_not_finite, read_header
 
-_FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<kind>embedding_)?(?P<side>[AB])(\.weight)?")
+_FACTOR = re.compile(
+    r"(?P<module>.+)\.lora_((?P<side>[AB])\.weight|embedding_(?P<embedding_side>[AB]))"
+)
 _PREFIX = "base_model.model."
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out")
 """Modules that PEFT saves whole where the vocabulary grew."""
-_TOKENS = re.compile(r".+\.(token_adapter\.)?trainable_tokens_delta")
+_HEADS = ("lm_head", "embed_out")
+"""Those of them that are linear."""
+_LOOKUP = re.compile(r"(?!embed_out).*emb.*|w[tp]e")
+"""Names of modules that may be embeddings."""
+_TOKENS = re.compile(r"(?P<module>.+?)(\.token_adapter)?\.trainable_tokens_delta")
 _MAGNITUDE = re.compile(r"(?P<module>.+)\.lora_magnitude_vector(\.weight)?")
 _BIAS = re.compile(r"(?P<module>.+)\.lora_B\.bias")
 _LAYER = re.compile(r"\.(\d+)\.")
+_PLAIN_NAME = re.compile(r"\^?[\w.]+")
 _EXPERTS = ".experts"
 """Part of the names of modules that have other names in files than in memory."""
 _TYPES = ("F32", "F16", "BF16")
@@ -38,15 +45,16 @@ def check_lora_weights(path: Path, config: Mapping[str, Any], base: BaseShapes) 
     """
     tensors = read_header(path)
     pairs: dict[str, dict[str, list[int]]] = {}
-    kinds: dict[str, str] = {}
+    lookups: set[str] = set()
     beside: dict[str, list[int]] = {}
     for name, (dtype, shape) in tensors.items():
         if dtype not in _TYPES:
             raise _corrupt(f"{name} of type {dtype}", "numbers of type " + ", ".join(_TYPES))
         match = _FACTOR.fullmatch(name)
         if match is not None:
-            pairs.setdefault(match["module"], {})[match["side"]] = shape
-            kinds[match["module"]] = match["kind"] or ""
+            pairs.setdefault(match["module"], {})[match["side"] or match["embedding_side"]] = shape
+            if match["embedding_side"]:
+                lookups.add(match["module"])
         elif _is_beside(name, config):
             beside[name] = shape
         else:
@@ -54,11 +62,11 @@ def check_lora_weights(path: Path, config: Mapping[str, Any], base: BaseShapes) 
     _check_pairs(pairs, config)
     if not config.get("target_parameters"):
         for module, shapes in pairs.items():
-            is_turned = bool(kinds[module] or config.get("fan_in_fan_out"))
-            _check_module(module, shapes, base, is_turned=is_turned)
+            _check_module(module, shapes, base, config, is_lookup=module in lookups)
     for name, shape in beside.items():
-        _check_beside(name, shape, base)
+        _check_beside(name, shape, base, pairs, config)
     _check_complete(pairs, config, base)
+    _check_all_beside(beside, pairs.keys() - lookups, config, base)
     if odd := first_not_finite(path):
         raise _corrupt(f"{odd} holds a number that is not finite", "finite numbers")
 
@@ -66,12 +74,12 @@ def check_lora_weights(path: Path, config: Mapping[str, Any], base: BaseShapes) 
 def _check_pairs(pairs: _Pairs, config: Mapping[str, Any]) -> None:
     if not pairs:
         raise _corrupt("no lora_A and lora_B", "at least one pair of them")
-    ranks = {config["r"], *(config.get("rank_pattern") or {}).values()}
-    targets = config.get("target_modules")
+    targets, chosen = config.get("target_modules"), _chosen_layers(config)
     for module, shapes in pairs.items():
         if shapes.keys() != {"A", "B"}:
             raise _corrupt(f"{module} with lora_{next(iter(shapes))} alone", "lora_A and lora_B")
         a, b = shapes["A"], shapes["B"]
+        ranks = _ranks_of(module, config)
         is_pair = len(a) == len(b) >= 2 and min(*a, *b) > 0 and a[0] == b[1]
         is_of_rank = is_pair and _is_of_rank(a[0], ranks, config)
         if not is_of_rank:
@@ -81,32 +89,88 @@ def _check_pairs(pairs: _Pairs, config: Mapping[str, Any]) -> None:
             )
         if isinstance(targets, list) and not _is_named(module, targets, config):
             raise _corrupt(module, "modules of target_modules: " + ", ".join(map(str, targets)))
+        if chosen and _layer_of(module) not in chosen:
+            raise _corrupt(module, f"layers of layers_to_transform: {sorted(chosen)}")
+
+
+def _ranks_of(module: str, config: Mapping[str, Any]) -> set[int]:
+    """Return the ranks that factors of a module may have: one, unless a key of rank_pattern is a
+    regular expression, which nothing here evaluates.
+    """
+    patterns: Mapping[str, int] = config.get("rank_pattern") or {}
+    if config.get("target_parameters") or not all(map(_PLAIN_NAME.fullmatch, patterns)):
+        return {config["r"], *patterns.values()}
+    name = module.removeprefix(_PREFIX)
+    for key, rank in patterns.items():
+        whole = key.removeprefix("^")
+        if name == whole or (whole == key and name.endswith(f".{key}")):
+            return {rank}
+    return {config["r"]}
 
 
 def _check_module(
-    module: str, shapes: Mapping[str, list[int]], base: BaseShapes, *, is_turned: bool
+    module: str,
+    shapes: Mapping[str, list[int]],
+    base: BaseShapes,
+    config: Mapping[str, Any],
+    *,
+    is_lookup: bool,
 ) -> None:
-    """Refuse factors on a module that the base model lacks, or of another width than it has.
+    """Refuse factors on a module that the base model lacks, or of another width or kind than it
+    has.
 
-    is_turned: whether the base keeps the weight as [inputs, outputs].
+    is_lookup: whether the factors are those of an embedding; it is kept as [inputs, outputs].
     """
-    name = module.removeprefix(_PREFIX) + ".weight"
-    sizes = [shapes["A"][1], shapes["B"][0]]
-    _check_shape(f"factors of {module}", name, sizes if is_turned else sizes[::-1], base)
+    last = module.rpartition(".")[2]
+    is_embedding = last in _EMBEDDINGS and last not in _HEADS
+    if not _LOOKUP.fullmatch(last) if is_lookup else is_embedding:
+        raise _unfit(
+            f"factors of {module} named as those of {'an embedding' if is_lookup else 'a matrix'}",
+            "lora_embedding_A and lora_embedding_B for embeddings, lora_A.weight and "
+            "lora_B.weight for others",
+        )
+    a, b = shapes["A"], shapes["B"]
+    sizes = [b[0], a[1], *a[2:]]
+    if is_lookup or config.get("fan_in_fan_out"):
+        sizes[:2] = sizes[1::-1]
+    _check_shape(f"factors of {module}", f"{module.removeprefix(_PREFIX)}.weight", sizes, base)
 
 
-def _check_beside(name: str, shape: list[int], base: BaseShapes) -> None:
-    """Refuse what comes with the factors where the base model has nothing of its shape."""
-    if _TOKENS.fullmatch(name):
-        return
-    match = _MAGNITUDE.fullmatch(name) or _BIAS.fullmatch(name)
-    inner = (match["module"] if match else name).removeprefix(_PREFIX).replace(".base_layer.", ".")
-    if match is None:
+def _check_beside(
+    name: str, shape: list[int], base: BaseShapes, pairs: _Pairs, config: Mapping[str, Any]
+) -> None:
+    """Refuse what comes with the factors where they, or the base model, have nothing of its
+    shape.
+    """
+    if match := _TOKENS.fullmatch(name):
+        _check_token_rows(name, shape, match["module"], base, config)
+    elif match := _MAGNITUDE.fullmatch(name) or _BIAS.fullmatch(name):
+        pair = pairs.get(match["module"])
+        if pair is None:
+            raise _corrupt(name, "lora_A and lora_B beside it")
+        if len(pair["B"]) == 2 and shape != pair["B"][:1]:
+            raise _unfit(f"{name} {shape}", str(pair["B"][:1]))
+    else:
+        inner = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
         _check_shape(name, inner, shape, base)
+
+
+def _check_token_rows(
+    name: str, shape: list[int], module: str, base: BaseShapes, config: Mapping[str, Any]
+) -> None:
+    """Refuse rows of an embedding that are not as many, as wide or of such tokens as they say."""
+    chosen = config["trainable_token_indices"]
+    if isinstance(chosen, dict):
+        chosen = next((chosen[key] for key in chosen if _is_named(module, [key], config)), [])
+    held = base.get(module.removeprefix(_PREFIX) + ".weight", [0, 0])
+    if held is None:
         return
-    held = base.get(f"{inner}.weight", [])
-    if held is not None and (len(shape) != 1 or shape[0] not in held):
-        raise _unfit(f"{name} {shape}", f"{held[:1]}")
+    rows, width = held[0], held[-1]
+    if shape != [len(chosen), width] or not all(0 <= token < rows for token in chosen):
+        raise _unfit(
+            f"{name} {shape} for tokens {chosen[:_MOST_NAMES]}",
+            f"{[len(chosen), width]}, and tokens below {rows}",
+        )
 
 
 def _check_shape(what: str, name: str, shape: list[int], base: BaseShapes) -> None:
@@ -115,7 +179,10 @@ def _check_shape(what: str, name: str, shape: list[int], base: BaseShapes) -> No
     if name not in base:
         raise _unfit(f"{what}, and the base model has no {name}", "modules of the base model")
     held = base[name]
-    if held is not None and len(held) == len(shape) and held != shape:
+    if held is None:
+        return
+    # kernels of convolutions are as wide as their groups say
+    if len(held) != len(shape) or (len(held) <= 2 and held != shape):
         raise _unfit(f"{what} for a weight of {shape}", f"factors for a weight of {held}")
 
 
@@ -126,8 +193,7 @@ def _check_complete(pairs: _Pairs, config: Mapping[str, Any], base: BaseShapes) 
         return
     if config.get("target_parameters") or config.get("layers_pattern"):
         return
-    layers = config.get("layers_to_transform")
-    chosen = {layers} if isinstance(layers, int) else set(layers or ())
+    chosen = _chosen_layers(config)
     wanted = {
         _PREFIX + name.removesuffix(".weight")
         for name, shape in base.items()
@@ -142,11 +208,52 @@ def _check_complete(pairs: _Pairs, config: Mapping[str, Any], base: BaseShapes) 
         and not _is_whole(module, config)
     )
     if absent:
-        more = f" and {len(absent) - _MOST_NAMES} more" if len(absent) > _MOST_NAMES else ""
         raise _corrupt(
-            f"no factors for {', '.join(absent[:_MOST_NAMES])}{more}",
+            f"no factors for {_listed(absent)}",
             "lora_A and lora_B for every module of the base that target_modules names",
         )
+
+
+def _check_all_beside(
+    beside: Collection[str],
+    modules: Collection[str],
+    config: Mapping[str, Any],
+    base: BaseShapes,
+) -> None:
+    """Refuse an adapter that lacks what its configuration adds to the factors: PEFT would take the
+    numbers of the base model in its place without a word.
+
+    modules: those with factors that are no embeddings.
+    """
+    found = {name.replace(".base_layer.", ".").removesuffix(".weight") for name in beside}
+    wanted: set[str] = set()
+    if config.get("use_dora"):
+        wanted |= {f"{module}.lora_magnitude_vector" for module in modules}
+    if config.get("lora_bias"):
+        wanted |= {f"{module}.lora_B.bias" for module in modules}
+    if not config.get("ensure_weight_tying"):
+        wanted |= {
+            (_PREFIX + name).removesuffix(".weight") for name in base if _is_saved(name, config)
+        }
+    if config.get("bias") in ("all", "lora_only"):
+        biases = {_PREFIX + name for name in base if name.endswith(".bias")}
+        of_factors = {f"{module}.bias" for module in modules}
+        wanted |= biases if config["bias"] == "all" else biases & of_factors
+    if absent := sorted(wanted - found):
+        raise _corrupt(f"no {_listed(absent)}", "every tensor that the configuration adds")
+    if config.get("trainable_token_indices") and not any(map(_TOKENS.fullmatch, beside)):
+        raise _corrupt("no trainable_tokens_delta", "the rows of trainable_token_indices")
+
+
+def _chosen_layers(config: Mapping[str, Any]) -> set[int]:
+    """Return the layers that get factors, none where all of them do."""
+    layers = config.get("layers_to_transform")
+    return {layers} if isinstance(layers, int) else set(layers or ())
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _layer_of(module: str) -> int | None:
@@ -183,8 +290,16 @@ def _is_beside(name: str, config: Mapping[str, Any]) -> bool:
         return bool(config.get("lora_bias"))
     if name.endswith(".bias") and config.get("bias") not in (None, "none"):
         return True
-    kept = (*_EMBEDDINGS, *(config.get("modules_to_save") or ()))
-    return any(f".{module}." in f".{name}" for module in kept)
+    return any(f".{module}." in f".{name}" for module in _EMBEDDINGS) or _is_saved(name, config)
+
+
+def _is_saved(name: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a tensor is of a module that is saved whole: PEFT compares ends of names,
+    whatever stands before them.
+    """
+    ends = tuple(config.get("modules_to_save") or ())
+    parts = name.split(".")
+    return any(".".join(parts[:count]).endswith(ends) for count in range(1, len(parts)))
 
 
 def _corrupt(found: str, expected: str) -> ArtifactError:

@@ -14,6 +14,10 @@ from brewslm.stages.chat_templates import TEMPLATE_TOKENS
 
 _TOKENIZER, _SETTINGS = "tokenizer.json", "tokenizer_config.json"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
+_MAP, _OLD_ADDED = "special_tokens_map.json", "added_tokens.json"
+"""Files that the libraries read where the settings do not list the added tokens."""
+_DECODER = "added_tokens_decoder"
+_EXTRA, _OLD_EXTRA = "extra_special_tokens", "additional_special_tokens"
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
 _MARKERS = frozenset(token for tokens in TEMPLATE_TOKENS.values() for token in tokens)
 
@@ -68,12 +72,13 @@ def read_tokenizer(folder: Path) -> TokenizerFacts | None:
     """
     try:
         file = msgspec.json.decode((folder / _TOKENIZER).read_bytes(), type=_File)
-        path = folder / _SETTINGS
-        settings = (
-            msgspec.json.decode(path.read_bytes(), type=_Settings)
-            if path.is_file()
-            else _Settings()
-        )
+        written = _object_in(folder / _SETTINGS)
+        settings = msgspec.convert(written, _Settings)
+        named = _named_tokens(written)
+        if _DECODER not in written:
+            mapped = _object_in(folder / _MAP)
+            mapped.pop(_OLD_EXTRA, None)
+            named = _named_tokens(written | mapped) | _object_in(folder / _OLD_ADDED).keys()
         declared = {int(key): token for key, token in settings.added_tokens_decoder.items()}
     except (OSError, ValueError):
         return None
@@ -85,7 +90,7 @@ def read_tokenizer(folder: Path) -> TokenizerFacts | None:
     added: dict[int, _Added | _Token] = {item.id: item for item in file.added_tokens} | declared
     known = vocabulary.keys() | {item.content for item in added.values()}
     roles = [_content(getattr(settings, name)) for name in _ROLES]
-    unknown = {token for token in roles if token and token not in known}
+    unknown = named - known
     largest = max((*vocabulary.values(), *added), default=-1)
     special = {item.content for item in added.values() if item.special} | {*roles}
     return TokenizerFacts(
@@ -95,6 +100,26 @@ def read_tokenizer(folder: Path) -> TokenizerFacts | None:
         has_template=bool(settings.chat_template)
         or any((folder / name).is_file() for name in _TEMPLATES),
     )
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, an empty one where there is no file."""
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path.is_file() else {}
+
+
+def _named_tokens(settings: dict[str, Any]) -> set[str]:
+    """Return the texts of the special tokens that settings name, whatever their roles."""
+    values = [value for name, value in settings.items() if name.endswith("_token")]
+    for extra in (
+        settings.get(_EXTRA, settings.get(_OLD_EXTRA)),
+        settings.get("model_specific_special_tokens"),
+    ):
+        if isinstance(extra, dict):
+            values += extra.values()
+        elif isinstance(extra, list):
+            values += extra
+    texts = (value.get("content") if isinstance(value, dict) else value for value in values)
+    return {text for text in texts if text and isinstance(text, str)}
 
 
 def _content(token: str | _Token | None) -> str:

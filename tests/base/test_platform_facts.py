@@ -453,6 +453,46 @@ def test_a_uuid_is_believed_where_only_device_files_are_seen(tmp_path: Path) -> 
     assert found.shown_alone(environment)["CUDA_VISIBLE_DEVICES"] == "MIG-x"
 
 
+_VERSIONS = {
+    "cuda": "cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\nxpu: Optional[str] = None",
+    "rocm": "cuda: Optional[str] = None\nhip: Optional[str] = '6.4.43482'\nrocm = '6.4'",
+    "cpu": "cuda = None\ngit_version = 'abc'\nhip = None",
+    "": "cuda_version = '12.8'",
+}
+"""What version.py of torch says of its build."""
+
+
+@pytest.mark.parametrize("build", [*_VERSIONS, None])
+def test_the_build_of_torch_is_read_and_torch_is_not_loaded(
+    build: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site" / "torch"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit")
+    if build is not None:
+        (package / "version.py").write_text(f"debug = False\n{_VERSIONS[build]}\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    files = {**FILES, **_amd(1, 128, 110000)}
+    sources = replace(machine(tmp_path, files, Nvml([Gpu()])), torch_build=Sources().torch_build)
+    kinds = {"rocm": [True], "cpu": []}.get(build or "", [False])
+    assert [item.is_rocm for item in devices(sources)] == kinds
+    assert has_unusable_device(sources) is (build == "cpu")
+
+
+def test_a_system_without_known_drivers_has_its_processor_only(tmp_path: Path) -> None:
+    """Whatever its folders look like."""
+    assert devices(machine(tmp_path, FILES, Nvml([Gpu()]), system="freebsd14")) == ()
+
+
+def test_an_amd_gpu_that_the_kernel_names_otherwise_is_one(tmp_path: Path) -> None:
+    files = _amd(1, 128, 110000)
+    name = "sys/class/kfd/kfd/topology/nodes/1/properties"
+    files[name] = files[name].replace("110000", "new")
+    (found,) = devices(machine(tmp_path, files))
+    assert (found.name, found.is_rocm, found.has_bf16) == ("AMD GPU", True, False)
+
+
 @pytest.mark.parametrize(("build", "seen"), [("", 1), ("cuda", 1), ("cpu", 0), ("rocm", 0)])
 def test_a_device_that_torch_was_not_built_for_is_not_used(
     build: str, seen: int, tmp_path: Path

@@ -143,6 +143,20 @@ _OTHER_KEYS: list[tuple[str, Any]] = [
     ("megatron_config", {"a": 1}),
     ("megatron_core", "theirs/core"),
     ("rank_pattern", {"rank_pattern": "/etc/passwd"}),
+    ("rank_pattern", {"k_proj": {}}),
+    ("rank_pattern", {"k_proj": "8"}),
+    ("rank_pattern", {"k_proj": 4.0}),
+    ("rank_pattern", {"k_proj": True}),
+    ("alpha_pattern", {"k_proj": "32"}),
+    ("alpha_pattern", {"k_proj": 0}),
+    ("layers_to_transform", ["0"]),
+    ("trainable_token_indices", ["1"]),
+    ("trainable_token_indices", {"embed_tokens": 1}),
+    ("modules_to_save", [["lm_head"]]),
+    ("exclude_modules", [1]),
+    ("init_lora_weights", "pissa_niter_4"),
+    ("init_lora_weights", "olora"),
+    ("init_lora_weights", "LoftQ"),
     ("modules_to_save", ["https://example.org/x"]),
     ("base_model_name_or_path", "https://example.org/nano"),
     ("revision", "main"),
@@ -302,6 +316,8 @@ _OTHER_WEIGHTS: dict[str, dict[str, list[int]]] = {
     "another module": {name.replace("k_proj", "gate"): shape for name, shape in _PAIR.items()},
     "unheard of": _PAIR | {f"{_LAYER}.mlp.up_proj.weight": [2]},
     "magnitude without DoRA": _PAIR | {f"{_MODULE}.lora_magnitude_vector": [2]},
+    "other names": {name.removesuffix(".weight"): shape for name, shape in _PAIR.items()},
+    "both names": _complete(16, ["k_proj", "up_proj"]) | {_A.removesuffix(".weight"): [16, 256]},
 }
 
 
@@ -353,6 +369,7 @@ def test_what_a_configuration_adds_to_the_factors_is_let_pass(
 
 
 _LM_HEAD = "base_model.model.lm_head.weight"
+_TOKENS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
 _OTHER_BASE: dict[str, tuple[dict[str, Any], dict[str, list[int]]]] = {
     "layer that it lacks": ({}, {name.replace(".0.", ".4."): x for name, x in _PAIR.items()}),
     "module that it lacks": (
@@ -369,6 +386,41 @@ _OTHER_BASE: dict[str, tuple[dict[str, Any], dict[str, list[int]]]] = {
         _PAIR,
     ),
     "larger vocabulary": ({}, _PAIR | {_LM_HEAD: [2056, 256]}),
+    "head in one dimension": ({}, _PAIR | {_LM_HEAD: [2048 * 256]}),
+    "head that is to be there": ({"modules_to_save": ["lm_head"]}, _PAIR),
+    "norms that are to be there": (
+        {"modules_to_save": ["norm"]},
+        _PAIR | {"base_model.model.model.norm.weight": [256]},
+    ),
+    "kernels": ({}, {name: [*shape, 1, 1] for name, shape in _PAIR.items()}),
+    "embedding": (
+        {},
+        {name.replace("lora_", "lora_embedding_")[:-7]: x for name, x in _PAIR.items()},
+    ),
+    "rank of another module": (
+        {"rank_pattern": {"up_proj": 4}},
+        {_A: [4, 256], _B: [128, 4]},
+    ),
+    "rank of no module": ({"rank_pattern": {"k_proj": 4}}, _PAIR),
+    "layer that was not chosen": ({"layers_to_transform": [1]}, _PAIR),
+    "magnitude as wide as the inputs": (
+        {"use_dora": True},
+        _PAIR | {f"{_MODULE}.lora_magnitude_vector": [256]},
+    ),
+    "magnitude alone": (
+        {"use_dora": True},
+        _PAIR
+        | {
+            f"{_MODULE}.lora_magnitude_vector": [128],
+            f"{_LAYER}.mlp.up_proj.lora_magnitude_vector": [512],
+        },
+    ),
+    "no magnitude": ({"use_dora": True}, _PAIR),
+    "no bias": ({"lora_bias": True}, _PAIR),
+    "no tokens": ({"trainable_token_indices": [1, 2]}, _PAIR),
+    "narrower tokens": ({"trainable_token_indices": [1, 2]}, _PAIR | {_TOKENS: [2, 7]}),
+    "one token too many": ({"trainable_token_indices": [1, 2]}, _PAIR | {_TOKENS: [3, 256]}),
+    "token that it lacks": ({"trainable_token_indices": [1, 2048]}, _PAIR | {_TOKENS: [2, 256]}),
     "magnitude of another width": (
         {"use_dora": True},
         _PAIR | {f"{_MODULE}.lora_magnitude_vector": [7]},

@@ -583,7 +583,22 @@ def _declare(bench: Bench) -> None:
     _add_settings(bench, "tokenizer_config.json", {"added_tokens_decoder": decoder})
 
 
-@pytest.mark.parametrize("add", [lambda bench: _add_token(bench, "<|extra|>"), _pad, _declare])
+def _extra(bench: Bench) -> None:
+    _add_settings(bench, "tokenizer_config.json", {"extra_special_tokens": {"seen": "<|seen|>"}})
+
+
+def _map(bench: Bench) -> None:
+    (bench.root / "base/special_tokens_map.json").write_text('{"pad_token": "<|padding|>"}')
+
+
+def _list(bench: Bench) -> None:
+    (bench.root / "base/added_tokens.json").write_text('{"<|padding|>": 7000, "<s>": 1}')
+
+
+@pytest.mark.parametrize(
+    "add",
+    [lambda bench: _add_token(bench, "<|extra|>"), _pad, _declare, _extra, _map, _list],
+)
 def test_tokenizer_larger_than_the_embedding_is_refused(
     own_base: Bench, add: Callable[[Bench], None]
 ) -> None:

@@ -48,6 +48,19 @@ def _raise_metric(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brewslm.tasks.metrics.COMMON_METRICS", tuple(newer))
 
 
+def test_program_that_answers_otherwise_answers_again(
+    based: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewslm.plan.evaluation.PREDICTIONS_VERSION", 2)
+    evaluated = _action(based.built().plan, "eval_pack")
+    assert evaluated.fields_changed == ("scoring.predictions",)
+    assert evaluated.data is not None
+    assert evaluated.data["tiers"]["predictions"] == "generated"
+    assert based.apply().exit_code is ExitCode.DONE
+    assert based.doors() == ["generate baseline", "generate candidate"]
+    assert not based.built().plan.has_changes
+
+
 @pytest.mark.case("EVA-07")
 @pytest.mark.parametrize("update", [_raise_task, _raise_metric])
 def test_program_that_scores_otherwise_scores_stored_answers_again(
