@@ -183,23 +183,21 @@ class _Git(Struct, frozen=True):
     objects: Path
 
     def run(self, *arguments: str) -> bytes:
-        done = subprocess.run(
-            [self.program, *arguments],
-            env=self._environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.program, *arguments],
+                env=self._environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _unreadable(f"no answer of git in {_TIMEOUT_S} s") from error
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise PlanError(
-                "git can't read the other commit",
-                code="unknown_revision",
-                found=said[-1] if said else f"exit code {done.returncode}",
-                remedy="git fsck says what is missing",
-            )
+            raise _unreadable(said[-1] if said else f"exit code {done.returncode}")
         return done.stdout
 
     def digest(self, object_id: str) -> str:
@@ -269,6 +267,15 @@ def git_program(root: Path, environment: Mapping[str, str]) -> str | None:
     found = shutil.which("git", path=environment.get("PATH", ""))
     is_own = found is not None and Path(found).resolve().is_relative_to(root.resolve())
     return None if found is None or is_own or not Path(found).is_absolute() else found
+
+
+def _unreadable(found: str) -> PlanError:
+    return PlanError(
+        "git can't read the other commit",
+        code="unknown_revision",
+        found=found,
+        remedy="git fsck says what is missing",
+    )
 
 
 def _not_fetched(place: str) -> PlanError:
