@@ -30,6 +30,9 @@ _REGULAR = ("100644", "100755")
 _SUBMODULE = "160000"
 _PATHS_AT_ONCE = 250
 _MAX_PATH = 4096
+_SHA256_HEX = 64
+_SHA256_CONFIG = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
+"""Without it git takes the objects of a repository for SHA-1 ones."""
 
 
 class Blob(Struct, frozen=True):
@@ -170,6 +173,8 @@ def open_commit(root: Path, ref: str, environment: Mapping[str, str]) -> Iterato
         bare = Path(empty)
         (bare / "refs").mkdir()
         (bare / "HEAD").write_text("ref: refs/heads/none\n")
+        if len(commit_of(folders.own, "HEAD") or "") == _SHA256_HEX:
+            (bare / "config").write_text(_SHA256_CONFIG)
         git = _Git(program, bare, folders.common / "objects")
         object_id = _resolved(git, folders.own, ref)
         prefix = root.resolve().relative_to(folders.work_tree.resolve()).as_posix()
