@@ -29,7 +29,7 @@ from brewslm.render.starting import Surveyed, render_start
 from brewslm.rows.introspect import Proposal, read_feed
 from brewslm.rows.mapper import DefaultOptions
 from brewslm.rows.rejects import REMEDIES, RejectCode
-from brewslm.rows.source import Feed, SourceError, open_source, parse_locator
+from brewslm.rows.source import SOURCES, Feed, SourceError, open_source, parse_locator
 from brewslm.state.empty import EmptyState
 
 _MANIFEST_MODE = 0o644
@@ -232,7 +232,8 @@ def _survey(root: Path, locator: str, mapper: str | None) -> Surveyed:
     reading = read_feed(feed, defaults.min_confidence)
     path, columns = feed.locator.path, tuple(feed.tally.columns)
     _check_readable(feed)
-    if reading.headers_seen_as_values and feed.locator.scheme in ("csv", "tsv") and not mapper:
+    is_delimited = SOURCES.load(feed.locator.scheme).read_delimited is not None
+    if reading.headers_seen_as_values and is_delimited and not mapper:
         proposed = reading.proposals[0].mapper_id if reading.proposals else "ID"
         raise SourceError(
             f'"{path}" seems to begin with a row instead of column names',

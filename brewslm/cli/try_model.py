@@ -20,6 +20,7 @@ from brewslm.diagnostics import Finding, Severity, exit_code_of
 from brewslm.errors import ApplyError, PlanError, RefusedError
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.render.errors import render_findings
+from brewslm.rows.mapper import MAPPERS
 from brewslm.stages.training_config import TrainingConfig, loading_on_host, loading_values
 from brewslm.state.records import ResourceRecord
 from brewslm.tasks.asking import asked
@@ -134,6 +135,7 @@ def _options(
     planned: Planned, training: ResourceRecord, dataset: ResourceRecord, text: str
 ) -> dict[str, Any]:
     prepared = dataset.values["manifest"]
+    adapters = prepared["adapters"]
     config = TrainingConfig.model_validate(training.spec["config"], strict=False)
     host = next((item.host for item in planned.plan.actions if item.target == "training_plan"), {})
     return {
@@ -142,6 +144,7 @@ def _options(
             text,
             prepared["contract"],
             str(dataset.spec.get("system_prompt") or ""),
+            is_of_turns=all(MAPPERS.load(item["adapter_id"]).makes_turns for item in adapters),
         ),
         "loading": loading_values(config),
         "host": loading_on_host(host),

@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from brewslm.diagnostics import Finding, FindingCode, Severity
 from brewslm.manifest.project import Wanted
+from brewslm.rows.dataset import DatasetSpec, TaskProfile
+from brewslm.rows.source import find_source, scheme_of_path
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec, TaskProfile
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.export import ExportFormat, ExportFormatSpec
 from brewslm.stages.training_config import Tracker, TrainingConfig, TrainingMode
@@ -21,8 +22,6 @@ MODES = ("sft",)
 """Training modes that are trained."""
 FORMATS = ("adapter", "safetensors")
 """Export formats that are written."""
-_REMOTE = ("hf:", "https:", "kaggle:")
-_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _FOREIGN_OPTIMIZERS = (
     "adamw_torch_4bit",
     "adamw_torch_8bit",
@@ -202,11 +201,12 @@ def _of(wanted: Wanted) -> Iterator[Finding]:
 
 
 def _rows(wanted: Wanted, source: DataSourceSpec) -> Iterator[Finding]:
-    if source.locator and source.locator.startswith(_REMOTE):
+    named = find_source((source.locator or "").partition(":")[0])
+    if source.locator and named is not None and named.read is None:
         fix = "write locator: jsonl:data/FILE.jsonl, and save the rows there"
         yield _finding(wanted, "locator", source.locator, fix)
     path = source.file_path
-    if path and not source.locator and not path.lower().endswith(_EXTENSIONS):
+    if path and not source.locator and not scheme_of_path(path):
         fix = "write file_path: data/FILE.jsonl, and save the rows there"
         yield _finding(wanted, "file_path", path, fix)
 

@@ -11,6 +11,7 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
+from brewslm.rows.dataset import ContractSpec
 from brewslm.rows.mapper import (
     DEFAULT_MAPPER_ID,
     MAPPERS,
@@ -21,7 +22,6 @@ from brewslm.rows.mapper import (
     load_options,
 )
 from brewslm.stages.adapter import AdapterSpec
-from brewslm.stages.dataset import ContractSpec
 
 _SCORING_MODES = ("auto", "field_match", "span_set")
 

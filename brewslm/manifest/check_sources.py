@@ -10,12 +10,10 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.registry import closest
+from brewslm.rows.source import find_source, local_schemes
 from brewslm.stages.data_source import scheme_of
 
-_DELIMITED = ("csv", "tsv")
 _DELIMITER = re.compile(r"[!#-~\t ]")
-_LOCAL_SCHEMES = ("jsonl", "json", "csv", "tsv", "parquet")
-_OTHER_SCHEMES = ("hf", "https", "kaggle")
 
 
 def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
@@ -39,7 +37,7 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 ascii(item.delimiter[:20]),
                 "one ASCII character that is no quote and no line end",
             )
-        elif item.delimiter is not None and scheme_of(item) not in _DELIMITED:
+        elif item.delimiter is not None and not _has_delimiter(scheme_of(item)):
             yield say(
                 FindingCode.FIELD_UNUSED,
                 (*path, "delimiter"),
@@ -49,7 +47,7 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
                 severity=Severity.ERROR,
             )
         elif item.locator is not None:
-            yield from _locator(item.locator, (*path, "locator"), say, has_digest=bool(item.sha256))
+            yield from _locator(item.locator, (*path, "locator"), say, sha256=item.sha256)
         elif item.file_path is not None:
             yield from check_path(item.file_path, (*path, "file_path"), say)
         else:
@@ -61,22 +59,18 @@ def check_sources(file: ManifestFile, say: Say) -> Iterator[Finding]:
             )
 
 
-def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Iterator[Finding]:
-    scheme, colon, rest = locator.partition(":")
-    if locator.startswith("https:"):
-        if not has_digest:
-            yield say(
-                FindingCode.HTTPS_SOURCE_UNPINNED,
-                path,
-                "a source over https needs the digest of its bytes",
-                "add sha256: DIGEST",
-            )
-        return
+def _has_delimiter(scheme: str) -> bool:
+    source = find_source(scheme)
+    return source is not None and source.read_delimited is not None
+
+
+def _locator(locator: str, path: YamlPath, say: Say, *, sha256: str | None) -> Iterator[Finding]:
+    scheme, _, rest = locator.partition(":")
+    source = find_source(scheme)
     if scheme == "file" and (outside := list(check_path(rest, path, say))):
         yield from outside
-        return
-    if not colon or scheme not in (*_LOCAL_SCHEMES, *_OTHER_SCHEMES):
-        near = closest(scheme, _LOCAL_SCHEMES) if colon else ()
+    elif source is None or ":" not in locator:
+        near = closest(scheme, local_schemes()) if ":" in locator else ()
         file = rest if near else "data/FILE.jsonl"
         yield say(
             FindingCode.LOCATOR_FORM,
@@ -84,19 +78,14 @@ def _locator(locator: str, path: YamlPath, say: Say, *, has_digest: bool) -> Ite
             f'invalid locator "{locator}"',
             f"write locator: {near[0] if near else 'jsonl'}:{file}",
             locator,
-            "one of " + ", ".join(f"{name}:" for name in _LOCAL_SCHEMES),
+            "one of " + ", ".join(f"{name}:" for name in local_schemes()),
             suggestions=near,
         )
-        return
-    if scheme in _LOCAL_SCHEMES:
+    elif source.remote is None:
         yield from check_path(rest, path, say)
-    elif scheme == "hf" and rest.count(":") < 2:
+    elif unpinned := source.remote.find_unpinned(rest, sha256):
         yield say(
-            FindingCode.HF_SOURCE_UNPINNED,
-            path,
-            "a Hub data set without a commit",
-            "write hf:ID:SPLIT:COMMIT",
-            severity=Severity.WARNING,
+            unpinned.code, path, unpinned.message, unpinned.remedy, severity=unpinned.severity
         )
 
 

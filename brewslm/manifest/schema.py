@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from brewslm.contracts import Category, Spec
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.blueprint import BlueprintSpec
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.deployment import DeploymentSpec
 from brewslm.stages.domain import DomainSpec
 from brewslm.stages.eval_pack import EvalPackSpec

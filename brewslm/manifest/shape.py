@@ -27,6 +27,7 @@ from brewslm.manifest.spelling import (
 from brewslm.manifest.type_errors import pattern_of, shown, type_refusal
 from brewslm.manifest.yaml_file import Path, RefusedNumber, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
+from brewslm.rows.source import scheme_of_path
 
 _CONFIG = "spec.training_plan.config"
 _MODEL_FIELDS = (
@@ -34,8 +35,6 @@ _MODEL_FIELDS = (
     f"{_CONFIG}.base_model",
     f"{_CONFIG}.distillation_teacher_model",
 )
-_SCHEMES = {"ndjson": "jsonl"} | {name: name for name in ("jsonl", "json", "csv", "tsv", "parquet")}
-"""Extension of a file to the scheme of its locator."""
 _OBSERVED = ("spec", "training_plan", "config", "observability")
 """Holds the `observability_*` keys; no key of the manifest itself."""
 _ABSENT = object()
@@ -398,7 +397,7 @@ def is_no_bar(finding: Finding) -> bool:
 
 def _with_scheme(locator: str) -> str:
     path = locator.removeprefix("file:")
-    scheme = _SCHEMES.get(path.rpartition(".")[2].lower())
+    scheme = scheme_of_path(path)
     return f"{scheme}:{path}" if scheme else locator
 
 

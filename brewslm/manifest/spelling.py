@@ -7,6 +7,8 @@ translated.
 
 from msgspec import Struct
 
+from brewslm.rows.source import SOURCES
+
 _CONFIG = "spec.training_plan.config"
 
 VALUE_ALIASES: dict[str, dict[str, str]] = {
@@ -86,7 +88,7 @@ VALUE_ALIASES |= {
     "spec.eval_pack.gates[].baseline": VALUE_ALIASES["spec.eval_pack.compare_to"],
 }
 
-FORMAT_ALIASES = ("jsonl", "json", "csv", "tsv", "parquet", "hf", "file")
+FORMAT_ALIASES = (*SOURCES.names(), "file")
 """Values of a source's role that name a format: the role is raw, the format goes to the locator."""
 
 KEY_ALIASES: dict[str, dict[str, str]] = {

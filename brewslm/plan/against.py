@@ -19,10 +19,10 @@ from brewslm.plan.diff import changed_paths, value_at
 from brewslm.plan.eval_rows import eval_row_changes
 from brewslm.plan.gold_sources import RowIds
 from brewslm.plan.plan import Plan
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, source_path
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.gate import Gate

@@ -19,7 +19,6 @@ from brewslm.contracts import (
     Spec,
     TokenCounter,
     counting_values,
-    spec_values,
     untold,
 )
 from brewslm.diagnostics import Finding, FindingCode, Severity
@@ -28,9 +27,9 @@ from brewslm.fingerprint import digest_folder, digest_value
 from brewslm.plan.base_model import BUILTIN, BaseModel
 from brewslm.plan.deciding_policy import pack_of
 from brewslm.plan.digest_cache import DigestCache
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec, locator_of, source_path
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.workflow import WorkflowSpec
 from brewslm.tasks.packs import PackError
@@ -251,36 +250,11 @@ def _request(
                 contract=adapter.output_contract if adapter else {},
             )
         )
-    split, cleaning, leak = dataset.split, dataset.cleaning, dataset.leak_check
-    group_by = (split.group_by,) if isinstance(split.group_by, str) else split.group_by or ()
     return rows.Request(
         project=project,
         sources=tuple(sources),
-        task_profile=dataset.task_profile,
+        dataset=dataset,
         supported_profiles=TASKS.names(),
-        system_prompt=dataset.system_prompt,
-        split=rows.SplitRequest(
-            split.train,
-            split.validation,
-            split.test,
-            split.seed,
-            split.method,
-            tuple(group_by),
-            split.stratify_by,
-        ),
-        cleaning=rows.CleaningRequest(
-            cleaning.dedupe,
-            cleaning.near_threshold,
-            cleaning.pii,
-            cleaning.min_chars,
-            cleaning.max_chars,
-            cleaning.normalize_unicode,
-        ),
-        contract=_contract(dataset),
-        leak_check=rows.LeakRequest(leak.exact, leak.ngram, leak.near, leak.group, leak.action),
-        mix_back_source=dataset.mix_back.source,
-        mix_back_fraction=dataset.mix_back.fraction,
-        max_examples=dataset.max_examples,
         tag_columns=tag_columns(specs),
         chat_template=(
             {"digest": base.template_digest, "origin": "tokenizer", "special_tokens_digest": None}
@@ -290,11 +264,6 @@ def _request(
         tokenizer_digest=base.files.get("tokenizer.json") if base else None,
         link_roots=tuple(map(str, link_roots(specs, root))),
     )
-
-
-def _contract(dataset: DatasetSpec) -> dict[str, Any]:
-    values = spec_values(dataset.contract)
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def tag_columns(specs: Mapping[Address, Spec]) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from brewslm.errors import BrewError
 from brewslm.plan.data import prepare_data
 from brewslm.plan.evaluation_shape import set_file
 from brewslm.plan.slices import asked_columns
+from brewslm.rows.dataset import DatasetSpec, MixBackSpec
 from brewslm.rows.index import first_occurrences
 from brewslm.stages.data_source import DataSourceSpec, source_path
-from brewslm.stages.dataset import DatasetSpec, MixBackSpec
 from brewslm.tasks.gate import Gate
 from brewslm.tasks.scoring import slices_of
 

@@ -15,6 +15,7 @@ from brewslm.manifest.project import Manifest
 from brewslm.manifest.yaml_file import read_yaml
 from brewslm.plan.against import gates_in, profile_in
 from brewslm.plan.plan import Plan
+from brewslm.rows.source import find_source
 from brewslm.stages.data_source import DataSourceSpec, source_path
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.model import ModelSpec
@@ -23,8 +24,6 @@ from brewslm.stages.workflow import WorkflowSpec
 POLICY_FILE = "brewslm.policy.yaml"
 _START = Place(POLICY_FILE, 1, 1)
 APPROVAL = "promotion.require_approval"
-_HUBS = {"hf": "https://huggingface.co", "kaggle": "https://www.kaggle.com"}
-"""Servers behind the locators that name none."""
 _T = TypeVar("_T")
 
 
@@ -303,8 +302,9 @@ def _named_endpoints(specs: Mapping[Address, Spec]) -> Iterator[tuple[Address, s
     for address, spec in sorted(specs.items()):
         if isinstance(spec, DataSourceSpec):
             locator = spec.locator or ""
-            url = _HUBS.get(locator.partition(":")[0], locator)
-            found += [(address, server_in(url))] if url.startswith("https:") else []
+            source = find_source(locator.partition(":")[0])
+            if source is not None and source.remote is not None:
+                found.append((address, server_in(source.remote.server or locator)))
         if isinstance(spec, WorkflowSpec):
             urls = [url for url in (spec.backend.state, spec.backend.artifacts) if url]
             found += [(address, server_in(url)) for url in urls]

@@ -39,7 +39,6 @@ _BY_LENGTH = frozenset({"rows_too_long", "rows_without_loss"})
 _GOLD = frozenset({"gold_dev", "gold_test"})
 """Sets whose rows decide: one that cannot be asked stops the plan."""
 _SHOWN = 5
-_DEFAULT_REJECT_RATE = 0.1
 
 
 class Rehearsal:
@@ -137,7 +136,7 @@ class Rehearsal:
         return places
 
 
-def training_findings(made: SetRehearsal, prepared: Mapping[str, Any]) -> list[Finding]:
+def training_findings(made: SetRehearsal, max_reject_rate: float) -> list[Finding]:
     """Return what is wrong with a train set of which rows are left out."""
     faulty = sum(len(rows) for code, rows in made.left_out.items() if code not in _BY_LENGTH)
     counts = ", ".join(f"{code} {len(rows)}" for code, rows in sorted(made.left_out.items()))
@@ -156,8 +155,7 @@ def training_findings(made: SetRehearsal, prepared: Mapping[str, Any]) -> list[F
             )
         ]
     rows = faulty + len({row_id for _, row_id in made.lengths})
-    limit = (prepared.get("contract") or {}).get("max_reject_rate", _DEFAULT_REJECT_RATE)
-    if faulty / max(rows, 1) <= limit:
+    if faulty / max(rows, 1) <= max_reject_rate:
         return []
     return [
         Finding(
@@ -168,7 +166,7 @@ def training_findings(made: SetRehearsal, prepared: Mapping[str, Any]) -> list[F
             field="spec.dataset.contract.max_reject_rate",
             address="dataset",
             found=f"{faulty / rows:.4f} ({counts})",
-            expected=f"at most {limit}",
+            expected=f"at most {max_reject_rate}",
         )
     ]
 

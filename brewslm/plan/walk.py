@@ -38,6 +38,7 @@ from brewslm.plan.pricing import Pricing
 from brewslm.plan.refresh import data_addresses
 from brewslm.plan.rehearsal import Rehearsal, training_findings
 from brewslm.plan.rollback import is_held
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.stages.kinds import KINDS
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.training_config import loading_on_host
@@ -456,8 +457,10 @@ class Walk:
     def _rehearse(self, draft: Draft) -> None:
         """Try the rows that this work trains on or asks with the base model's own template."""
         training = self._known.specs.get(_TRAINING)
-        prepared = self._known.prepared
-        if not isinstance(training, TrainingPlanSpec) or not prepared or self._is_base_refused:
+        dataset = self._known.specs.get(_DATASET)
+        if not isinstance(training, TrainingPlanSpec) or not isinstance(dataset, DatasetSpec):
+            return
+        if not self._known.prepared or self._is_base_refused:
             return
         if any(item.code is FindingCode.TEMPLATE_TOKENS_MISSING for item in self._findings.items):
             return  # every row would end in the same
@@ -469,7 +472,8 @@ class Walk:
                 self._known.rehearsed = made
                 told = {item.code for item in self._findings.items if item.severity.rank == 0}
                 if made is not None and FindingCode.ROWS_TOO_LONG not in told:
-                    self._findings.place(training_findings(made, prepared))
+                    limit = dataset.contract.max_reject_rate
+                    self._findings.place(training_findings(made, limit))
             elif draft.address == _EVAL_PACK and self.judgement is not None:
                 parts = self.judgement.rows_to_generate
                 for name in sorted({part.rpartition(".")[2] for part in parts}):

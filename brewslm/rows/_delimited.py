@@ -83,7 +83,7 @@ class _Quotes(Enum):
 def delimited_source(scheme: str, default: bytes, sample: bytes) -> Source:
     """Return the source of files whose cells are separated by one byte."""
     reader = partial(_reader, default)
-    return Source(scheme, reader(None), sample=sample, read_delimited=reader)
+    return Source(scheme, reader(None), (f".{scheme}",), sample=sample, read_delimited=reader)
 
 
 def _reader(default: bytes, delimiter: bytes | None) -> Read:

@@ -10,11 +10,12 @@ import orjson
 from brewslm.rows.adjustments import RemarkCounts, Remarks
 from brewslm.rows.clean import CleaningTally, PiiHit, clean, shown_value
 from brewslm.rows.contract import Contract, check_contract
+from brewslm.rows.dataset import CleaningSpec
 from brewslm.rows.identity import hex_digest, identify
 from brewslm.rows.mapper import KEY_FIELD, Mapper, bind_columns, load_options, scalar_text
 from brewslm.rows.record import Example, Fault, Position, Record, Reject
 from brewslm.rows.rejects import HoldCode, RejectCode, RejectedRow
-from brewslm.rows.request import GOLD_ROLES, CleaningRequest, SourceRequest
+from brewslm.rows.request import GOLD_ROLES, SourceRequest
 from brewslm.rows.targets import Target
 
 _KEPT_TEXT_BYTES = 64 << 10
@@ -58,7 +59,7 @@ class Binding:
     file: str
     mapper: Mapper
     contract: Contract
-    cleaning: CleaningRequest
+    cleaning: CleaningSpec
     grouping: Grouping
     confidence: float | None = None
     """Of the proposal, None where the mapper was written."""

@@ -122,6 +122,8 @@ def chat_example(
     catalogue = tool_catalogue(tools)
     extra = {} if catalogue is None else {"tools": catalogue}
     if turns[-1]["role"] != "assistant":
+        if target.task_profile != "chat_sft":
+            raise RejectedRow(RejectCode.MISSING_ASSISTANT_REPLY, f"{field}/{len(turns) - 1}")
         return Mapped({"messages": turns, **extra}, {"text": ""}, remarks=remarks)
     inputs = {"messages": turns[:-1], **extra}
     final = turns[-1]

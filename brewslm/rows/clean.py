@@ -10,11 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from brewslm.rows.dataset import CleaningSpec
 from brewslm.rows.matching import texts_of
 from brewslm.rows.pii import find_pii, find_secret, redacted
 from brewslm.rows.record import Example, Flag
 from brewslm.rows.rejects import RejectCode, RejectedRow
-from brewslm.rows.request import CleaningRequest
 from brewslm.rows.targets import SEQ2SEQ_PROFILES
 
 VERSION = "clean.v1"
@@ -47,7 +47,7 @@ class CleaningTally:
     """Hits that were not redacted because they are the wanted answer."""
 
 
-def clean(example: Example, settings: CleaningRequest, tally: CleaningTally) -> list[PiiHit]:
+def clean(example: Example, settings: CleaningSpec, tally: CleaningTally) -> list[PiiHit]:
     """Clean an example in place and return the personal data that was found in it.
 
     Raises: RejectedRow.
@@ -107,7 +107,11 @@ def _normalize(example: Example, tally: CleaningTally) -> None:
     inputs = normal_value(example.inputs)
     entities = example.reference.get("entities")
     if type(entities) is list and inputs != example.inputs:
-        reference = {"entities": _moved_spans(entities, example.inputs["text"], inputs["text"])}
+        reference = {
+            "entities": _moved_spans(
+                entities, example.inputs.get("text", ""), inputs.get("text", "")
+            )
+        }
     else:
         reference = normal_value(example.reference)
     if (inputs, reference) == before:
@@ -146,7 +150,7 @@ def _lies_inside(entity: dict[str, Any], text: str) -> bool:
     return True
 
 
-def _check_lengths(example: Example, settings: CleaningRequest) -> None:
+def _check_lengths(example: Example, settings: CleaningSpec) -> None:
     if settings.min_chars > 1:
         answers = [len(text) for text in answer_texts(example)]
         if answers and min(answers) < settings.min_chars:
@@ -175,7 +179,7 @@ def answer_texts(example: Example) -> list[str]:
 
 
 def _pii(
-    example: Example, joined: str, settings: CleaningRequest, tally: CleaningTally
+    example: Example, joined: str, settings: CleaningSpec, tally: CleaningTally
 ) -> list[PiiHit]:
     if not find_pii(joined):
         return []

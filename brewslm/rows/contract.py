@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from brewslm.contracts import spec_values
+from brewslm.rows.dataset import ContractSpec
 from brewslm.rows.record import Example
 from brewslm.rows.rejects import RejectCode, RejectedRow
 from brewslm.rows.schema import Validator, compile_schema, first_violation
@@ -23,13 +25,13 @@ class Contract:
     validator: Validator | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, *layers: Mapping[str, Any]) -> "Contract":
-        """Return the contract of several layers, later ones on top.
+    def of(cls, dataset: ContractSpec, own: Mapping[str, Any] | None = None) -> "Contract":
+        """Return the dataset's contract with that of one adapter on top.
 
         Raises: SchemaError.
         """
         merged: dict[str, Any] = {}
-        for layer in layers:
+        for layer in (spec_values(dataset), own or {}):
             merged.update({key: value for key, value in layer.items() if value not in (None, [])})
         schema = merged.get("json_schema")
         labels = merged.get("allowed_labels")

@@ -21,14 +21,14 @@ def describe_settings(
 ) -> dict[str, Any]:
     """Return what the manifest says about the settings and the sources."""
     request = work.request
-    contract = Contract.of(request.contract)
+    contract = Contract.of(request.dataset.contract)
     modes = {binding.scoring_mode for binding in work.bindings.values()}
     document = contract.document(labels, modes.pop() if len(modes) == 1 else "auto")
     bindings = work.bindings.values()
     return {
         "format_version": FORMAT_VERSION,
         "project": request.project,
-        "seed": request.split.seed,
+        "seed": request.dataset.split.seed,
         "task_profile": _task_profile(work),
         "labels": list(labels),
         "output_schema": {
@@ -70,12 +70,12 @@ def describe_settings(
 
 def _task_profile(work: Work) -> str | None:
     """Return the profile of the dataset; the source that is mixed back has no say."""
-    if work.request.task_profile is not None:
-        return work.request.task_profile
+    if work.request.dataset.task_profile is not None:
+        return work.request.dataset.task_profile
     profiles = Counter(
         example.task_profile
         for example in work.examples
-        if example.source != work.request.mix_back_source
+        if example.source != work.request.dataset.mix_back.source
     )
     return min(profiles, key=lambda name: (-profiles[name], name)) if profiles else None
 
@@ -84,7 +84,7 @@ def describe_rows(
     work: Work, accounting: dict[str, Any], mix: Mix, leaks: LeakReport
 ) -> dict[str, Any]:
     """Return what the manifest says about the rows."""
-    split = work.request.split
+    split, pii_action = work.request.dataset.split, work.request.dataset.cleaning.pii
     changed: Counter[str] = Counter()
     pii: Counter[str] = Counter()
     flags: Counter[str] = Counter()
@@ -104,13 +104,16 @@ def describe_rows(
             "version": CLEANING_VERSION,
             "changed": dict(sorted(changed.items())),
             "flags": dict(sorted(flags.items())),
-            "pii": {"action": work.request.cleaning.pii, "types": dict(sorted(pii.items()))},
+            "pii": {
+                "action": pii_action,
+                "types": dict(sorted(pii.items())),
+            },
             "left_values": sum(item.tally.left_values for item in work.bindings.values()),
         },
         "leaks": {
             "counts": leaks.counts(),
             "blocking": len(leaks.blocking),
-            "action": work.request.leak_check.action,
+            "action": work.request.dataset.leak_check.action,
             "boilerplate": len(leaks.boilerplate),
         },
         "label_counts": _label_counts(work.examples),

@@ -36,7 +36,6 @@ NEED_ALL_ROWS = frozenset(
     }
 )
 """Findings about what is absent: only true of a dataset whose sources could all be read."""
-_DEFAULT_REJECT_RATE = 0.1
 _WARN_SHARE = 0.2
 
 
@@ -93,7 +92,7 @@ def unsupported_task(
     if supported is None or profile in supported:
         return None
     address = Address("data_source", source.name)
-    if request.task_profile == profile:
+    if request.dataset.task_profile == profile:
         address = Address("dataset")
     elif source.adapter:
         address = Address("adapter", source.adapter)
@@ -309,7 +308,7 @@ def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) 
     counts = Counter(reject.code for reject in own)
     total = counts.total()
     lost = sum(reject.lost_rows for reject in own)
-    rate = request.contract.get("max_reject_rate", _DEFAULT_REJECT_RATE)
+    rate = request.dataset.contract.max_reject_rate
     share = lost / (rows_read + lost - total) if rows_read else 0.0
     by_code = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
     found = []
@@ -328,7 +327,7 @@ def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) 
                 expected=f"at most {rate}",
             )
         )
-    limits = request.contract.get("max_rejects_by_code") or {}
+    limits = request.dataset.contract.max_rejects_by_code
     found += [
         Finding(
             FindingCode.REJECT_RATE_EXCEEDED,
@@ -349,9 +348,9 @@ def _rate_findings(request: Request, rejects: Sequence[Reject], rows_read: int) 
 def _profile_findings(request: Request, bindings: Sequence[Binding]) -> list[Finding]:
     by_profile: dict[str, str] = {}
     for binding in bindings:
-        if binding.source.name != request.mix_back_source:
+        if binding.source.name != request.dataset.mix_back.source:
             by_profile.setdefault(binding.target.task_profile, binding.source.name)
-    wanted = request.task_profile
+    wanted = request.dataset.task_profile
     others = [profile for profile in by_profile if wanted not in (None, profile)]
     if len(by_profile) < 2 and not others:
         return []
@@ -395,7 +394,7 @@ def _set_findings(
         for split in placement.empty
         if not counts[split]
     ]
-    min_rows = request.contract.get("min_rows") or 0
+    min_rows = request.dataset.contract.min_rows
     if counts[Split.TRAIN] < min_rows:
         found.append(
             Finding(
@@ -563,7 +562,8 @@ def _with_equal_inputs(examples: Sequence[StoredExample]) -> list[list[StoredExa
 
 def mix_findings(request: Request, mix: Mix) -> list[Finding]:
     """Return a finding where there are too few general rows for the share that is asked for."""
-    source, fraction = request.mix_back_source, request.mix_back_fraction
+    mix_back = request.dataset.mix_back
+    source, fraction = mix_back.source, mix_back.fraction
     if source is None or not fraction or not mix.train_rows_effective:
         return []
     rows = int((mix.mix_back or {}).get("rows", 0))
@@ -586,7 +586,7 @@ def mix_findings(request: Request, mix: Mix) -> list[Finding]:
 
 
 def _pii_findings(request: Request, bindings: Sequence[Binding]) -> list[Finding]:
-    action = request.cleaning.pii
+    action = request.dataset.cleaning.pii
     hits = [hit for binding in bindings for hit in binding.pii_places]
     if not hits or action in ("off", "redact"):
         return []

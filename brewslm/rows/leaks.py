@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from brewslm.contracts import RowProgress, untold
+from brewslm.rows.dataset import LeakCheckSpec
 from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.leak_scan import (
     SHORT_MAX_TOKENS,
@@ -27,7 +28,6 @@ from brewslm.rows.leak_scan import (
 )
 from brewslm.rows.matching import matching_key, word_tokens
 from brewslm.rows.pool import each
-from brewslm.rows.request import LeakRequest
 from brewslm.rows.stored import ContentStore, StoredExample
 
 CODES = (
@@ -108,7 +108,7 @@ Side = Callable[[StoredExample], int]
 def find_leaks(
     evaluated: Sequence[StoredExample],
     trained: Sequence[StoredExample],
-    settings: LeakRequest,
+    settings: LeakCheckSpec,
     contents: ContentStore,
     *,
     has_declared_groups: bool,
@@ -161,7 +161,7 @@ def is_long_enough(text: str) -> bool:
 def _text_layers(
     evaluated: Sequence[StoredExample],
     trained: Sequence[StoredExample],
-    settings: LeakRequest,
+    settings: LeakCheckSpec,
     contents: ContentStore,
     report: LeakReport,
     side: Side,

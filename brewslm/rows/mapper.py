@@ -92,6 +92,8 @@ class Mapper(Struct, frozen=True):
     """Whether options name further columns; fields then come on top of the row's columns."""
     option_columns: Callable[[Any], Iterable[str]] | None = None
     """The further columns that options name."""
+    makes_turns: bool = False
+    """Whether the inputs of its examples are turns, whatever the task."""
     scoring_mode: str = "auto"
     """The way answers are compared when the contract names none."""
 

@@ -1,10 +1,9 @@
 """Chunks of a source into stored examples and rejects, by whichever process has time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from msgspec import Struct, field
 
@@ -12,9 +11,10 @@ from brewslm.rows.adjustments import RemarkCounts
 from brewslm.rows.binding import Binding, Grouping
 from brewslm.rows.clean import CleaningTally, PiiHit
 from brewslm.rows.contract import Contract
+from brewslm.rows.dataset import CleaningSpec, ContractSpec
 from brewslm.rows.mapper import MAPPERS
 from brewslm.rows.record import Position, Record, Reject
-from brewslm.rows.request import CleaningRequest, SourceRequest
+from brewslm.rows.request import SourceRequest
 from brewslm.rows.source import SOURCES, Chunk, Feed, ReadChunk, Tally
 from brewslm.rows.stored import StoredExample, content_bytes, place_at, stored
 
@@ -45,8 +45,8 @@ class RowMapping:
     scheme: str
     file: str
     mapper_id: str
-    contracts: tuple[Mapping[str, Any], ...]
-    cleaning: CleaningRequest
+    contract: ContractSpec
+    cleaning: CleaningSpec
     grouping: Grouping
     confidence: float | None = None
     argument: type[Chunk] = Chunk
@@ -61,7 +61,7 @@ class RowMapping:
             self.source,
             self.file,
             MAPPERS.load(self.mapper_id),
-            Contract.of(*self.contracts),
+            Contract.of(self.contract, self.source.contract),
             self.cleaning,
             self.grouping,
             self.confidence,

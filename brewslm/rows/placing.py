@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from brewslm.rows import held_findings as say
+from brewslm.rows.dataset import SplitSpec
 from brewslm.rows.findings import leak_findings
 from brewslm.rows.leaks import Leak, LeakReport, compared_texts, find_leaks, is_long_enough
 from brewslm.rows.near import components
 from brewslm.rows.record import Flag, Split
 from brewslm.rows.rejects import HoldCode
-from brewslm.rows.request import GOLD_ROLES, POOL_ROLES, SplitRequest
+from brewslm.rows.request import GOLD_ROLES, POOL_ROLES
 from brewslm.rows.split import Placement, empty_sets, place, set_of
 from brewslm.rows.stored import StoredExample
 from brewslm.rows.work import Work
@@ -71,7 +72,7 @@ def place_rows(work: Work, workers: int) -> tuple[Placement, LeakReport]:
             work.findings.append(say.similar_rows_grouped(placed.resembling, placed.trained))
             placed = grouped
         else:
-            _put(pool, work.request.split, _own_group)
+            _put(pool, work.request.dataset.split, _own_group)
             work.findings.append(
                 say.similar_rows_kept(
                     placed.resembling, placed.trained, has_provided=_has_provided(work)
@@ -83,7 +84,7 @@ def place_rows(work: Work, workers: int) -> tuple[Placement, LeakReport]:
     for leak in placed.held:
         leak.trained.hold = HoldCode.LEAK_HELD
         leak.trained.split = Split.HELD
-    work.findings += leak_findings(placed.report.blocking, work.request.leak_check.action)
+    work.findings += leak_findings(placed.report.blocking, work.request.dataset.leak_check.action)
     return placed.placement, placed.report
 
 
@@ -95,7 +96,7 @@ def _declared_apart(work: Work) -> list[StoredExample]:
             example.split = Split.HELD
             continue
         role = work.role(example)
-        if example.source == work.request.mix_back_source:
+        if example.source == work.request.dataset.mix_back.source:
             example.split = Split.TRAIN
         elif role in POOL_ROLES:
             pool.append(example)
@@ -110,7 +111,7 @@ def _own_group(example: StoredExample) -> str:
 
 def _placed(work: Work, pool: list[StoredExample], grouping: Grouping, workers: int) -> _Placed:
     """Place the pool by groups and compare the sets."""
-    placement = _put(pool, work.request.split, grouping)
+    placement = _put(pool, work.request.dataset.split, grouping)
     evaluated = [item for item in work.examples if item.split and item.split.is_evaluated]
     trained = [item for item in work.examples if item.split and item.split.is_trained]
 
@@ -120,9 +121,9 @@ def _placed(work: Work, pool: list[StoredExample], grouping: Grouping, workers: 
     report = find_leaks(
         evaluated,
         trained,
-        work.request.leak_check,
+        work.request.dataset.leak_check,
         work.contents,
-        has_declared_groups=bool(work.request.split.group_by),
+        has_declared_groups=bool(work.request.dataset.split.group_columns),
         side=is_own,
         workers=workers,
         tell=work.tell,
@@ -133,7 +134,7 @@ def _placed(work: Work, pool: list[StoredExample], grouping: Grouping, workers: 
     return _Placed(placement, report, len(trained), held)
 
 
-def _put(pool: list[StoredExample], settings: SplitRequest, grouping: Grouping) -> Placement:
+def _put(pool: list[StoredExample], settings: SplitSpec, grouping: Grouping) -> Placement:
     """Give the examples of the pool their sets, those of a group the same one."""
     for example in pool:
         example.flags = tuple(flag for flag in example.flags if flag is not Flag.SPLIT_FORCED)
@@ -166,7 +167,7 @@ def _starves(work: Work, placed: _Placed) -> bool:
 
 def _grouped(work: Work, pool: list[StoredExample], workers: int) -> _Placed | None:
     """Place the pool with similar rows in one group; None where that is not done."""
-    near = work.request.leak_check.near
+    near = work.request.dataset.leak_check.near
     if near is None or len(pool) > _MOST_GROUPED_ROWS:
         return None
     roots = _similar_groups(work, pool, near)
@@ -205,7 +206,7 @@ def _is_grouped(work: Work, pool: list[StoredExample], placed: _Placed) -> bool:
     """Return whether the pool is placed in sets of about their shares, and enough is left."""
     if placed.placement.empty or _starves(work, placed):
         return False
-    settings = work.request.split
+    settings = work.request.dataset.split
     shares = {
         Split.TRAIN: settings.train,
         Split.VALIDATION: settings.validation,

@@ -111,11 +111,12 @@ def _prepare(
 ) -> Preparation:
     request = work.request
     try:
-        Contract.of(request.contract)
+        Contract.of(request.dataset.contract)
     except SchemaError as error:
         work.findings.append(say.schema_finding(error))
-        contract = {key: value for key, value in request.contract.items() if key != "json_schema"}
-        work.request = request = replace(request, contract=contract)
+        contract = request.dataset.contract.model_copy(update={"json_schema": None})
+        dataset = request.dataset.model_copy(update={"contract": contract})
+        work.request = request = replace(request, dataset=dataset)
     for source in sorted(request.sources, key=lambda item: item.name):
         try:
             _read_source(work, source, root, workers)
@@ -171,8 +172,8 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
     source, confidence = _with_mapper(work, source, root)
     mapper = MAPPERS.load(source.mapper_id or "")
     profile = source.task_profile
-    if profile is None and request.task_profile in mapper.profiles:
-        profile = request.task_profile
+    if profile is None and request.dataset.task_profile in mapper.profiles:
+        profile = request.dataset.task_profile
     check_profile(mapper, profile)
     feed = _opened(work, source, root)
     mapping = RowMapping(
@@ -180,8 +181,8 @@ def _read_source(work: Work, source: SourceRequest, root: Path, workers: int | N
         feed.locator.scheme,
         feed.locator.path,
         mapper.id,
-        (request.contract, source.contract),
-        request.cleaning,
+        request.dataset.contract,
+        request.dataset.cleaning,
         _grouping(request),
         confidence,
     )
@@ -268,10 +269,10 @@ def _with_mapper(
 
 
 def _grouping(request: Request) -> Grouping:
-    split = request.split
+    split = request.dataset.split
     stratum = () if split.stratify_by is None else (split.stratify_by,)
-    tags = dict.fromkeys((*split.group_by, *stratum, *request.tag_columns))
-    return Grouping(split.group_by, split.stratify_by, tuple(tags))
+    tags = dict.fromkeys((*split.group_columns, *stratum, *request.tag_columns))
+    return Grouping(split.group_columns, split.stratify_by, tuple(tags))
 
 
 def _binding_stats(
@@ -319,7 +320,7 @@ def _source_stats(feed: Feed) -> SourceStats:
 
 
 def _deduplicate(work: Work) -> None:
-    cleaning = work.request.cleaning
+    cleaning = work.request.dataset.cleaning
     if cleaning.dedupe == "off":
         return
     gold = [example for example in work.examples if example.is_gold]
@@ -341,33 +342,33 @@ def _deduplicate(work: Work) -> None:
 
 def _mix(work: Work) -> Mix:
     """Cap, weight and mix back the train rows."""
-    request = work.request
-    seed = request.split.seed
+    dataset = work.request.dataset
+    seed, mix_back = dataset.split.seed, dataset.mix_back
     train = [example for example in work.examples if example.split is Split.TRAIN]
-    general = [item for item in train if item.source == request.mix_back_source]
-    own = [item for item in train if item.source != request.mix_back_source]
+    general = [item for item in train if item.source == mix_back.source]
+    own = [item for item in train if item.source != mix_back.source]
     for example in work.examples:
-        if example.split is not Split.TRAIN or example.source == request.mix_back_source:
+        if example.split is not Split.TRAIN or example.source == mix_back.source:
             example.weight = 1
-    below = cap(own, request.max_examples, seed)
+    below = cap(own, dataset.max_examples, seed)
     own = [example for example in own if example.hold is None]
     apply_weights(own, seed, below)
     own = [example for example in own if example.hold is None]
     effective = sum(example.weight for example in own)
-    kept = put_back(general, effective, request.mix_back_fraction, seed)
+    kept = put_back(general, effective, mix_back.fraction, seed)
     for example in work.examples:
         if example.hold is not None:
             example.split = Split.HELD
             example.weight = 1
     weights = {name: binding.source.weight for name, binding in work.bindings.items()}
-    return mix_of(own + kept, weights, request.mix_back_source, request.mix_back_fraction)
+    return mix_of(own + kept, weights, mix_back.source, mix_back.fraction)
 
 
 def _labels(work: Work) -> tuple[str, ...]:
     """Return allowed labels in contract order, else every label of the dataset, sorted."""
-    allowed = work.request.contract.get("allowed_labels")
+    allowed = work.request.dataset.contract.allowed_labels
     if allowed is not None:
-        return tuple(allowed)
+        return allowed
     return tuple(sorted({example.label for example in work.examples if example.label is not None}))
 
 
@@ -390,8 +391,8 @@ def _write(
     splits = {
         split: [example for example in work.examples if example.split is split] for split in Split
     }
-    composing = Composing(compose, contracts, request.system_prompt, count_tokens)
-    lines = ExampleLines(splits, work.contents, composing, request.split.seed, workers)
+    composing = Composing(compose, contracts, request.dataset.system_prompt, count_tokens)
+    lines = ExampleLines(splits, work.contents, composing, request.dataset.split.seed, workers)
     written = {file_name(split): writer.write(file_name(split), lines.of(split)) for split in Split}
     duplicates = [reject for reject in work.rejects if reject.of_row_id is not None]
     gold_sources = {name for name, binding in work.bindings.items() if binding.is_gold}
@@ -403,7 +404,7 @@ def _write(
     read = {name: feed.rows_read for name, feed in work.feeds.items()}
     accounting = account(read, work.examples, work.rejects)
     check_files(split_counts(work.examples), written, len(work.rejects))
-    if request.cleaning.dedupe != "off":
+    if request.dataset.cleaning.dedupe != "off":
         check_homes(work.examples)
     manifest = {
         **describe_settings(work, labels, contracts),

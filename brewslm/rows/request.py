@@ -1,8 +1,10 @@
-"""What prepare is asked to do: plain values, no specs of other rooms."""
+"""What prepare is asked to do: sources with the adapters that serve them, and the dataset."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from brewslm.rows.dataset import DatasetSpec
 
 POOL_ROLES = ("raw", "cleaned", "synthetic")
 GOLD_ROLES = ("gold_dev", "gold_test")
@@ -38,62 +40,14 @@ class SourceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitRequest:
-    """Shares of the pool and how rows are placed."""
-
-    train: float = 0.8
-    validation: float = 0.1
-    test: float = 0.1
-    seed: int = 42
-    method: str = "hash"
-    """hash or random."""
-    group_by: tuple[str, ...] = ()
-    stratify_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CleaningRequest:
-    """What is changed, flagged, redacted and refused."""
-
-    dedupe: str = "exact"
-    """off, exact or near."""
-    near_threshold: float = 0.85
-    pii: str = "warn"
-    """off, warn, redact or block."""
-    min_chars: int = 1
-    max_chars: int | None = None
-    normalize_unicode: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class LeakRequest:
-    """Which layers compare training rows with evaluation rows, and how much a leak weighs."""
-
-    exact: bool = True
-    ngram: int = 13
-    near: float | None = 0.7
-    group: bool = True
-    action: str = "block"
-    """block or warn."""
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """A whole dataset to prepare."""
 
     project: str
     sources: tuple[SourceRequest, ...]
-    task_profile: str | None = None
+    dataset: DatasetSpec = field(default_factory=DatasetSpec)
     supported_profiles: tuple[str, ...] | None = None
     """Task profiles that rows can be prepared for; None is any."""
-    system_prompt: str = ""
-    split: SplitRequest = SplitRequest()
-    cleaning: CleaningRequest = CleaningRequest()
-    contract: Mapping[str, Any] = field(default_factory=dict)
-    leak_check: LeakRequest = LeakRequest()
-    mix_back_source: str | None = None
-    mix_back_fraction: float = 0
-    max_examples: int | None = None
     tag_columns: tuple[str, ...] = ()
     """Columns that slices, curriculum or test types name; group and stratum are added."""
     chat_template: Mapping[str, Any] | None = None

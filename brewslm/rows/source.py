@@ -6,9 +6,9 @@ A source never reads outside the project folder, and bytes that change under its
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any, BinaryIO, TypeVar
@@ -38,8 +38,8 @@ _NOT_TEXT = (
     (b"PAR1", "Parquet", "write locator: parquet:{path}"),
 )
 """First bytes of files that hold no UTF-8 text, what they hold, and what to do."""
+_LOCAL_FILE = "save the rows in a file of the project, and write its path"
 _PACKED_SUFFIXES = (".gz", ".zst", ".xz", ".bz2")
-_SUFFIXES = {"ndjson": "jsonl"}
 T = TypeVar("T")
 
 
@@ -104,15 +104,43 @@ Read = Callable[[BinaryIO, Tally], Iterator[Record]]
 ReadChunk = Callable[[Chunk, Tally], Iterator[Record]]
 
 
+class Unpinned(Struct, frozen=True):
+    """Why a locator does not say which bytes are meant, and what to do."""
+
+    code: FindingCode
+    message: str
+    remedy: str
+    severity: Severity
+
+
+def _pinned(_rest: str, _sha256: str | None) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where the files of a scheme are that lie outside the project."""
+
+    server: str
+    """As `https://host`; empty where the locator itself is the URL."""
+    find_unpinned: Callable[[str, str | None], Unpinned | None] = _pinned
+    """Takes what follows the scheme and the digest that the manifest gives."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """A scheme: how the bytes of a file become records.
+    """A scheme: where its files are, and how their bytes become records.
 
-    `read` consumes a buffered binary stream in file order and counts into the tally.
+    `read` consumes a buffered binary stream in file order and counts into the tally; None where
+    files of the scheme are not fetched.
     """
 
     scheme: str
-    read: Read
+    read: Read | None = None
+    extensions: tuple[str, ...] = ()
+    """Of the files that are read like this when a path comes without a scheme, in lower case."""
+    remote: Remote | None = None
+    """None for files of the project."""
     is_seekable: bool = False
     """Whether it needs random access; the bytes are digested beforehand then."""
     max_bytes: int = MAX_FILE_BYTES
@@ -129,6 +157,34 @@ class Source:
 
 
 SOURCES: Registry[Source] = Registry("brewslm.rows.sources", "SOURCE", "data source scheme")
+
+
+@cache
+def schemes_by_extension() -> Mapping[str, str]:
+    """Return the scheme of every file extension that is known, as `.csv`."""
+    sources = SOURCES.all().values()
+    return {extension: source.scheme for source in sources for extension in source.extensions}
+
+
+def find_source(scheme: str) -> Source | None:
+    """Return the source of a scheme, None for an unknown one."""
+    return SOURCES.load(scheme) if scheme in SOURCES.names() else None
+
+
+def is_local(scheme: str) -> bool:
+    """Return whether files of a scheme lie in the project; an unknown scheme has none."""
+    source = find_source(scheme)
+    return source is not None and source.remote is None
+
+
+def local_schemes() -> tuple[str, ...]:
+    """Return the schemes of files in the project, sorted."""
+    return tuple(filter(is_local, SOURCES.names()))
+
+
+def scheme_of_path(path: str) -> str:
+    """Return the scheme of a path by its extension; empty when there is none."""
+    return schemes_by_extension().get(PurePosixPath(path).suffix.lower(), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +221,17 @@ def parse_locator(text: str) -> Locator:
     if not colon or "/" in scheme:
         scheme, path = "file", text
     if scheme == "file":
-        suffix = PurePosixPath(path).suffix.removeprefix(".").lower()
-        scheme = _SUFFIXES.get(suffix, suffix)
-        if scheme not in SOURCES.names():
+        scheme = scheme_of_path(path)
+        if not scheme:
+            suffix = PurePosixPath(path).suffix.lower()
             raise SourceError(
                 f'no rows can be read from "{path}"',
                 code=FindingCode.VALUE_UNAVAILABLE,
-                found=f'extension ".{suffix}"' if suffix else "no extension",
-                expected="one of " + ", ".join(f".{name}" for name in SOURCES.names()),
+                found=f'extension "{suffix}"' if suffix else "no extension",
+                expected="one of " + ", ".join(schemes_by_extension()),
                 remedy="export the rows as JSON lines or CSV",
             )
-    return Locator(_SUFFIXES.get(scheme, scheme), path)
+    return Locator(schemes_by_extension().get(f".{scheme}", scheme), path)
 
 
 def open_source(
@@ -196,18 +252,19 @@ def open_source(
     except UnknownNameError as error:
         raise SourceError(
             error.message, code=FindingCode.VALUE_UNAVAILABLE, found=error.found,
-            remedy="pin the rows in a local file and name that",
+            remedy=_LOCAL_FILE,
         ) from error  # fmt: skip
-    except ImportError as error:
+    read = source.read
+    if read is None:
         raise SourceError(
-            f'reading "{locator}" needs the package {error.name}',
-            code=FindingCode.MISSING_EXTRA,
-            remedy='pip install "brewslm[train]"',
-        ) from error
+            f'rows of "{locator}" are not fetched',
+            code=FindingCode.VALUE_UNAVAILABLE,
+            remedy=_LOCAL_FILE,
+        )
     if delimiter is not None and source.read_delimited is not None:
-        source = replace(source, read=source.read_delimited(delimiter.encode()))
+        read = source.read_delimited(delimiter.encode())
     feed = Feed(locator, iter(()), Tally(), link_roots=link_roots)
-    feed.records = _records(source, feed, root, limit)
+    feed.records = _records(source, read, feed, root, limit)
     return feed
 
 
@@ -263,9 +320,11 @@ class _DigestingRaw(io.RawIOBase):
         return len(data)
 
 
-def _records(source: Source, feed: Feed, root: Path, limit: int | None) -> Iterator[Record]:
+def _records(
+    source: Source, read: Read, feed: Feed, root: Path, limit: int | None
+) -> Iterator[Record]:
     return _through(
-        source, feed, root, lambda stream: _limited(source.read(stream, feed.tally), feed, limit)
+        source, feed, root, lambda stream: _limited(read(stream, feed.tally), feed, limit)
     )
 
 

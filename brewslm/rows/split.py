@@ -7,9 +7,9 @@ Under `hash` a row's place is a property of its group alone, so added rows move 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from brewslm.rows.dataset import SplitSpec
 from brewslm.rows.identity import split_ratio
 from brewslm.rows.record import Split
-from brewslm.rows.request import SplitRequest
 
 MIN_GROUPS_TO_FORCE = 10
 _SETS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
@@ -35,7 +35,7 @@ class _Share:
         return max(self.start - ratio, ratio - self.end, 0.0)
 
 
-def place(groups: Mapping[str, str], settings: SplitRequest) -> Placement:
+def place(groups: Mapping[str, str], settings: SplitSpec) -> Placement:
     """Return the set of every group.
 
     groups: group key to stratum; the stratum only counts under `random`.
@@ -48,19 +48,19 @@ def place(groups: Mapping[str, str], settings: SplitRequest) -> Placement:
     return _fill_empty(sets, ratios, settings)
 
 
-def set_of(group_key: str, settings: SplitRequest) -> Split:
+def set_of(group_key: str, settings: SplitSpec) -> Split:
     """Return where a group goes under `hash` if no set stays empty."""
     return _set_at(split_ratio(settings.seed, group_key), settings)
 
 
-def _set_at(ratio: float, settings: SplitRequest) -> Split:
+def _set_at(ratio: float, settings: SplitSpec) -> Split:
     if ratio < settings.train:
         return Split.TRAIN
     return Split.VALIDATION if ratio < settings.train + settings.validation else Split.TEST
 
 
 def _place_exactly(
-    groups: Mapping[str, str], ratios: Mapping[str, float], settings: SplitRequest
+    groups: Mapping[str, str], ratios: Mapping[str, float], settings: SplitSpec
 ) -> dict[str, Split]:
     strata: dict[str, list[str]] = {}
     for key, stratum in groups.items():
@@ -75,7 +75,7 @@ def _place_exactly(
     return sets
 
 
-def _quotas(total: int, settings: SplitRequest) -> list[int]:
+def _quotas(total: int, settings: SplitSpec) -> list[int]:
     """Return exact counts of the three sets, leftovers to the largest remainders."""
     exact = [total * share for share in _shares(settings)]
     counts = [int(value + 1e-9) for value in exact]
@@ -85,12 +85,12 @@ def _quotas(total: int, settings: SplitRequest) -> list[int]:
     return counts
 
 
-def _shares(settings: SplitRequest) -> tuple[float, float, float]:
+def _shares(settings: SplitSpec) -> tuple[float, float, float]:
     return settings.train, settings.validation, settings.test
 
 
 def _fill_empty(
-    sets: dict[str, Split], ratios: Mapping[str, float], settings: SplitRequest
+    sets: dict[str, Split], ratios: Mapping[str, float], settings: SplitSpec
 ) -> Placement:
     """Move the group nearest to an empty set's share into it where there are enough groups."""
     forced: set[str] = set()
@@ -108,7 +108,7 @@ def _fill_empty(
     return Placement(sets, frozenset(forced), tuple(empty))
 
 
-def empty_sets(sets: Iterable[Split], settings: SplitRequest) -> Sequence[Split]:
+def empty_sets(sets: Iterable[Split], settings: SplitSpec) -> Sequence[Split]:
     """Return the sets with a share above 0 that are not among `sets`."""
     present = set(sets)
     return [
@@ -118,7 +118,7 @@ def empty_sets(sets: Iterable[Split], settings: SplitRequest) -> Sequence[Split]
     ]
 
 
-def _intervals(settings: SplitRequest) -> list[_Share]:
+def _intervals(settings: SplitSpec) -> list[_Share]:
     cut = settings.train + settings.validation
     return [
         _Share(Split.TRAIN, 0.0, settings.train),

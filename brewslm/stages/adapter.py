@@ -10,8 +10,8 @@ from pydantic import Field
 
 from brewslm.address import Address
 from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
+from brewslm.rows.dataset import TaskProfile
 from brewslm.stages.data_source import DataSourceSpec, SourceRole
-from brewslm.stages.dataset import TaskProfile
 
 Mapper = Literal[
     "default-canonical",

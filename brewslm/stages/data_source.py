@@ -1,27 +1,17 @@
 """data_source: a snapshot of rows from one locator."""
 
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from brewslm.contracts import Category, Ending, Kind, Later, Spec, Work
+from brewslm.rows.source import is_local, scheme_of_path
 
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
 ]
 POOL_ROLES = frozenset({"raw", "cleaned", "synthetic"})
 GOLD_ROLES = frozenset({"gold_dev", "gold_test"})
-
-
-_SCHEMES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-}
 
 
 class SourceVersion(Spec):
@@ -76,7 +66,7 @@ def locator_of(source: DataSourceSpec) -> str:
             return source.locator
     else:
         path = source.file_path or ""
-    scheme = _SCHEMES.get(PurePosixPath(path).suffix.lower(), "")
+    scheme = scheme_of_path(path)
     return f"{scheme}:{path}" if scheme else ""
 
 
@@ -90,7 +80,7 @@ def source_path(source: DataSourceSpec) -> str:
     if source.locator is None:
         return source.file_path or ""
     scheme, _, path = locator_of(source).partition(":")
-    return path if scheme in _SCHEMES.values() else ""
+    return path if is_local(scheme) else ""
 
 
 _ENDING = Ending("ingestion", "dataset_import_run", ("rows_read", "blank_lines"))

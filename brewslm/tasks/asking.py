@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brewslm.tasks.task import TASKS, Message
+from brewslm.tasks.task import TASKS, Message, prompt_of
 
 _INPUT = {
     "classification": "text",
@@ -14,18 +14,25 @@ _INPUT = {
 
 
 def asked(
-    profile: str, text: str, contract: Mapping[str, Any], system_prompt: str
+    profile: str,
+    text: str,
+    contract: Mapping[str, Any],
+    system_prompt: str,
+    *,
+    is_of_turns: bool,
 ) -> list[Message]:
     """Return the turns up to where the answer begins.
+
+    is_of_turns: whether rows of the task were conversations, so that the text is a turn as it is.
 
     Raises: UnknownNameError for a profile that does not exist.
     """
     task = TASKS.load(profile)
-    name = _INPUT.get(profile)
+    name = None if is_of_turns else _INPUT.get(profile)
     inputs: dict[str, Any] = (
         {name: text} if name else {"messages": [{"role": "user", "content": text}]}
     )
-    prompt = task.prompt(inputs, contract)
+    prompt = prompt_of(task, inputs, contract)
     if system_prompt and (not prompt or prompt[0]["role"] != "system"):
         prompt = [{"role": "system", "content": system_prompt}, *prompt]
     return prompt

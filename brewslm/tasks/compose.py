@@ -3,7 +3,7 @@
 from typing import Any
 
 from brewslm.contracts import Composition
-from brewslm.tasks.task import TASKS
+from brewslm.tasks.task import TASKS, prompt_of
 
 _BESIDE_ANSWER = ("train", "tool_calls", "reasoning_content")
 
@@ -23,7 +23,7 @@ def compose(
     Raises: UnknownNameError for a profile that does not exist.
     """
     task = TASKS.load(profile)
-    prompt = [*inputs.get("history", ()), *task.prompt(inputs, contract)]
+    prompt = [*inputs.get("history", ()), *prompt_of(task, inputs, contract)]
     system = inputs.get("system", system_prompt)
     if system and (not prompt or prompt[0]["role"] != "system"):
         prompt = [{"role": "system", "content": system}, *prompt]

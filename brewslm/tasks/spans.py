@@ -88,7 +88,7 @@ def score(
     malformed = len(entries) - len(well_formed)
     counts["pred"] += malformed
     counts["malformed"] = float(malformed > 0)
-    counts |= _text_counts(str(inputs["text"]), well_formed, reference["entities"])
+    counts |= _text_counts(str(inputs.get("text", "")), well_formed, reference["entities"])
     missed = gold - right
     counts["off_by_one"] = float(_near(missed, predicted - right, 1))
     is_exact = reading.is_valid and not missed and counts["pred"] == counts["tp"]

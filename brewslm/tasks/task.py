@@ -91,6 +91,13 @@ TASKS: Registry[Task] = Registry("brewslm.tasks.profiles", "TASK", "task profile
 """Task profiles by the name that manifests use."""
 
 
+def prompt_of(task: Task, inputs: Mapping[str, Any], contract: Contract) -> list[Message]:
+    """Return the prompt of a row; turns that it holds stay as they are, whatever the task."""
+    if "messages" in inputs:
+        return [dict(turn) for turn in inputs["messages"]]
+    return task.prompt(inputs, contract)
+
+
 def user_turn(content: str) -> list[Message]:
     """Return a prompt of one user turn."""
     return [{"role": "user", "content": content}]

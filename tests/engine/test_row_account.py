@@ -13,7 +13,7 @@ from brewslm.engine.row_account import RowAccount, account_of, compare, steps_pe
 from brewslm.engine.sequences import SOURCES, EpochOrder, packed, unpacked
 from brewslm.engine.token_row import Tokenized, TokenRow
 from brewslm.errors import WorkerError
-from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec, SplitSpec
 from tests.rows.composing import lines_of, prepared, rows_of, source, write_rows
 
 WEIGHTS = {"common": 1.0, "hard": 2.5, "rare": 0.5}
@@ -29,8 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepared(
         root,
         *(source(name, "train", weight=weight) for name, weight in WEIGHTS.items()),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        leak_check=LeakRequest(exact=False, ngram=0, near=None),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        leak_check=LeakCheckSpec(exact=False, ngram=0, near=None),
     )
     return root / "out"
 
@@ -164,9 +164,9 @@ def test_row_of_two_sources_counts_for_all_of_them_together(tmp_path: Path) -> N
         tmp_path,
         source("a", "train", weight=2.0),
         source("b", "train", weight=3.0),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        cleaning=CleaningRequest(dedupe="off"),
-        leak_check=LeakRequest(exact=False, ngram=0, near=None),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        cleaning=CleaningSpec(dedupe="off"),
+        leak_check=LeakCheckSpec(exact=False, ngram=0, near=None),
     )
     lines = lines_of(tmp_path / "out", "train.jsonl")
     account = account_of(tmp_path / "out", lines, tokenized(lines))

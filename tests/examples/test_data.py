@@ -13,11 +13,11 @@ from brewslm.address import Address
 from brewslm.diagnostics import Severity
 from brewslm.manifest.load import load_manifest
 from brewslm.manifest.project import Manifest
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.prepare import Preparation, prepare
-from brewslm.rows.request import Request, SourceRequest, SplitRequest
+from brewslm.rows.request import Request, SourceRequest
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.tasks.compose import compose
 from brewslm.tasks.gate_checks import gate_problems
@@ -80,7 +80,6 @@ def request_of(manifest: Manifest) -> Request:
     assert isinstance(dataset, DatasetSpec)
     assert isinstance(pack, EvalPackSpec)
     adapters = {spec.name: spec for spec in specs.values() if isinstance(spec, AdapterSpec)}
-    split = dataset.split
     return Request(
         project=manifest.name,
         sources=tuple(
@@ -88,17 +87,7 @@ def request_of(manifest: Manifest) -> Request:
             for spec in specs.values()
             if isinstance(spec, DataSourceSpec)
         ),
-        task_profile=dataset.task_profile,
-        system_prompt=dataset.system_prompt,
-        split=SplitRequest(
-            split.train,
-            split.validation,
-            split.test,
-            split.seed,
-            split.method,
-            stratify_by=split.stratify_by,
-        ),
-        contract=dataset.contract.model_dump(exclude_none=True),
+        dataset=dataset,
         tag_columns=tuple(gate.slice.partition("=")[0] for gate in pack.gates if gate.slice),
     )
 

@@ -12,10 +12,10 @@ from brewslm.manifest.carried_out import PROFILES
 from brewslm.manifest.load import check_manifest, load_manifest
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.starter import DEFAULT_PACK_ID, starter_text
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.introspect import Proposal, propose
 from brewslm.stages.adapter import AdapterSpec
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.training_plan import TrainingPlanSpec
 from tests.manifest.writing import write

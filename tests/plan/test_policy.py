@@ -17,8 +17,8 @@ from brewslm.manifest.project import Manifest, Wanted
 from brewslm.plan.action import Action, Estimate, GateChange, Price
 from brewslm.plan.plan import Plan, ProjectFacts
 from brewslm.plan.policy import promotes, requires_approval, with_policy
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.stages.data_source import DataSourceSpec
-from brewslm.stages.dataset import DatasetSpec
 from brewslm.stages.eval_pack import EvalPackSpec
 from brewslm.stages.model import ModelSpec
 from brewslm.stages.workflow import WorkflowSpec

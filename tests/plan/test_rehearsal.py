@@ -66,6 +66,17 @@ def test_too_many_rows_that_cannot_be_trained_on_are_an_error(bench: Bench) -> N
     assert not plan.is_applyable
     told = {item["code"]: item for item in plan.findings}
     assert told["REJECT_RATE_EXCEEDED"]["found"] == "0.1667 (special_token_in_text 12)"
+    assert told["REJECT_RATE_EXCEEDED"]["expected"] == "at most 0.1"
+
+
+@pytest.mark.parametrize(("limit", "is_applyable"), [("0.16", False), ("0.17", True)])
+def test_written_limit_counts_for_rows_that_cannot_be_trained_on(
+    bench: Bench, limit: str, is_applyable: bool
+) -> None:
+    _all_train(bench)
+    bench.edit("dataset: {", f"dataset: {{contract: {{max_reject_rate: {limit}}}, ")
+    _add(bench, "rows", *(f"parcel {number} is gone <|end|>" for number in range(12)))
+    assert bench.built().plan.is_applyable is is_applyable
 
 
 def test_template_that_fits_no_row_is_refused_by_the_plan(bench: Bench) -> None:

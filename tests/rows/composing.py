@@ -1,12 +1,16 @@
 """A small composer, and a way to prepare rows in a folder."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from brewslm.contracts import Composition
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.prepare import Preparation, prepare
 from brewslm.rows.request import Request, SourceRequest
+
+_OF_REQUEST = {item.name for item in fields(Request)}
 
 
 def compose(
@@ -53,9 +57,15 @@ def source(name: str = "tickets", role: str = "raw", **settings: Any) -> SourceR
     return SourceRequest(name, role, **settings)
 
 
+def requested(*sources: SourceRequest, **settings: Any) -> Request:
+    """A request; settings are those of the dataset and, by their own names, of the request."""
+    own = {name: settings.pop(name) for name in _OF_REQUEST & settings.keys()}
+    return Request("support-bot", sources, DatasetSpec(**settings), **own)
+
+
 def prepared(root: Path, *sources: SourceRequest, out: str = "out", **settings: Any) -> Preparation:
     """Prepare the sources of a folder."""
-    request = Request("support-bot", sources, **settings)
+    request = requested(*sources, **settings)
     return prepare(request, root, root / out, compose, None)
 
 

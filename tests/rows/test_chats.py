@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from brewslm.rows.dataset import DatasetSpec, LeakCheckSpec, SplitSpec
 from brewslm.rows.prepare import Preparation, prepare
-from brewslm.rows.request import LeakRequest, Request, SourceRequest, SplitRequest
+from brewslm.rows.request import Request, SourceRequest
 from brewslm.tasks.compose import compose
 from tests.rows.composing import lines_of, write_rows
 
@@ -30,9 +31,11 @@ def _prepared(
     request = Request(
         "desk",
         (source,),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        leak_check=LeakRequest(near=None, ngram=0),
-        system_prompt=more.get("system_prompt", ""),
+        DatasetSpec(
+            split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+            leak_check=LeakCheckSpec(near=None, ngram=0),
+            system_prompt=more.get("system_prompt", ""),
+        ),
     )
     return prepare(request, root, root / "out", compose)
 

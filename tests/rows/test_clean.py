@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from brewslm.rows.clean import CleaningTally, clean
+from brewslm.rows.dataset import CleaningSpec
 from brewslm.rows.pii import find_pii, find_secret, redacted
 from brewslm.rows.record import Example, Flag, Position
 from brewslm.rows.rejects import RejectedRow
-from brewslm.rows.request import CleaningRequest
 
 
 def example(inputs: dict[str, Any], reference: dict[str, Any], profile: str) -> Example:
@@ -64,12 +64,12 @@ def test_redaction_marks_types_and_spares_answers() -> None:
 
 
 @pytest.mark.parametrize("pii", ["warn", "redact"])
-def test_spans_follow_their_text(pii: str) -> None:
+def test_spans_follow_their_text(pii: Any) -> None:
     text = "cafe\u0301\r\nmail a@example.org about Pump 3"
     start = text.index("Pump 3")
     entity = {"type": "asset", "start": start, "end": start + 6, "text": "Pump 3"}
     item = example({"text": text}, {"entities": [entity]}, "structured_extraction")
-    clean(item, CleaningRequest(pii=pii), CleaningTally())
+    clean(item, CleaningSpec(pii=pii), CleaningTally())
     [moved] = item.reference["entities"]
     assert item.inputs["text"][moved["start"] : moved["end"]] == "Pump 3"
     assert ("[REDACTED_EMAIL]" in item.inputs["text"]) == (pii == "redact")
@@ -79,18 +79,18 @@ def test_a_span_that_cuts_a_changed_run_is_an_offset_mismatch() -> None:
     entity = {"type": "x", "start": 0, "end": 4, "text": "cafe"}
     item = example({"text": "cafe\u0301"}, {"entities": [entity]}, "structured_extraction")
     with pytest.raises(RejectedRow) as caught:
-        clean(item, CleaningRequest(), CleaningTally())
+        clean(item, CleaningSpec(), CleaningTally())
     assert caught.value.code == "offset_mismatch"
 
 
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        (CleaningRequest(min_chars=5), "text_too_short"),
-        (CleaningRequest(max_chars=10), "text_too_long"),
+        (CleaningSpec(min_chars=5), "text_too_short"),
+        (CleaningSpec(max_chars=10), "text_too_long"),
     ],
 )
-def test_lengths_have_limits(settings: CleaningRequest, code: str) -> None:
+def test_lengths_have_limits(settings: CleaningSpec, code: str) -> None:
     item = example({"instruction": "a long instruction"}, {"text": "ok"}, "instruction_sft")
     with pytest.raises(RejectedRow) as caught:
         clean(item, settings, CleaningTally())
@@ -108,6 +108,6 @@ def test_lengths_have_limits(settings: CleaningRequest, code: str) -> None:
 )
 def test_odd_characters_are_flagged_and_kept(text: str, flag: Flag) -> None:
     item = example({}, {"text": text}, "language_modeling")
-    clean(item, CleaningRequest(), CleaningTally())
+    clean(item, CleaningSpec(), CleaningTally())
     assert item.flags == {flag}
     assert item.reference["text"] == text

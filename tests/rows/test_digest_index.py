@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec
 from brewslm.rows.digest_index import DigestIndex
 from brewslm.rows.prepare import prepare
-from brewslm.rows.request import CleaningRequest, LeakRequest, Request
-from tests.rows.composing import compose, rows_of, source, write_rows
+from tests.rows.composing import compose, requested, rows_of, source, write_rows
 
 ROWS = st.lists(st.lists(st.integers(-9, 9) | st.integers(), max_size=8), max_size=20)
 
@@ -47,14 +47,13 @@ def test_confused_digests_change_no_byte(tmp_path: Path, monkeypatch: pytest.Mon
     write_rows(tmp_path / "tickets.jsonl", rows[:160])
     gold = [{**row, "text": f"now {row['text']}"} for row in rows[120:]]
     write_rows(tmp_path / "gold.jsonl", gold)
-    settings = CleaningRequest(dedupe="near"), LeakRequest(ngram=4, near=0.6, action="warn")
+    settings = CleaningSpec(dedupe="near"), LeakCheckSpec(ngram=4, near=0.6, action="warn")
     found = []
     for bits in (64, 19):
         monkeypatch.setattr("brewslm.rows.digest_index._ENTRY_BITS", bits)
-        request = Request(
-            "bot", (source(), source("gold", "gold_test")), None, cleaning=settings[0],
-            leak_check=settings[1],
-        )  # fmt: skip
+        request = requested(
+            source(), source("gold", "gold_test"), cleaning=settings[0], leak_check=settings[1]
+        )
         done = prepare(request, tmp_path, tmp_path / f"out{bits}", compose)
         found.append(done.files)
     assert found[0] == found[1]

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec, SplitSpec
 from tests.rows.composing import lines_of, prepared, rows_of, source, write_rows
 
 ROLES = {"a": "raw", "b": "synthetic", "gold": "gold_test", "y": "train", "z": "test"}
-UNCHECKED = LeakRequest(exact=False, group=False, ngram=0, near=None)
+UNCHECKED = LeakCheckSpec(exact=False, group=False, ngram=0, near=None)
 WRITTEN = st.lists(
     st.fixed_dictionaries(
         {
@@ -64,9 +64,7 @@ def test_the_row_that_stays_is_the_first_by_role_source_hold_tags_and_line(
 
 def test_rows_that_are_kept_twice_are_no_duplicates(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(20) * 2)
-    result = prepared(
-        tmp_path, source(), cleaning=CleaningRequest(dedupe="off"), leak_check=UNCHECKED
-    )
+    result = prepared(tmp_path, source(), cleaning=CleaningSpec(dedupe="off"), leak_check=UNCHECKED)
     total = result.manifest["accounting"]["total"]
     assert (total["accepted"], total["duplicates"]) == (40, 0)
 
@@ -81,8 +79,8 @@ def test_near_duplicates_of_evaluation_rows_are_not_held(tmp_path: Path, role: s
         tmp_path,
         source(role="train"),
         source("other", role),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        cleaning=CleaningRequest(dedupe="near"),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        cleaning=CleaningSpec(dedupe="near"),
         leak_check=UNCHECKED,
     )
     assert result.manifest["splits"]["held"] == 0

@@ -2,15 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import brewslm.rows.mapper
 from brewslm.contracts import Spec
 from brewslm.errors import BrewError
-from brewslm.rows.mapper import MAPPERS, Mapper, Sample, bind_columns, load_options
+from brewslm.rows.mapper import MAPPERS, Mapped, Mapper, Sample, bind_columns, load_options
 from brewslm.rows.rejects import REMEDIES, HoldCode, RejectCode, RejectedRow
 from brewslm.rows.targets import Target
+from brewslm.tasks.compose import compose
+from brewslm.tasks.task import TASKS
 
 CASES = [
     pytest.param(mapper, sample, id=f"{name}-{number}-{sample.code or 'accepted'}")
@@ -74,6 +78,27 @@ def test_every_code_of_a_mapper_has_a_sample(mapper: Mapper) -> None:
     source = (folder / f"{mapper.id}.py").read_text()
     named = {RejectCode[name] for name in re.findall(r"RejectCode\.([A-Z_]+)", source)}
     assert named <= {sample.code for sample in mapper.samples}
+
+
+@pytest.mark.parametrize("mapper", MAPPERS.all().values(), ids=MAPPERS.names())
+def test_what_a_mapper_makes_for_a_task_can_be_asked(mapper: Mapper) -> None:
+    for profile in {*mapper.profiles} & {*TASKS.names()}:
+        contract: dict[str, Any] = {
+            "scoring_mode": mapper.scoring_mode,
+            "labels": [],
+            "allowed_labels": None,
+        }
+        samples = [replace(item, profile=item.profile or profile) for item in mapper.samples]
+        made = [outcome(mapper, item) for item in samples if item.profile == profile]
+        whole = [item for item in made if isinstance(item, Mapped)]
+        assert whole or profile != mapper.task_profile
+        for item in whole:
+            made_for = item.task_profile or profile
+            if made_for in TASKS.names():
+                asked = compose(made_for, item.inputs, item.reference, contract, "Be brief.")
+                assert asked.messages[-1]["role"] == "assistant"
+                turns = item.inputs.get("messages")
+                assert turns is None or asked.messages[-1 - len(turns) : -1] == turns
 
 
 def test_unknown_options_and_fields_are_refused_with_the_closest_name() -> None:

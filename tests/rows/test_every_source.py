@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from brewslm.rows.record import Fault, Record
 from brewslm.rows.rejects import RejectCode
-from brewslm.rows.source import SOURCES, Feed, SourceError, open_source
+from brewslm.rows.source import SOURCES, Feed, SourceError, local_schemes, open_source
 from brewslm.strict_json import StrictJsonError, parse_strict
 
 TEXT_SCHEMES = ("csv", "json", "jsonl", "tsv")
@@ -51,7 +51,7 @@ def test_samples_are_two_rows_with_positions(tmp_path: Path, scheme: str) -> Non
     assert (feed.rows_read, feed.size_bytes) == (2, len(sample))
 
 
-@pytest.mark.parametrize("scheme", SOURCES.names())
+@pytest.mark.parametrize("scheme", local_schemes())
 def test_paths_outside_the_project_are_refused(tmp_path: Path, scheme: str) -> None:
     (tmp_path / "secret").write_text("canary")
     project = tmp_path / "project"

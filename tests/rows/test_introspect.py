@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from brewslm.rows.dataset import DatasetSpec
 from brewslm.rows.introspect import Proposal, propose
-from brewslm.rows.request import Request
 from tests.rows.composing import write_rows
 
 LONG = "a sentence with more than thirty characters, number {}"
@@ -118,7 +118,7 @@ def test_extraction_is_never_proposed(tmp_path: Path) -> None:
 
 
 def test_requests_have_the_documented_defaults() -> None:
-    request = Request("p", ())
-    assert (request.split.train, request.split.seed) == (0.8, 42)
-    assert (request.leak_check.ngram, request.leak_check.near) == (13, 0.7)
-    assert (request.cleaning.dedupe, request.cleaning.pii) == ("exact", "warn")
+    dataset = DatasetSpec()
+    assert (dataset.split.train, dataset.split.seed) == (0.8, 42)
+    assert (dataset.leak_check.ngram, dataset.leak_check.near) == (13, 0.7)
+    assert (dataset.cleaning.dedupe, dataset.cleaning.pii) == ("exact", "warn")

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brewslm.rows.dataset import LeakCheckSpec, SplitSpec
 from brewslm.rows.identity import identify
 from brewslm.rows.leak_scan import RunFilter, Texts
 from brewslm.rows.leaks import CODES, Leak, LeakReport, find_leaks
 from brewslm.rows.record import Example, Position
-from brewslm.rows.request import LeakRequest, SplitRequest
 from brewslm.rows.stored import (
     ContentStore,
     StoredExample,
@@ -87,7 +87,7 @@ class Slowly:
     training row where the layer sees them.
     """
 
-    def __init__(self, evaluated: list[Row], trained: list[Row], check: LeakRequest) -> None:
+    def __init__(self, evaluated: list[Row], trained: list[Row], check: LeakCheckSpec) -> None:
         rows = evaluated + trained
         texts = {row.folded for row in rows}
         self.is_constant = len(texts) <= max(5, len(rows) / 100) and len(texts) < len(rows)
@@ -174,7 +174,7 @@ def slowly(
     evaluated: list[StoredExample],
     trained: list[StoredExample],
     rows: dict[int, Row],
-    check: LeakRequest,
+    check: LeakCheckSpec,
 ) -> list[Found]:
     """Return the leaks: per layer, training row and side the nearest pair that no layer before saw,
     of equally near ones the first in order of row_id. Where the layer cannot tell evaluation rows
@@ -223,7 +223,7 @@ def shown(leak: Leak) -> Found:
 
 
 def found_and_expected(
-    evaluated: list[Row], trained: list[Row], check: LeakRequest, *, is_compared: bool = True
+    evaluated: list[Row], trained: list[Row], check: LeakCheckSpec, *, is_compared: bool = True
 ) -> tuple[LeakReport, list[Found]]:
     with tempfile.TemporaryDirectory() as folder, ContentStore(Path(folder)) as contents:
         items = [row.store(line, contents) for line, row in enumerate(evaluated + trained)]
@@ -269,7 +269,7 @@ def rows(kind: str) -> st.SearchStrategy[list[Row]]:
     rows("evaluated"),
     rows("trained"),
     st.builds(
-        LeakRequest,
+        LeakCheckSpec,
         exact=st.booleans(),
         group=st.booleans(),
         ngram=st.sampled_from([0, 2, 3, 6]),
@@ -277,7 +277,7 @@ def rows(kind: str) -> st.SearchStrategy[list[Row]]:
     ),
 )
 def test_leaks_are_those_that_comparing_all_pairs_finds(
-    evaluated: list[Row], trained: list[Row], check: LeakRequest
+    evaluated: list[Row], trained: list[Row], check: LeakCheckSpec
 ) -> None:
     unique = {(row.side, row.text, row.label): row for row in evaluated}.values()
     named = [replace(row, key=f"k{number}") for number, row in enumerate(unique)]
@@ -307,7 +307,7 @@ def row(text: str, label: str = "minor", *, side: int = 0, **more: Any) -> Row:
     ],
 )
 def test_each_side_is_told_of_its_own_row(code: str, own: Row, other: Row) -> None:
-    check = LeakRequest(ngram=0 if code == "leak_near_duplicate" else 6, near=0.7)
+    check = LeakCheckSpec(ngram=0 if code == "leak_near_duplicate" else 6, near=0.7)
     evaluated = [own, replace(own, side=1)]
     fillers = [row(f"far{at}", side=at % 2) for at in range(9)]
     report, expected = found_and_expected([*evaluated, *fillers], [other, row("far")], check)
@@ -319,7 +319,7 @@ def test_each_side_is_told_of_its_own_row(code: str, own: Row, other: Row) -> No
 def test_report_lists_the_strongest_layer_first() -> None:
     trained = [row(f"{WORDY}s"), row(WORDY.upper()), row(WORDY), row("far")]
     report, _ = found_and_expected(
-        [row(WORDY), *(row(f"f{at}") for at in range(9))], trained, LeakRequest(ngram=0)
+        [row(WORDY), *(row(f"f{at}") for at in range(9))], trained, LeakCheckSpec(ngram=0)
     )
     codes = [json.loads(line)["code"] for line in report.lines()]
     assert codes == ["leak_exact", "leak_normalized", "leak_near_duplicate"]
@@ -341,7 +341,7 @@ def test_of_rows_that_are_contained_wholly_the_longest_run_is_reported() -> None
     words = WORDY.split()
     evaluated = [row(" ".join(words[:7])), row(" ".join(words[7:])), row(" ".join(words[2:8]))]
     evaluated = [replace(item, label=item.text) for item in evaluated]
-    check = LeakRequest(ngram=6, near=None)
+    check = LeakCheckSpec(ngram=6, near=None)
     report, expected = found_and_expected(evaluated, [row(WORDY), row("a"), row("b")], check)
     assert sorted(map(shown, report.leaks)) == expected
     assert [leak.run_tokens for leak in report.leaks if leak.code == "leak_ngram"] == [13]
@@ -361,7 +361,7 @@ def test_input_of_few_values_for_its_many_rows_counts_in_the_exact_layers_only(
 ) -> None:
     trained = [row(f"kind{at % (values - 1)}", f"label{at}") for at in range(698)]
     evaluated, shared = [row(WORDY, "gold")], row(WORDY, "trained")
-    check = LeakRequest(exact=False, group=False, ngram=6, near=None)
+    check = LeakCheckSpec(exact=False, group=False, ngram=6, near=None)
     report, _ = found_and_expected(evaluated, [*trained, shared], check, is_compared=False)
     assert bool(report.leaks) is not is_constant
 
@@ -372,7 +372,7 @@ def test_run_is_template_text_in_more_than_one_of_a_hundred_rows(
 ) -> None:
     evaluated = [row(f"{WORDY} {at}") for at in range(shared)]
     evaluated += [row(f"no{at}") for at in range(500 - shared)]
-    check = LeakRequest(exact=False, group=False, ngram=6, near=None)
+    check = LeakCheckSpec(exact=False, group=False, ngram=6, near=None)
     report, _ = found_and_expected(
         evaluated, [row(f"{WORDY} or"), row("x")], check, is_compared=False
     )
@@ -380,10 +380,10 @@ def test_run_is_template_text_in_more_than_one_of_a_hundred_rows(
     assert bool(report.boilerplate) is is_template
 
 
-RUNS = LeakRequest(exact=False, group=False, ngram=6, near=None)
-ONLY_NEAR = LeakRequest(exact=False, group=False, ngram=0, near=0.7)
-EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
-ONLY_DERIVED = LeakRequest(exact=False, group=False, ngram=0, near=None)
+RUNS = LeakCheckSpec(exact=False, group=False, ngram=6, near=None)
+ONLY_NEAR = LeakCheckSpec(exact=False, group=False, ngram=0, near=0.7)
+EVERYTHING = SplitSpec(train=1.0, validation=0.0, test=0.0)
+ONLY_DERIVED = LeakCheckSpec(exact=False, group=False, ngram=0, near=None)
 
 
 def report_of(folder: Path) -> list[dict[str, Any]]:
@@ -442,7 +442,7 @@ def test_similar_texts_block_from_eight_words_on(tmp_path: Path, words: int, is_
         source(),
         source("gold", "gold_test"),
         split=EVERYTHING,
-        leak_check=LeakRequest(ngram=0),
+        leak_check=LeakCheckSpec(ngram=0),
     )
     (leak,) = report_of(tmp_path)
     assert (leak["code"], leak["is_only_reported"]) == ("leak_near_duplicate", not is_leak)
@@ -458,7 +458,7 @@ def test_evaluation_input_of_five_to_twelve_words_may_stand_in_no_training_text(
     longer = f"{text} {' '.join(f'v{number}' for number in range(90))}"
     write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
     write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": longer, "label": "minor"}])
-    check = LeakRequest(ngram=14)
+    check = LeakCheckSpec(ngram=14)
     prepared(tmp_path, source(), source("gold", "gold_test"), split=EVERYTHING, leak_check=check)
     found = [(leak["code"], leak["run_tokens"]) for leak in report_of(tmp_path)]
     assert found == ([("leak_short_item", words)] if is_leak else [])
@@ -472,7 +472,7 @@ def test_runs_of_template_text_are_listed_and_no_leaks(tmp_path: Path) -> None:
     rows = [*rows_of(40), {"text": varied[4], "label": "minor"}]
     write_rows(tmp_path / "tickets.jsonl", rows)
     sources = source(), source("gold", "gold_test")
-    check = LeakRequest(ngram=4)
+    check = LeakCheckSpec(ngram=4)
     prepared(tmp_path, *sources, split=EVERYTHING, leak_check=check)
     runs = ["answer this question about", "please answer this question", "question about pump"]
     runs[2] = f"this {runs[2]}"

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brewslm.diagnostics import Finding, Severity
+from brewslm.rows.dataset import LeakCheckSpec, MixBackSpec, SplitSpec
 from brewslm.rows.prepare import Preparation
-from brewslm.rows.request import LeakRequest, SplitRequest
 from tests.rows.composing import codes_of, prepared, rows_of, source, write_rows
 
-EVERYTHING = SplitRequest(1.0, 0.0, 0.0)
-UNCHECKED = LeakRequest(exact=False, ngram=0, near=None)
+EVERYTHING = SplitSpec(train=1.0, validation=0.0, test=0.0)
+UNCHECKED = LeakCheckSpec(exact=False, ngram=0, near=None)
 RATE = "REJECT_RATE_EXCEEDED"
 
 
@@ -67,7 +67,7 @@ def test_rejects_of_a_code_have_their_own_limit(
     assert found == [(Severity.ERROR, field, "3", f"at most {limit}")] * is_exceeded
 
 
-@pytest.mark.parametrize(("least", "is_unmet"), [(None, False), (20, False), (21, True)])
+@pytest.mark.parametrize(("least", "is_unmet"), [(0, False), (20, False), (21, True)])
 def test_train_rows_may_not_be_fewer_than_asked_for(
     tmp_path: Path, least: int | None, is_unmet: bool
 ) -> None:
@@ -101,7 +101,7 @@ def test_gold_set_below_thirty_rows_is_small(
 def test_set_without_rows_is_missed_only_where_it_has_a_share(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(1))
     for share, is_missed in ((0.0, False), (0.25, True)):
-        split = SplitRequest(1 - share, share, 0.0)
+        split = SplitSpec(train=1 - share, validation=share, test=0.0)
         result = prepared(tmp_path, source(), split=split, leak_check=UNCHECKED)
         empty = [item.message.split()[1] for item in about(result, "SPLIT_EMPTY")]
         assert len(empty) == is_missed
@@ -127,8 +127,7 @@ def test_too_few_rows_to_mix_back_are_those_below_the_share(
         source("general"),
         split=EVERYTHING,
         leak_check=UNCHECKED,
-        mix_back_source="general",
-        mix_back_fraction=0.2,
+        mix_back=MixBackSpec(source="general", fraction=0.2),
     )
     assert ("MIX_BACK_SHORT" in codes_of(result)) is is_short
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brewslm.rows.request import LeakRequest, SplitRequest
+from brewslm.rows.dataset import LeakCheckSpec, MixBackSpec, SplitSpec
 from tests.rows.composing import lines_of, prepared, rows_of, source, write_rows
 
-UNCHECKED = LeakRequest(exact=False, ngram=0, near=None)
+UNCHECKED = LeakCheckSpec(exact=False, ngram=0, near=None)
 
 
 def order(seed: int, row_id: str) -> str:
@@ -57,11 +57,12 @@ def test_rows_of_an_epoch_are_those_that_the_slow_way_chooses(
             source("a", "train", weight=weights[0]),
             source("b", "train", weight=weights[1]),
             *([] if fraction is None else [source("general", weight=3.0)]),
-            split=SplitRequest(0.5, 0.25, 0.25, seed=seed),
+            split=SplitSpec(train=0.5, validation=0.25, test=0.25, seed=seed),
             max_examples=most,
             leak_check=UNCHECKED,
-            mix_back_source=None if fraction is None else "general",
-            mix_back_fraction=fraction or 0,
+            mix_back=MixBackSpec(
+                source=None if fraction is None else "general", fraction=fraction or 0
+            ),
         )
         index = lines_of(root / "out", "index.jsonl")
         train = lines_of(root / "out", "train.jsonl")
@@ -124,7 +125,7 @@ def test_rows_outside_of_training_are_neither_repeated_nor_left_out(
             tmp_path,
             source(role="train"),
             source("other", role, weight=weight),
-            split=SplitRequest(1.0, 0.0, 0.0),
+            split=SplitSpec(train=1.0, validation=0.0, test=0.0),
             max_examples=5,
             leak_check=UNCHECKED,
             out=f"out{number}",
@@ -142,7 +143,7 @@ def test_a_cap_does_not_change_what_a_weight_means(tmp_path: Path, weight: float
     result = prepared(
         tmp_path,
         source("a", "train", weight=weight),
-        split=SplitRequest(1, 0, 0, seed=3),
+        split=SplitSpec(train=1, validation=0, test=0, seed=3),
         max_examples=most,
         leak_check=UNCHECKED,
     )

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from brewslm.diagnostics import Finding, Severity
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec, SplitSpec
 from brewslm.rows.prepare import Preparation
 from brewslm.rows.record import Split
-from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
 from brewslm.rows.split import set_of
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 from tests.rows.test_prepare import jaccard
@@ -54,7 +54,7 @@ def test_a_first_project_of_one_template_trains(tmp_path: Path, count: int) -> N
 def test_accepting_it_removes_the_finding_and_moves_no_row(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", templated(60))
     before = prepared(tmp_path, source())
-    accepted = LeakRequest(near=None, ngram=0)
+    accepted = LeakCheckSpec(near=None, ngram=0)
     after = prepared(tmp_path, source(), leak_check=accepted, out="accepted")
     assert "near: null, ngram: 0" in finding(before, "SIMILAR_ROWS_KEPT").actionable_fix
     assert not [code for code in codes_of(after) if code.startswith("SIMILAR")]
@@ -105,7 +105,7 @@ def test_rows_that_repeat_a_test_row_are_held_even_where_templates_pass(tmp_path
     rows = [{**row, "site": f"s{at}"} for at, row in enumerate(templated(60))]
     shouted = [{**row, "text": row["text"].upper(), "site": row["site"] * 2} for row in rows]
     write_rows(tmp_path / "tickets.jsonl", rows + shouted)
-    result = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)))
+    result = prepared(tmp_path, source(), split=SplitSpec(group_by=("site",)))
     matching = {
         name: {line["inputs"]["text"].lower() for line in lines_of(tmp_path / "out", name)}
         for name in ("train.jsonl", "test.jsonl")
@@ -117,9 +117,9 @@ def test_rows_that_repeat_a_test_row_are_held_even_where_templates_pass(tmp_path
 
 def test_nothing_to_train_on_says_where_the_rows_are(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", templated(60))
-    near = CleaningRequest(dedupe="near", near_threshold=0.6)
+    near = CleaningSpec(dedupe="near", near_threshold=0.6)
     results = (
-        prepared(tmp_path, source(), split=SplitRequest(seed=seed), cleaning=near, out=f"out{seed}")
+        prepared(tmp_path, source(), split=SplitSpec(seed=seed), cleaning=near, out=f"out{seed}")
         for seed in range(99)
     )
     result = next(item for item in results if item.manifest["splits"]["train"] == 0)
@@ -130,7 +130,7 @@ def test_nothing_to_train_on_says_where_the_rows_are(tmp_path: Path) -> None:
 
 
 def test_holding_does_not_empty_a_set(tmp_path: Path) -> None:
-    split = SplitRequest(group_by=("site",))
+    split = SplitSpec(group_by=("site",))
     places = {f"s{at}": set_of(f'g:["s{at}"]', split) for at in range(60)}
     sites = {chosen: [site for site in places if places[site] is chosen] for chosen in Split}
     text = " ".join(f"word{number}" for number in range(30))
@@ -157,8 +157,8 @@ def test_rows_that_wait_for_review_neither_leak_nor_fill_a_set(tmp_path: Path) -
         tmp_path,
         source("made", "synthetic"),
         source("gold", "gold_test"),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        leak_check=LeakRequest(near=None, ngram=0),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        leak_check=LeakCheckSpec(near=None, ngram=0),
         max_examples=35,
     )
     assert result.manifest["leaks"]["blocking"] == 0
@@ -181,7 +181,7 @@ def test_similar_rows_are_held_up_to_half_of_the_rows_and_told_from_a_tenth_on(
     tmp_path: Path, alike: int, code: str
 ) -> None:
     write_rows(tmp_path / "tickets.jsonl", templated(alike) + unlike(100 - alike))
-    split = SplitRequest(0.6, 0.2, 0.2, seed=3)
+    split = SplitSpec(train=0.6, validation=0.2, test=0.2, seed=3)
     result = prepared(tmp_path, source(), split=split)
     held = result.manifest["accounting"]["total"]["holds"].get("leak_held", 0)
     assert [item for item in codes_of(result) if item.startswith("SIMILAR")] == [code][: len(code)]
@@ -195,13 +195,13 @@ def test_rows_that_share_runs_alone_are_not_grouped(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows)
     for number, near in enumerate((0.7, None)):
         result = prepared(
-            tmp_path, source(), leak_check=LeakRequest(ngram=13, near=near), out=f"out{number}"
+            tmp_path, source(), leak_check=LeakCheckSpec(ngram=13, near=near), out=f"out{number}"
         )
         assert [code for code in codes_of(result) if "SIMILAR" in code] == ["SIMILAR_ROWS_KEPT"]
         assert result.manifest["splits"]["held"] == 0
 
 
-def placed_sites(count: int, split: SplitRequest) -> dict[Split, list[str]]:
+def placed_sites(count: int, split: SplitSpec) -> dict[Split, list[str]]:
     """Sites by the set that each is placed in."""
     sites = [f"s{number}" for number in range(count)]
     return {
@@ -211,7 +211,7 @@ def placed_sites(count: int, split: SplitRequest) -> dict[Split, list[str]]:
 
 
 def test_rows_that_contain_a_short_test_row_are_kept_where_they_are_most(tmp_path: Path) -> None:
-    split = SplitRequest(group_by=("site",))
+    split = SplitSpec(group_by=("site",))
     sites = placed_sites(90, split)
     short = "pump nine of the old hall"
     trained = [
@@ -231,7 +231,7 @@ def test_rows_that_contain_a_short_test_row_are_kept_where_they_are_most(tmp_pat
 
 
 def test_rows_equal_to_a_test_row_are_held_however_many_they_are(tmp_path: Path) -> None:
-    split = SplitRequest(group_by=("site",))
+    split = SplitSpec(group_by=("site",))
     sites = placed_sites(90, split)
     text = "pump nine of the old hall stops"
     forms = [text[:at] + text[at].upper() + text[at + 1 :] for at in range(31) if text[at] != " "]
@@ -254,7 +254,7 @@ def test_similar_rows_and_those_of_one_group_are_placed_together(tmp_path: Path)
                 row["site"] = names[first]
     short = [{"text": f"order {at} is late", "label": "a", "site": f"o{at}"} for at in range(40)]
     write_rows(tmp_path / "tickets.jsonl", rows + short)
-    result = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)))
+    result = prepared(tmp_path, source(), split=SplitSpec(group_by=("site",)))
     assert "SIMILAR_ROWS_GROUPED" in codes_of(result)
     sets: dict[int, set[str]] = {}
     keys: dict[int, list[str]] = {}
@@ -266,7 +266,7 @@ def test_similar_rows_and_those_of_one_group_are_placed_together(tmp_path: Path)
             sets.setdefault(home, set()).add(line["split"])
             keys.setdefault(home, []).append(line["group_key"])
     assert len(sets) == 8
-    expected = {home: {set_of(min(own), SplitRequest()).role} for home, own in keys.items()}
+    expected = {home: {set_of(min(own), SplitSpec()).role} for home, own in keys.items()}
     assert sets == expected
     assert len({line["split"] for line in index if line["line"] > 160}) == 3
 
@@ -276,7 +276,7 @@ def test_sets_of_grouped_rows_are_near_their_shares(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", templated(40, 20) + whole)
     ways = []
     for seed in (0, 2, 5, 6, 11):
-        split = SplitRequest(0.7, 0.15, 0.15, seed=seed)
+        split = SplitSpec(train=0.7, validation=0.15, test=0.15, seed=seed)
         result = prepared(tmp_path, source(), split=split, out=f"out{seed}")
         ways += [code for code in codes_of(result) if code.startswith("SIMILAR")]
         if ways[-1] == "SIMILAR_ROWS_GROUPED":
@@ -302,8 +302,8 @@ def test_group_counts_across_sets_where_it_was_declared(
         tmp_path,
         source(),
         source("gold", "gold_test"),
-        split=SplitRequest(1.0, 0.0, 0.0, group_by=group_by),
-        leak_check=LeakRequest(exact=False, ngram=0, near=None),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0, group_by=group_by),
+        leak_check=LeakCheckSpec(exact=False, ngram=0, near=None),
     )
     assert bool(result.manifest["leaks"]["counts"]["leak_group"]) is bool(group_by)
 

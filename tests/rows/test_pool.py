@@ -16,10 +16,10 @@ import pytest
 
 from brewslm.errors import ExitCode
 from brewslm.rows import prepare as preparing
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec
 from brewslm.rows.pool import WorkerLostError, each
 from brewslm.rows.prepare import Preparation
-from brewslm.rows.request import CleaningRequest, LeakRequest, Request
-from tests.rows.composing import compose, rows_of, source, write_rows
+from tests.rows.composing import compose, requested, rows_of, source, write_rows
 
 _FILES = (
     "gold_dev.jsonl", "gold_test.jsonl", "held.jsonl", "index.jsonl", "leak_report.jsonl",
@@ -46,11 +46,11 @@ def _doubled(number: int) -> int:
 
 def _prepared(root: Path, workers: int) -> Preparation:
     settings = {
-        "cleaning": CleaningRequest(pii="redact"),
-        "leak_check": LeakRequest(ngram=4, near=0.7),
+        "cleaning": CleaningSpec(pii="redact"),
+        "leak_check": LeakCheckSpec(ngram=4, near=0.7),
     }
     sources = (source(), source("gold", "gold_test"), source("other"))
-    request = Request("support-bot", sources, **settings)  # type: ignore[arg-type]
+    request = requested(*sources, **settings)
     return preparing.prepare(request, root, root / f"out{workers}", compose, None, workers)
 
 
@@ -76,9 +76,7 @@ def _write_troubled(root: Path) -> None:
 def test_size_of_batches_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{**row, "site": f"site{at % 7}"} for at, row in enumerate(3 * rows_of(40))]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    request = Request(
-        "support-bot", (source(),), cleaning=CleaningRequest(dedupe="off"), tag_columns=("site",)
-    )
+    request = requested(source(), cleaning=CleaningSpec(dedupe="off"), tag_columns=("site",))
     written = []
     for size in (1, 7, 1024):
         monkeypatch.setattr("brewslm.rows.prepared._BATCH_ROWS", size)
@@ -158,7 +156,7 @@ def test_lost_worker_ends_the_preparation_and_is_no_finding_of_a_source(
 ) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(400))
     monkeypatch.setattr("brewslm.rows.pool._serve", _killed)
-    request = Request("support-bot", (source(),))
+    request = requested(source())
     with pytest.raises(WorkerLostError):
         preparing.prepare(request, tmp_path, tmp_path / "out", compose, None, 2)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from brewslm.diagnostics import FindingCode, Severity
 from brewslm.fingerprint import digest_value
-from brewslm.rows.request import CleaningRequest, LeakRequest, SplitRequest
+from brewslm.rows.dataset import CleaningSpec, LeakCheckSpec, MixBackSpec, SplitSpec
 from tests.rows.composing import codes_of, lines_of, prepared, rows_of, source, write_rows
 
 EXAMPLE_FILES = (
@@ -162,7 +162,7 @@ def test_gold_rows_in_training_block(tmp_path: Path, change: Any, code: str) -> 
     text = " ".join(f"word{number}" for number in range(20))
     write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), {"text": change(text), "label": "minor"}])
     write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), {"text": text, "label": "minor"}])
-    split = SplitRequest(1.0, 0.0, 0.0)
+    split = SplitSpec(train=1.0, validation=0.0, test=0.0)
     result = prepared(tmp_path, source(), source("gold", "gold_test"), split=split)
     leaks = [item for item in result.findings if item.code == "LEAK_FOUND"]
     assert [item.message.split()[0] for item in leaks] == [code]
@@ -173,7 +173,7 @@ def test_gold_rows_in_training_block(tmp_path: Path, change: Any, code: str) -> 
         source(),
         source("gold", "gold_test"),
         split=split,
-        leak_check=LeakRequest(action="warn"),
+        leak_check=LeakCheckSpec(action="warn"),
     )
     assert [item.severity for item in warned.findings if item.code == "LEAK_FOUND"] == [
         Severity.WARNING
@@ -187,9 +187,9 @@ def test_equal_input_with_another_answer_and_equal_groups_leak(tmp_path: Path) -
     write_rows(tmp_path / "tickets.jsonl", rows)
     write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), other])
     sources = (source(), source("gold", "gold_test"))
-    result = prepared(tmp_path, *sources, split=SplitRequest(1.0, 0.0, 0.0))
+    result = prepared(tmp_path, *sources, split=SplitSpec(train=1.0, validation=0.0, test=0.0))
     assert result.manifest["leaks"]["counts"]["leak_input"] == 1
-    grouped = SplitRequest(1.0, 0.0, 0.0, group_by=("site",))
+    grouped = SplitSpec(train=1.0, validation=0.0, test=0.0, group_by=("site",))
     result = prepared(tmp_path, *sources, split=grouped, out="grouped")
     assert result.manifest["leaks"]["counts"]["leak_group"] == 40
 
@@ -200,7 +200,10 @@ def test_short_evaluation_items_inside_training_texts_leak(tmp_path: Path) -> No
     write_rows(tmp_path / "tickets.jsonl", [*rows_of(40), longer])
     write_rows(tmp_path / "gold.jsonl", [*rows_of(30, 900), item])
     result = prepared(
-        tmp_path, source(), source("gold", "gold_test"), split=SplitRequest(1.0, 0.0, 0.0)
+        tmp_path,
+        source(),
+        source("gold", "gold_test"),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
     )
     assert result.manifest["leaks"]["counts"]["leak_short_item"] == 1
 
@@ -237,8 +240,8 @@ def test_leaks_of_templated_rows_are_those_that_comparing_all_pairs_finds(
         varied = [{"text": text, "label": "a"} for text in rows[0]]
         write_rows(root / "tickets.jsonl", [*varied, *rows_of(8)])
         write_rows(root / "gold.jsonl", [{"text": text, "label": "a"} for text in rows[1]])
-        everything = SplitRequest(1.0, 0.0, 0.0)
-        check = LeakRequest(exact=False, ngram=0, action="warn")
+        everything = SplitSpec(train=1.0, validation=0.0, test=0.0)
+        check = LeakCheckSpec(exact=False, ngram=0, action="warn")
         prepared(root, source(), source("gold", "gold_test"), split=everything, leak_check=check)
         found = {
             item["train_row_id"]
@@ -269,7 +272,12 @@ def test_rows_of_one_template_are_reported_once_each(tmp_path: Path) -> None:
     ]
     write_rows(tmp_path / "tickets.jsonl", rows[:200])
     write_rows(tmp_path / "gold.jsonl", rows[200:])
-    result = prepared(tmp_path, source(), source("gold", "gold_test"), split=SplitRequest(1, 0, 0))
+    result = prepared(
+        tmp_path,
+        source(),
+        source("gold", "gold_test"),
+        split=SplitSpec(train=1, validation=0, test=0),
+    )
     assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 200
     assert "LEAK_FOUND" in codes_of(result)
 
@@ -280,7 +288,7 @@ def test_weights_repeat_and_hold_train_rows_only(tmp_path: Path) -> None:
         write_rows(tmp_path / f"{name}.jsonl", rows_of(count, start * 1000))
     plain = [source(name, "train") for name in counts]
     weighted = [source(name, "train", weight=weight) for name, (_, weight) in counts.items()]
-    split = SplitRequest(1.0, 0.0, 0.0)
+    split = SplitSpec(train=1.0, validation=0.0, test=0.0)
     before = prepared(tmp_path, *plain, split=split)
     after = prepared(tmp_path, *weighted, split=split, out="weighted")
     mix = after.manifest["mix"]["sources"]
@@ -298,9 +306,8 @@ def test_mixing_back_reaches_its_fraction_within_one_row(tmp_path: Path) -> None
         tmp_path,
         source(),
         source("general"),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        mix_back_source="general",
-        mix_back_fraction=0.1,
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        mix_back=MixBackSpec(source="general", fraction=0.1),
     )
     effective = result.manifest["train_rows_effective"]
     assert abs(result.manifest["mix"]["mix_back"]["rows"] - 0.1 * effective) <= 1
@@ -313,9 +320,8 @@ def test_too_few_rows_to_mix_back_are_told(tmp_path: Path) -> None:
         tmp_path,
         source(),
         source("general"),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        mix_back_source="general",
-        mix_back_fraction=0.2,
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        mix_back=MixBackSpec(source="general", fraction=0.2),
     )
     (told,) = [item for item in result.findings if item.code == "MIX_BACK_SHORT"]
     assert (told.found, told.expected) == (
@@ -326,7 +332,7 @@ def test_too_few_rows_to_mix_back_are_told(tmp_path: Path) -> None:
 
 def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows_of(60))
-    split = SplitRequest(1.0, 0.0, 0.0)
+    split = SplitSpec(train=1.0, validation=0.0, test=0.0)
     kept = []
     for size in (10, 20):
         prepared(tmp_path, source(), split=split, max_examples=size, out=f"cap{size}")
@@ -338,7 +344,7 @@ def test_a_smaller_cap_is_a_subset_of_a_larger_one(tmp_path: Path) -> None:
 
 def test_a_late_label_is_known(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", [*rows_of(1000), {"text": "late one", "label": "zz"}])
-    result = prepared(tmp_path, source(), leak_check=LeakRequest(near=None))
+    result = prepared(tmp_path, source(), leak_check=LeakCheckSpec(near=None))
     assert result.manifest["labels"] == ["blocker", "major", "minor", "zz"]
     assert not result.bindings["tickets"].rejected
 
@@ -372,8 +378,8 @@ def test_texts_to_learn_leak_by_similarity(tmp_path: Path) -> None:
         tmp_path,
         source(**plain),
         source("gold", "gold_test", **plain),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        leak_check=LeakRequest(ngram=0),
+        split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+        leak_check=LeakCheckSpec(ngram=0),
     )
     assert result.manifest["leaks"]["counts"]["leak_near_duplicate"] == 1
 
@@ -413,7 +419,7 @@ def test_secrets_and_redacted_data_reach_no_file(tmp_path: Path) -> None:
     write_rows(tmp_path / "tickets.jsonl", rows)
     with (tmp_path / "tickets.jsonl").open("a") as stream:
         stream.write(f'{{"text": {secret}}}\n{{"text": {email}}}\n')
-    result = prepared(tmp_path, source(), cleaning=CleaningRequest(pii="redact"))
+    result = prepared(tmp_path, source(), cleaning=CleaningSpec(pii="redact"))
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
     assert result.bindings["tickets"].rejected == {
         "missing_label": 2,
@@ -430,12 +436,12 @@ def test_secrets_and_redacted_data_reach_no_file(tmp_path: Path) -> None:
     ("action", "severity"), [("warn", Severity.WARNING), ("block", Severity.ERROR)]
 )
 def test_personal_data_warns_or_blocks_without_its_text(
-    tmp_path: Path, action: str, severity: Severity
+    tmp_path: Path, action: Any, severity: Severity
 ) -> None:
     rows = rows_of(40)
     rows[5]["text"] += " mira@example.org"
     write_rows(tmp_path / "tickets.jsonl", rows)
-    result = prepared(tmp_path, source(), cleaning=CleaningRequest(pii=action))
+    result = prepared(tmp_path, source(), cleaning=CleaningSpec(pii=action))
     found = [item for item in result.findings if item.code == "PII_FOUND"]
     assert [(item.severity, item.place.line) for item in found] == [(severity, 6)]
     assert found[0].found == "EMAIL 1; first tickets.jsonl:6"
@@ -475,10 +481,10 @@ def test_unapproved_synthetic_rows_are_held(tmp_path: Path) -> None:
 def test_large_integers_group_and_stratify(tmp_path: Path) -> None:
     rows = [{**row, "site": 2**60 + number % 4} for number, row in enumerate(rows_of(40))]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    stratified = SplitRequest(method="random", stratify_by="site")
+    stratified = SplitSpec(method="random", stratify_by="site")
     result = prepared(tmp_path, source(), split=stratified)
     assert result.manifest["splits"]["train"] == 32
-    grouped = prepared(tmp_path, source(), split=SplitRequest(group_by=("site",)), out="grouped")
+    grouped = prepared(tmp_path, source(), split=SplitSpec(group_by=("site",)), out="grouped")
     assert set(grouped.bindings["tickets"].rejected) <= {"number_out_of_range"}
 
 
@@ -486,7 +492,7 @@ def test_near_duplicates_are_held_and_the_smallest_stays(tmp_path: Path) -> None
     text = " ".join(f"word{number}" for number in range(40))
     rows = [*rows_of(40), {"text": text, "label": "a"}, {"text": text + " end", "label": "a"}]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    result = prepared(tmp_path, source(), cleaning=CleaningRequest(dedupe="near"))
+    result = prepared(tmp_path, source(), cleaning=CleaningSpec(dedupe="near"))
     assert result.manifest["accounting"]["total"]["holds"] == {"near_duplicate": 1}
     entries = lines_of(tmp_path / "out", "index.jsonl")[-2:]
     held = [entry["row_id"] for entry in entries if entry["hold"] == "near_duplicate"]
@@ -507,7 +513,9 @@ def test_introspection_prepares_what_it_is_sure_of(tmp_path: Path) -> None:
         for number in range(40)
     ]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    result = prepared(tmp_path, source(mapper_id=None), leak_check=LeakRequest(near=None, ngram=0))
+    result = prepared(
+        tmp_path, source(mapper_id=None), leak_check=LeakCheckSpec(near=None, ngram=0)
+    )
     stats = result.bindings["tickets"]
     assert (stats.mapper_id, stats.confidence) == ("label_to_classification", 0.95)
     write_rows(tmp_path / "tickets.jsonl", [{"x": 1, "y": 2}, {"x": 2, "y": 3}])
@@ -523,8 +531,8 @@ _KV = {"mapper_id": "kv_to_structured", "options": {"fields": ["site", "label"]}
         ("n", {}, {}, False),
         ("text", {}, {}, True),
         ("site", {"field_mapping": {"id": "site"}}, {}, True),
-        ("site", {}, {"split": SplitRequest(group_by=("site",))}, True),
-        ("site", {}, {"split": SplitRequest(method="random", stratify_by="site")}, True),
+        ("site", {}, {"split": SplitSpec(group_by=("site",))}, True),
+        ("site", {}, {"split": SplitSpec(method="random", stratify_by="site")}, True),
         ("site", {}, {"tag_columns": ("site",)}, True),
         ("n", _KV, {}, False),
         ("site", _KV, {}, True),
@@ -579,8 +587,8 @@ def test_of_a_chain_of_similar_rows_the_smallest_row_id_stays(tmp_path: Path, se
     prepared(
         tmp_path,
         source(),
-        cleaning=CleaningRequest(dedupe="near", near_threshold=0.75),
-        leak_check=LeakRequest(near=None, ngram=0),
+        cleaning=CleaningSpec(dedupe="near", near_threshold=0.75),
+        leak_check=LeakCheckSpec(near=None, ngram=0),
     )
     lines = {line["line"]: line for line in lines_of(tmp_path / "out", "index.jsonl")}
     of_chain = [lines[at + 1] for at, row in enumerate(rows) if row in chain]

@@ -5,23 +5,24 @@ import math
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brewslm.rows.dataset import SplitSpec
 from brewslm.rows.identity import split_ratio
 from brewslm.rows.record import Split
-from brewslm.rows.request import SplitRequest
 from brewslm.rows.split import Placement, place, set_of
 from tests.rows.composing import lines_of, prepared, rows_of, source, write_rows
 
 KEYS = {f"i:{number}": "" for number in range(2000)}
-WHOLE = place(KEYS, SplitRequest()).sets
+WHOLE = place(KEYS, SplitSpec()).sets
 
 
 def test_shares_are_near_the_ratios() -> None:
-    counts = Counter(place(KEYS, SplitRequest()).sets.values())
+    counts = Counter(place(KEYS, SplitSpec()).sets.values())
     assert abs(counts[Split.TRAIN] - 1600) < 60
     assert abs(counts[Split.VALIDATION] - 200) < 45
 
@@ -29,24 +30,24 @@ def test_shares_are_near_the_ratios() -> None:
 @given(st.integers(1, 1000))
 def test_a_group_ignores_its_neighbours(count: int) -> None:
     some = dict(list(KEYS.items())[:count])
-    placement = place(some, SplitRequest())
+    placement = place(some, SplitSpec())
     assert all(placement.sets[key] is WHOLE[key] for key in some if key not in placement.forced)
 
 
 def test_ratios_move_only_groups_between_the_boundaries() -> None:
-    before = place(KEYS, SplitRequest()).sets
-    after = place(KEYS, SplitRequest(0.7, 0.2, 0.1)).sets
+    before = place(KEYS, SplitSpec()).sets
+    after = place(KEYS, SplitSpec(train=0.7, validation=0.2, test=0.1)).sets
     moved = {key for key in KEYS if before[key] is not after[key]}
     assert moved == {key for key in KEYS if 0.7 <= split_ratio(42, key) < 0.8}
 
 
 def test_another_seed_moves_groups() -> None:
-    assert place(KEYS, SplitRequest()).sets != place(KEYS, SplitRequest(seed=43)).sets
+    assert place(KEYS, SplitSpec()).sets != place(KEYS, SplitSpec(seed=43)).sets
 
 
 def test_random_shares_are_exact_in_each_stratum() -> None:
     groups = {key: "ab"[index % 2] for index, key in enumerate(KEYS)}
-    sets = place(groups, SplitRequest(method="random")).sets
+    sets = place(groups, SplitSpec(method="random")).sets
     counts = Counter((groups[key], split) for key, split in sets.items())
     for stratum in "ab":
         assert [counts[stratum, split] for split in list(Split)[:3]] == [800, 100, 100]
@@ -56,13 +57,13 @@ def test_random_shares_are_exact_in_each_stratum() -> None:
 def test_small_data_fills_every_set_by_force(count: int) -> None:
     for seed in range(30):
         groups = {f"i:{number}": "" for number in range(count)}
-        placement = place(groups, SplitRequest(seed=seed))
+        placement = place(groups, SplitSpec(seed=seed))
         assert set(placement.sets.values()) == set(list(Split)[:3])
         assert not placement.empty
 
 
 def test_too_few_groups_leave_a_set_empty() -> None:
-    placement = place({"i:1": ""}, SplitRequest())
+    placement = place({"i:1": ""}, SplitSpec())
     assert len(placement.empty) == 2
     assert not placement.forced
 
@@ -76,7 +77,7 @@ def at(seed: int, key: str) -> Fraction:
     return Fraction(int.from_bytes(digest[:8], "big"), 2**64)
 
 
-def slowly(groups: dict[str, str], settings: SplitRequest) -> Placement:
+def slowly(groups: dict[str, str], settings: SplitSpec) -> Placement:
     """Place each group by exact fractions, by looking at all of them each time."""
     shares = [Fraction(share) for share in (settings.train, settings.validation, settings.test)]
     starts = [Fraction(0), shares[0], shares[0] + shares[1], Fraction(1)]
@@ -127,11 +128,16 @@ NARROW = st.sampled_from([[1, 2], [1, 15], [14, 15], [2, 3], [8, 9], [15, 16], [
 )
 @settings(max_examples=250)
 def test_groups_go_where_the_slow_way_puts_them(
-    cuts: list[int], count: int, seed: int, strata: int, method: str
+    cuts: list[int], count: int, seed: int, strata: int, method: Any
 ) -> None:
     first, second = cuts
-    shares = (first / 16, (second - first) / 16, (16 - second) / 16)
-    request = SplitRequest(*shares, seed=seed, method=method)
+    request = SplitSpec(
+        train=first / 16,
+        validation=(second - first) / 16,
+        test=(16 - second) / 16,
+        seed=seed,
+        method=method,
+    )
     groups = {f"g:{number}": f"s{number % strata}" for number in range(count)}
     expected = slowly(groups, request)
     found = place(groups, request)
@@ -143,15 +149,17 @@ def test_groups_go_where_the_slow_way_puts_them(
 
 def test_group_on_a_boundary_belongs_to_the_set_that_begins_there() -> None:
     stands = split_ratio(42, "g:1")
-    assert set_of("g:1", SplitRequest(stands, 1 - stands, 0.0)) is Split.VALIDATION
-    assert set_of("g:1", SplitRequest(0.0, stands, 1 - stands)) is Split.TEST
+    assert (
+        set_of("g:1", SplitSpec(train=stands, validation=1 - stands, test=0.0)) is Split.VALIDATION
+    )
+    assert set_of("g:1", SplitSpec(train=0.0, validation=stands, test=1 - stands)) is Split.TEST
 
 
 @pytest.mark.parametrize("method", ["hash", "random"])
-def test_rows_of_a_declared_group_go_where_the_group_goes(tmp_path: Path, method: str) -> None:
+def test_rows_of_a_declared_group_go_where_the_group_goes(tmp_path: Path, method: Any) -> None:
     rows = [{**row, "site": f"site{number % 40}"} for number, row in enumerate(rows_of(240))]
     write_rows(tmp_path / "tickets.jsonl", rows)
-    settings = SplitRequest(0.5, 0.25, 0.25, group_by=("site",), method=method)
+    settings = SplitSpec(train=0.5, validation=0.25, test=0.25, group_by=("site",), method=method)
     prepared(tmp_path, source(), split=settings)
     found = {
         (rows[line["line"] - 1]["site"], line["split"])
@@ -163,11 +171,13 @@ def test_rows_of_a_declared_group_go_where_the_group_goes(tmp_path: Path, method
 
 
 @pytest.mark.parametrize("method", ["hash", "random"])
-def test_equal_inputs_with_other_answers_go_to_one_set(tmp_path: Path, method: str) -> None:
+def test_equal_inputs_with_other_answers_go_to_one_set(tmp_path: Path, method: Any) -> None:
     rows = rows_of(120)
     answers = [{**row, "label": label} for row in rows for label in ("major", "minor")]
     write_rows(tmp_path / "tickets.jsonl", answers)
-    prepared(tmp_path, source(), split=SplitRequest(0.5, 0.25, 0.25, method=method))
+    prepared(
+        tmp_path, source(), split=SplitSpec(train=0.5, validation=0.25, test=0.25, method=method)
+    )
     sets: dict[str, set[str]] = {}
     for line in lines_of(tmp_path / "out", "index.jsonl"):
         sets.setdefault(rows[(line["line"] - 1) // 2]["text"], set()).add(line["split"])
@@ -192,8 +202,13 @@ def test_group_of_several_strata_counts_in_the_first_of_them(tmp_path: Path) -> 
         )
         for site in range(30)
     }
-    request = SplitRequest(
-        0.5, 0.25, 0.25, method="random", group_by=("site",), stratify_by="label"
+    request = SplitSpec(
+        train=0.5,
+        validation=0.25,
+        test=0.25,
+        method="random",
+        group_by=("site",),
+        stratify_by="label",
     )
     expected = slowly(strata, request).sets
     for order in (rows, rows[::-1]):
@@ -211,7 +226,7 @@ def test_rows_of_a_forced_group_say_so(tmp_path: Path) -> None:
     keys = {f'g:["site{number}"]': "" for number in range(10)}
     amounts = set()
     for seed in range(6):
-        request = SplitRequest(seed=seed, group_by=("site",))
+        request = SplitSpec(seed=seed, group_by=("site",))
         prepared(tmp_path, source(), split=request)
         index = lines_of(tmp_path / "out", "index.jsonl")
         forced = {line["group_key"] for line in index if "split_forced" in line["flags"]}

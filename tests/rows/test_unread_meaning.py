@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from brewslm.diagnostics import Finding
+from brewslm.rows.dataset import DatasetSpec, LeakCheckSpec, SplitSpec
 from brewslm.rows.prepare import prepare
-from brewslm.rows.request import LeakRequest, Request, SourceRequest, SplitRequest
+from brewslm.rows.request import Request, SourceRequest
 from tests.rows.composing import compose, lines_of, write_rows
 
 _TURNS = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "In hall B"}]
@@ -21,8 +22,10 @@ def _unread(root: Path, row: dict[str, Any], **more: Any) -> list[Finding]:
     request = Request(
         "desk",
         (source,),
-        split=SplitRequest(1.0, 0.0, 0.0),
-        leak_check=LeakRequest(near=None, ngram=0),
+        DatasetSpec(
+            split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+            leak_check=LeakCheckSpec(near=None, ngram=0),
+        ),
     )
     done = prepare(request, root, root / "out", compose)
     return [item for item in done.findings if item.code == "COLUMNS_UNREAD"]

@@ -62,6 +62,7 @@ MAPPER = Mapper(
     ),
     options=Options,
     map=_map,
+    makes_turns=True,
     samples=(
         Sample({"messages": [_SYSTEM, _ASK, _REPLY]}),
         Sample({"messages": [_ASK, {**_REPLY, "train": False}, _ASK, _REPLY]}),

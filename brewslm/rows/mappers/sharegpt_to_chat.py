@@ -55,6 +55,7 @@ MAPPER = Mapper(
     ),
     options=Options,
     map=_map,
+    makes_turns=True,
     samples=(
         Sample({"conversations": [_ASK, _REPLY]}),
         Sample({}, RejectCode.MISSING_CONVERSATIONS),

@@ -32,6 +32,7 @@ def _holds_lines(head: bytes) -> bool:
 SOURCE = Source(
     "json",
     _read,
+    (".json",),
     max_bytes=MAX_ARRAY_BYTES,
     too_large_remedy="write one object per line and name the file .jsonl",
     sample=b'[{"text": "one"},\n {"text": "two"}]',

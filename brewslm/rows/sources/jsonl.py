@@ -128,6 +128,7 @@ def _skip_line(stream: BinaryIO, start: bytes) -> tuple[int, str]:
 SOURCE = Source(
     "jsonl",
     _read,
+    (".jsonl", ".ndjson"),
     read_chunk=_read_chunk,
     must_read_whole=_must_read_whole,
     sample=b'{"text": "one", "label": "a"}\n{"text": "two"}\n',

@@ -11,8 +11,9 @@ import pytest
 from brewslm.contracts import Job
 from brewslm.engine import train
 from brewslm.errors import WorkerError
+from brewslm.rows.dataset import DatasetSpec, LeakCheckSpec, SplitSpec
 from brewslm.rows.prepare import prepare
-from brewslm.rows.request import LeakRequest, Request, SplitRequest
+from brewslm.rows.request import Request
 from brewslm.tasks.compose import compose
 from tests.engine.loaded.conftest import Listener
 from tests.rows.composing import lines_of, source, write_rows
@@ -38,8 +39,10 @@ def weighted(tmp_path: Path) -> dict[str, Any]:
     request = Request(
         "lights",
         sources,
-        split=SplitRequest(train=1.0, validation=0.0, test=0.0),
-        leak_check=LeakRequest(near=None, ngram=0),
+        DatasetSpec(
+            split=SplitSpec(train=1.0, validation=0.0, test=0.0),
+            leak_check=LeakCheckSpec(near=None, ngram=0),
+        ),
     )
     return prepare(request, tmp_path, tmp_path / "prepared", compose).manifest
 
