@@ -47,7 +47,9 @@ _ARMOUR = "-----"
 
 
 def credentials_in(url: str) -> Iterator[str]:
-    """Yield what in a URL may be a credential: user and password, and the values of its query."""
+    """Yield what in a URL may be a credential: user and password, the values of its query, and its
+    fragment.
+    """
     _, found, rest = url.partition("://")
     if not found:
         return
@@ -59,6 +61,8 @@ def credentials_in(url: str) -> Iterator[str]:
     for pair in query.partition("#")[0].split("&"):
         value = pair.partition("=")[2]
         yield from (value, unquote(value))
+    fragment = rest.rpartition("@")[2].partition("#")[2]
+    yield from (fragment, unquote(fragment))
 
 
 class _Span(NamedTuple):

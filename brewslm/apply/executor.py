@@ -192,8 +192,10 @@ class _Walk:
         try:
             facts = self._facts_of(action)
             if self._is_cut_off(action, facts):
-                self._cut_off(action)
-                return
+                if not self._is_displaced(action):
+                    self._cut_off(action)
+                    return
+                action = action.as_repair()
             begun = self._journal.begin(action, facts)
             self._desk.tell(telling.started(action, index, len(self._plan.actions), begun))
             with self._loading(action):
@@ -281,7 +283,13 @@ class _Walk:
             and record.status in (Status.CURRENT, Status.QUARANTINED)
             and record.spec == spec_values(self._desk.specs[action.parsed_address])
             and all(map(self._desk.artifacts.is_present, record.outputs.values()))
+            and not self._damaged(action)
         )
+
+    def _is_displaced(self, action: Action) -> bool:
+        """Whether the plan found that what was laid out from the record is not what it says."""
+        kept = self._records[action.address].outputs
+        return any(item.repair and item.path not in kept for item in self._drift_of(action))
 
     def _note_skip(self, action: Action, because: str, upstream: str = "") -> None:
         payload = {"address": action.address, "because": because, "upstream": upstream}

@@ -29,13 +29,21 @@ def model_folder(home: Path, digest: str) -> Path:
 def lay_out_model(home: Path, artifacts: ArtifactStore, model: Output, holding: Holding) -> Path:
     """Make sure that a model is laid out, whole and durable; return its folder.
 
+    What is there stays until the model is laid out beside it: it may be what is served.
+
     Raises: ArtifactError, LeaseLostError.
     """
     folder = model_folder(home, model.digest)
     make_private_folder(folder.parent)
-    if not is_laid_out(folder, model.digest):
+    if is_laid_out(folder, model.digest):
+        return folder
+    built = temporary_name(folder)
+    try:
+        artifacts.materialise(model, built)
         _set_aside(folder, holding)
-        artifacts.materialise(model, folder)
+        move(built, folder)
+    finally:
+        shutil.rmtree(built, ignore_errors=True)
     return folder
 
 

@@ -30,6 +30,9 @@ _REGULAR = ("100644", "100755")
 _SUBMODULE = "160000"
 _PATHS_AT_ONCE = 250
 _MAX_PATH = 4096
+_SHA256_HEX = 64
+_SHA256_CONFIG = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
+"""Without it git takes the objects of a repository for SHA-1 ones."""
 
 
 class Blob(Struct, frozen=True):
@@ -170,6 +173,8 @@ def open_commit(root: Path, ref: str, environment: Mapping[str, str]) -> Iterato
         bare = Path(empty)
         (bare / "refs").mkdir()
         (bare / "HEAD").write_text("ref: refs/heads/none\n")
+        if len(commit_of(folders.own, "HEAD") or "") == _SHA256_HEX:
+            (bare / "config").write_text(_SHA256_CONFIG)
         git = _Git(program, bare, folders.common / "objects")
         object_id = _resolved(git, folders.own, ref)
         prefix = root.resolve().relative_to(folders.work_tree.resolve()).as_posix()
@@ -183,23 +188,21 @@ class _Git(Struct, frozen=True):
     objects: Path
 
     def run(self, *arguments: str) -> bytes:
-        done = subprocess.run(
-            [self.program, *arguments],
-            env=self._environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.program, *arguments],
+                env=self._environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _unreadable(f"no answer of git in {_TIMEOUT_S} s") from error
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise PlanError(
-                "git can't read the other commit",
-                code="unknown_revision",
-                found=said[-1] if said else f"exit code {done.returncode}",
-                remedy="git fsck says what is missing",
-            )
+            raise _unreadable(said[-1] if said else f"exit code {done.returncode}")
         return done.stdout
 
     def digest(self, object_id: str) -> str:
@@ -269,6 +272,15 @@ def git_program(root: Path, environment: Mapping[str, str]) -> str | None:
     found = shutil.which("git", path=environment.get("PATH", ""))
     is_own = found is not None and Path(found).resolve().is_relative_to(root.resolve())
     return None if found is None or is_own or not Path(found).is_absolute() else found
+
+
+def _unreadable(found: str) -> PlanError:
+    return PlanError(
+        "git can't read the other commit",
+        code="unknown_revision",
+        found=found,
+        remedy="git fsck says what is missing",
+    )
 
 
 def _not_fetched(place: str) -> PlanError:

@@ -1,7 +1,7 @@
 """One entry of a plan: what happens to a resource, why, from what to what, and at what price."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -144,6 +144,10 @@ class Action(PlanValue):
     def is_repair(self) -> bool:
         """Whether all it does is to lay out again what is recorded and kept."""
         return self.reason == DRIFT_REPAIR and self.before == self.after
+
+    def as_repair(self) -> Self:
+        """Return the action that does nothing but lay out again what is recorded."""
+        return self.model_copy(update={"reason": DRIFT_REPAIR, "after": self.before})
 
 
 class Drift(PlanValue):

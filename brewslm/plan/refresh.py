@@ -105,11 +105,21 @@ def _is_counted_with(manifest: Mapping[str, Any], base: BaseModel | None) -> boo
     return counted is None or base is None or counted == base.files.get("tokenizer.json")
 
 
+def _is_as_expected(record: ResourceRecord, spec: Spec, content: str) -> bool:
+    """Return whether a source is what the manifest says to expect; it is read and told if not."""
+    return isinstance(spec, DataSourceSpec) and (
+        spec.record_count in (0, record.values.get("rows_read"))
+        and spec.sha256 in (None, content.removeprefix("sha256:"))
+    )
+
+
 def _is_as_recorded(record: ResourceRecord, spec: Spec, content: tuple[str, int] | None) -> bool:
     same_spec = record.facts.get("spec") == counting_values(spec) or _is_only_moved(record, spec)
     same_version = record.facts.get("version") == KINDS[record.kind].version
     same_content = record.kind != "data_source" or (
-        content is not None and record.facts.get("content") == content[0]
+        content is not None
+        and record.facts.get("content") == content[0]
+        and _is_as_expected(record, spec, content[0])
     )
     return same_spec and same_version and same_content and record.status is Status.CURRENT
 

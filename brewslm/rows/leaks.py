@@ -128,7 +128,7 @@ def find_leaks(
         layers.append(_exact(evaluated, trained, contents))
     if settings.group and has_declared_groups:
         layers.append(_groups(evaluated, trained, side))
-    layers.append(_derived(evaluated, trained))
+    layers.append(_derived(evaluated, trained, side))
     if settings.ngram or settings.near is not None:
         layers += _text_layers(evaluated, trained, settings, contents, report, side, workers, tell)
     seen: set[tuple[int, int]] = set()
@@ -266,16 +266,17 @@ def _groups(
 
 
 def _derived(
-    evaluated: Sequence[StoredExample], trained: Sequence[StoredExample]
+    evaluated: Sequence[StoredExample], trained: Sequence[StoredExample], side: Side
 ) -> Iterator[Leak]:
-    names: dict[str, StoredExample] = {}
+    """Yield training rows and the rows that they name, with one evaluation row of each side."""
+    names: dict[str | None, dict[int, StoredExample]] = defaultdict(dict)
     for example in evaluated:
-        names[example.row_id] = example
-        if example.row_key is not None:
-            names[example.row_key] = example
+        for name in (example.row_id, example.row_key):
+            if name is not None:
+                names[name][side(example)] = example
     for example in trained:
-        if example.derived_from in names:
-            yield Leak("leak_derived", names[example.derived_from], example)
+        for other in names.get(example.derived_from, {}).values():
+            yield Leak("leak_derived", other, example)
 
 
 class _Runs:

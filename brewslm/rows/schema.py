@@ -35,10 +35,11 @@ def compile_schema(schema: Any) -> Validator:
     Raises: SchemaError, also for references that multiply or never end.
     """
     try:
+        depth = affordable_depth(schema)  # first: compiling follows references too
         compiled = jsonschema_rs.Draft202012Validator(
             schema, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
         )
-        return Validator(compiled, affordable_depth(schema))
+        return Validator(compiled, depth)
     except ValueError as error:
         raise SchemaError(
             "the JSON Schema cannot be used",

@@ -152,6 +152,26 @@ def test_link_is_not_repaired_to_a_folder_that_holds_something_else(applied: Ben
     assert digest_folder(_model(applied, digest)) == digest
 
 
+def test_promoted_folder_stays_while_it_cannot_be_laid_out_again(applied: Bench) -> None:
+    """What is served is not set aside for bytes that the store does not have any more."""
+    digest = _first(applied)
+    folder = _model(applied, digest)
+    served = (folder / "content").read_bytes()
+    _add(folder)
+    (kept,) = (
+        path
+        for path in (applied.home / "store" / "objects").glob("*/*")
+        if path.read_bytes() == served
+    )
+    kept.chmod(0o600)
+    kept.write_bytes(bytes([served[0] ^ 1]) + served[1:])
+    assert applied.apply().exit_code is ExitCode.ERROR
+    assert (applied.home / "promoted" / "champion" / "content").read_bytes() == served
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert digest_folder((applied.home / "promoted" / "champion").resolve()) == digest
+    assert applied.built().plan.drift == ()
+
+
 def _unlink(bench: Bench, folder: Path) -> None:
     (bench.home / "promoted" / "champion").unlink()
     _add(folder)

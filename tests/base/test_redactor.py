@@ -243,10 +243,12 @@ def test_value_that_is_written_encoded_is_known_decoded_too() -> None:
     [
         (
             "https://ana:p%40ss@host/x?token=a%2Fb&y=z#k=v",
-            ["ana", "p%40ss", "p@ss", "a%2Fb", "a/b", "z"],
+            ["ana", "p%40ss", "p@ss", "a%2Fb", "a/b", "z", "k=v"],
         ),
         ("https://a@b:c@host/x", ["a@b", "c"]),
         ("https://ana%21@host", ["ana%21", "ana!"]),
+        ("https://ana:p#ss@host/x", ["ana", "p#ss"]),
+        ("https://host/x#t%6Fken", ["t%6Fken", "token"]),
         ("https://host/x", []),
         ("ana:secret@host?token=abc", []),
     ],

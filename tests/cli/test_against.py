@@ -447,9 +447,31 @@ def test_a_head_that_is_no_file_of_git_shows_and_waits_for_nothing(
     os.mkfifo(head)
     answer = run("plan", *flag)
     assert "internal error" not in answer.err
+    head.unlink()
+    head.mkdir()
+    assert "internal error" not in run("plan", *flag).err
     (bench.root / ".git" / "refs" / "heads" / "main").unlink()
     os.mkfifo(bench.root / ".git" / "refs" / "heads" / "main")
     assert "internal error" not in run("plan", "--against", "main", *flag).err
+
+
+def test_a_repository_with_sha256_ids_is_read(bench: Bench, run: Run) -> None:
+    git(bench.root, "init", "-q", "--object-format=sha256")
+    base = begin(bench.root)
+    assert len(base) == 64
+    for flags in ((), ("--untrusted",), ("--against", "HEAD")):
+        run("plan", *flags).says(0)
+    bench.edit("2.0e-3", "1.0e-3")
+    assert "config.learning_rate 0.002 -> 0.001" in run("plan", "--against", base).out
+
+
+@pytest.mark.usefixtures("base")
+def test_a_git_that_waits_for_a_pipe_ends_in_words(
+    bench: Bench, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brewslm.cli.git_objects._TIMEOUT_S", 0.3)
+    os.mkfifo(bench.root / ".git" / "objects" / "info" / "alternates")
+    run("plan", "--untrusted").says(1, "error[unknown_revision]", "no answer of git in 0.3 s")
 
 
 def test_gold_rows_in_another_slice_of_a_gate_count_as_weaker(bench: Bench, run: Run) -> None:

@@ -254,6 +254,7 @@ def test_missing_ref_and_silent_remote_are_told_and_do_not_change_what_is_follow
         "http://c4n4ry-s3cr3t@127.0.0.1:1/hub.git",
         "http://mira:c4n4ry%2Fs3cr3t%40x@127.0.0.1:1/hub.git",
         "http://127.0.0.1:1/hub.git?private_token=c4n4ry-s3cr3t",
+        "http://127.0.0.1:1/hub.git#c4n4ry-s3cr3t",
         "http://mira:c4n4ry@s3cr3t@127.0.0.1:1/hub.git",
     ],
 )

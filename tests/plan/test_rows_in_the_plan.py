@@ -115,3 +115,22 @@ def test_task_that_found_columns_cannot_serve_is_told(bench: Bench) -> None:
     findings = [item for item in bench.built().plan.findings if item["severity"] == "error"]
     assert [item["code"] for item in findings] == ["MAPPER_OPTION"]
     assert findings[0]["expected"] == "classification"
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        ("record_count: 7", "RECORD_COUNT_MISMATCH"),
+        (f"sha256: {'a' * 64}", "SOURCE_DIGEST_MISMATCH"),
+        ("record_count: 60", None),
+    ],
+)
+@pytest.mark.parametrize("refresh", ["auto", "full"])
+def test_expectation_written_after_an_apply_is_checked_by_every_plan(
+    applied: Bench, expected: str, code: str | None, refresh: str
+) -> None:
+    applied.edit("{name: rows, type: raw,", f"{{name: rows, type: raw, {expected},")
+    plan = applied.built(refresh=refresh).plan
+    errors = [str(item.code) for item in plan.finding_values if item.severity == "error"]
+    assert errors == ([code] if code else [])
+    assert plan.is_applyable is (code is None)

@@ -415,6 +415,26 @@ def test_training_row_that_names_an_evaluation_row_blocks(tmp_path: Path, named_
     ]
 
 
+def test_row_derived_from_a_row_that_is_gold_and_own_test_blocks(tmp_path: Path) -> None:
+    """A row of the split's own test set only holds the training row; a gold row blocks it."""
+    gold = source("gold", "gold_test")
+    write_rows(tmp_path / "gold.jsonl", rows_of(30, 900))
+    write_rows(tmp_path / "tickets.jsonl", rows_of(60, 900))
+    prepared(tmp_path, source(), gold, leak_check=ONLY_DERIVED)
+    placed = lines_of(tmp_path / "out", "index.jsonl")
+    gold_ids = {row["row_id"] for row in placed if row["split"] == "gold_test"}
+    origin = next(r["row_id"] for r in placed if r["split"] == "test" and r["row_id"] in gold_ids)
+    trained = next(r for r in placed if r["split"] == "train")
+    rows = [
+        {**row, "derived_from": origin if at == trained["line"] - 1 else "x"}
+        for at, row in enumerate(rows_of(60, 900))
+    ]
+    write_rows(tmp_path / "tickets.jsonl", rows)
+    result = prepared(tmp_path, source(), gold, leak_check=ONLY_DERIVED)
+    assert [leak["train_row_id"] for leak in report_of(tmp_path)] == [trained["row_id"]] * 2
+    assert result.manifest["leaks"]["blocking"] == 1
+
+
 @pytest.mark.parametrize(("words", "is_leak"), [(7, False), (8, True), (30, True), (79, True)])
 def test_similar_texts_block_from_eight_words_on(tmp_path: Path, words: int, is_leak: bool) -> None:
     text = " ".join(f"machine{number}" for number in range(words))

@@ -98,3 +98,16 @@ def test_recursive_schemas_stay_useful() -> None:
     for _ in range(25):
         value = {"kind": "all", "of": value}
     assert "too deep" in first_violation(validator, value)
+
+
+def test_references_that_multiply_are_refused_before_they_are_compiled() -> None:
+    """Compiling unevaluatedProperties follows every reference below it."""
+    deep = {
+        f"a{at}": {
+            "allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2,
+            "unevaluatedProperties": False,
+        }
+        for at in range(40)
+    }
+    with pytest.raises(SchemaError, match="cannot be used"):
+        compile_schema({"$ref": "#/$defs/a0", "$defs": deep | {"a40": {}}})
