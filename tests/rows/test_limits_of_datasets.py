@@ -144,8 +144,7 @@ def test_the_share_that_is_named_as_remedy_is_not_short(tmp_path: Path) -> None:
             source("general"),
             split=EVERYTHING,
             leak_check=UNCHECKED,
-            mix_back_source="general",
-            mix_back_fraction=share,
+            mix_back=MixBackSpec(source="general", fraction=share),
         )
         for found in about(result, "MIX_BACK_SHORT"):
             share = float(found.actionable_fix.rpartition("fraction: ")[2])
