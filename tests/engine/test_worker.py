@@ -34,8 +34,8 @@ def worker(tmp_path: Path) -> Any:
 
 def _endless_job(folder: Path) -> Job:
     """Return a job that waits for rows from a pipe that nobody writes to."""
-    os.mkfifo(folder / "gold.jsonl")
-    job = _job("brewslm.engine.score:run", folder, sets={"gold": None})
+    os.mkfifo(folder / "gold_test.jsonl")
+    job = _job("brewslm.engine.score:run", folder, sets={"gold_test": None})
     return job.model_copy(update={"inputs": {"prepared": str(folder)}})
 
 
