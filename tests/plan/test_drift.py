@@ -215,6 +215,34 @@ def test_missing_and_shortened_artifacts_are_told_apart_without_reading_all(
     assert applied.built().plan.drift == ()
 
 
+def test_damaged_file_of_a_kept_folder_is_made_again(applied: Bench) -> None:
+    adapter = applied.records()["training_plan"].outputs["lora_adapter"]
+    items = applied.artifacts().listing(adapter.digest)
+    path = _objects(applied, next(iter(items.values())).digest)
+    whole = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(whole[:-1])
+    assert _told(applied) == [
+        ("deployment", "changed", "promoted"),
+        ("training_plan", "changed", "lora_adapter"),
+    ]
+    assert _work(applied)["training_plan"] == "artifact_corrupt"
+    assert applied.apply().exit_code is ExitCode.DONE
+    assert path.read_bytes() == whole
+    aside = (applied.home / "store" / "aside").iterdir()
+    assert [item.read_bytes() for item in aside] == [whole[:-1]]
+    assert applied.built().plan.drift == ()
+
+
+def test_kept_metrics_of_other_bytes_decide_nothing(applied: Bench) -> None:
+    metrics = _objects(applied, applied.records()["eval_pack"].outputs["metrics"].digest)
+    metrics.chmod(0o600)
+    metrics.write_bytes(metrics.read_bytes().replace(b"1.0", b"9.9"))
+    plan = applied.built().plan
+    (action,) = (item for item in plan.actions if item.address == "eval_pack")
+    assert (plan.is_applyable, "predicted" in (action.data or {})) == (True, False)
+
+
 def test_data_changed_on_disk_is_a_change_and_no_drift(applied: Bench) -> None:
     applied.write_rows("rows", range(61))
     plan = applied.built().plan

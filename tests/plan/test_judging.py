@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from brewslm.address import Address
 from brewslm.artifacts.memory import MemoryArtifacts
@@ -65,10 +66,8 @@ class Asked:
             self.record,
             self.workflow,
             self.artifacts,
-            candidate_is_known=True,
             prepared_folder=self.folder,
-            is_same_data=True,
-            **more,
+            **({"candidate_is_known": True, "is_same_data": True} | more),
         )
 
     def told(self) -> dict[str, str]:
@@ -199,7 +198,7 @@ def metrics(promoted: Path) -> dict[str, Any]:
     return dict(json.loads(bench.artifacts().read_bytes(digest)))
 
 
-def _keep(asked: Asked, metrics: dict[str, Any]) -> None:
+def _keep(asked: Asked, metrics: dict[str, Any] | str) -> None:
     """Keep metrics as those of this evaluation, with all predictions that they are of."""
     specs = dict(load_manifest(asked.bench.root, host=HostFacts()).specs())
     shape = shape_of(specs, asked.prepared, asked.outputs)
@@ -211,7 +210,8 @@ def _keep(asked: Asked, metrics: dict[str, Any]) -> None:
         asked.artifacts.record_produced(produced)
     fingerprint = shape.metrics({name: output.digest for name, output in known.items()}).fingerprint
     assert fingerprint is not None
-    kept = {"metrics": asked.artifacts.put_bytes(json.dumps(metrics).encode())}
+    text = metrics if isinstance(metrics, str) else json.dumps(metrics)
+    kept = {"metrics": asked.artifacts.put_bytes(text.encode())}
     asked.artifacts.record_produced(Produced(fingerprint, "eval_pack", {}, kept))
 
 
@@ -253,6 +253,63 @@ def test_gates_are_counted_by_what_they_do(asked: Asked) -> None:
         "decide on": "gold_test, 30 rows",
         "answers compared as": "label",
     }
+    asked.gates = (bar,)
+    assert asked.judged().facts["gates"]["optional"] is None
+
+
+def test_only_the_rows_of_the_set_that_decides_are_enough(asked: Asked) -> None:
+    asked.prepared["splits"] = {"gold_test": 30, "gold_dev": 40}
+    asked.bench.edit("    gates:", "    datasets: [gold_test, gold_dev]\n    gates:")
+    asked.gate(_GATE.replace("}", ", min_n: 50}"))
+    judged = asked.judged()
+    assert judged.facts["gates"]["decide on"] == "gold_test, 30 rows"
+    assert judged.rows_to_generate["predictions.candidate.gold_dev"] == 40
+    assert [item.expected for item in judged.findings if item.code == "GATE_UNDERPOWERED"] == [
+        "at most 30"
+    ]
+
+
+def test_rows_to_train_on_without_any_to_decide_on_are_an_error(asked: Asked) -> None:
+    asked.prepared["splits"] = {"train": 5}
+    assert asked.told() == {"EVAL_SET_EMPTY": "error"}
+    asked.prepared["splits"] = {}
+    assert asked.told() == {}, "that nothing can be trained is told elsewhere"
+
+
+def test_pack_without_gates_for_the_task_is_an_error(asked: Asked) -> None:
+    asked.bench.edit(f"    gates:\n      - {_GATE}", "    pack_id: evalpack.domain.legal")
+    assert asked.told() == {"EVAL_PACK_FILE": "error"}
+
+
+def test_no_verdict_is_told_without_a_candidate_or_readable_metrics(
+    asked: Asked, metrics: dict[str, Any]
+) -> None:
+    _keep(asked, metrics)
+    assert asked.judged().verdict == "PASS"
+    judged = asked.judged(candidate_is_known=False)
+    assert (judged.verdict, judged.failing, "predicted" in judged.facts) == (None, (), False)
+    _keep(asked, "{")
+    assert asked.judged().verdict is None
+
+
+@pytest.mark.parametrize("is_same_data", [True, False])
+def test_rows_that_only_another_version_reads_otherwise_weaken_nothing(
+    asked: Asked, is_same_data: bool
+) -> None:
+    specs = load_manifest(asked.bench.root, host=HostFacts()).specs()
+    shape = shape_of(specs, asked.prepared, asked.outputs)
+    asked.evaluated("sha256:others", threshold=0.8)
+    assert asked.record is not None
+    asked.record = replace(
+        asked.record,
+        spec={"datasets": list(shape.datasets)},
+        values=asked.record.values | {"dataset": "gold_test"},
+    )
+    judged = asked.judged(is_same_data=is_same_data)
+    (change,) = [item for item in judged.changes if item.kind == "eval_rows_changed"]
+    assert change.weakened is not is_same_data
+    refused = [item.code for item in judged.findings if item.code == "GATE_WEAKENED"]
+    assert len(refused) == (not is_same_data)
 
 
 def test_required_gates_that_were_decided_and_did_not_pass_are_named() -> None:

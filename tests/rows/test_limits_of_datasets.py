@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from brewslm.diagnostics import Finding, Severity
@@ -30,6 +30,8 @@ def about(result: Preparation, code: str) -> list[Finding]:
     duplicates=st.integers(0, 5),
     rate=st.sampled_from([None, 0.0, 0.05, 0.1, 0.25, 0.5]),
 )
+@example(read=10, rejected=1, duplicates=0, rate=0.1)
+@example(read=10, rejected=1, duplicates=0, rate=0.5)
 def test_share_of_rejects_warns_from_a_fifth_of_its_limit_and_blocks_beyond_it(
     read: int, rejected: int, duplicates: int, rate: float | None
 ) -> None:
