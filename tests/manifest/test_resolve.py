@@ -102,6 +102,9 @@ def test_kto_has_a_floor_under_its_batch(tmp_path: Path) -> None:
     wanted = plan_of(tmp_path, safe)
     assert values(wanted)["batch_size"] == 2
     assert wanted.origins["config.batch_size"] == "mode:kto"
+    best = plan_of(tmp_path, safe.replace("plan_profile: safe", "plan_profile: max_quality"))
+    assert values(best)["batch_size"] == 4
+    assert "config.batch_size" not in best.origins
 
 
 def test_what_follows_from_written_values(tmp_path: Path) -> None:

@@ -151,6 +151,10 @@ def test_slice_without_rows_is_an_error_unless_it_was_decided_on_them(
     assert asked.told() == {"GATE_OPTIONS": "error"}
     asked.evaluated(threshold=0.8, slice="region=south")
     assert "GATE_OPTIONS" in asked.told()
+    asked.evaluated(threshold=0.8, slice="region=north")
+    asked.prepared["splits"] = {"test": 30}
+    (tmp_path / "gold_test.jsonl").rename(tmp_path / "test.jsonl")
+    assert "GATE_OPTIONS" in asked.told(), "another set decides, of a digest that is not known yet"
 
 
 def test_only_what_is_kept_whole_is_not_generated_again(asked: Asked) -> None:
@@ -184,6 +188,9 @@ def test_weaker_gate_is_refused_unless_the_recorded_policy_allows_it(
     assert (change.before, change.after, change.weakened) == (was, 0.8, is_weaker)
     refused = {"GATE_WEAKENED": "error"} if is_weaker else {}
     assert asked.told() == refused
+    told = [item for item in asked.judged().findings if item.code == "GATE_WEAKENED"]
+    assert [(item.found, item.expected) for item in told] == [("0.8", str(was))] * is_weaker
+    assert not any("put the rows back" in item.actionable_fix for item in told)
     for allows in (False, True):
         policy = {"gate_policy": {"allow_weakening": allows}}
         asked.workflow = resource("workflow", kind="workflow", spec=policy)
@@ -308,8 +315,9 @@ def test_rows_that_only_another_version_reads_otherwise_weaken_nothing(
     judged = asked.judged(is_same_data=is_same_data)
     (change,) = [item for item in judged.changes if item.kind == "eval_rows_changed"]
     assert change.weakened is not is_same_data
-    refused = [item.code for item in judged.findings if item.code == "GATE_WEAKENED"]
+    refused = [item for item in judged.findings if item.code == "GATE_WEAKENED"]
     assert len(refused) == (not is_same_data)
+    assert all("or put the rows back" in item.actionable_fix for item in refused)
 
 
 def test_required_gates_that_were_decided_and_did_not_pass_are_named() -> None:

@@ -79,6 +79,14 @@ def test_written_limit_counts_for_rows_that_cannot_be_trained_on(
     assert bench.built().plan.is_applyable is is_applyable
 
 
+def test_rows_that_are_too_long_are_left_out_and_are_no_rejects(bench: Bench) -> None:
+    _all_train(bench)
+    _add(bench, "rows", *(f"parcel {number} is gone. " * 300 for number in range(12)))
+    built = bench.built()
+    assert _run(built)["left out"] == {"rows_too_long": 12}
+    assert built.plan.is_applyable
+
+
 def test_template_that_fits_no_row_is_refused_by_the_plan(bench: Bench) -> None:
     _own_base(bench)
     template = bench.root / "base" / "chat_template.jinja"

@@ -56,6 +56,17 @@ def test_share_of_rejects_warns_from_a_fifth_of_its_limit_and_blocks_beyond_it(
         assert found == []
 
 
+def test_rows_that_are_lost_with_a_broken_line_count_each(tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", rows_of(8))
+    with (tmp_path / "tickets.jsonl").open("a") as lines:
+        lines.write('{"text": "a", "label": "b"} ' * 4 + "\n")
+    result = prepared(tmp_path, source(), split=EVERYTHING, leak_check=UNCHECKED)
+    (told,) = about(result, RATE)
+    assert (told.severity, told.found.split()[0]) == (Severity.ERROR, "0.3333")
+    assert "1 of 9 rows are rejected" in told.message
+    assert "about 4 rows are lost" in told.message
+
+
 @pytest.mark.parametrize(("limit", "is_exceeded"), [(0, True), (2, True), (3, False), (4, False)])
 def test_rejects_of_a_code_have_their_own_limit(
     tmp_path: Path, limit: int, is_exceeded: bool

@@ -126,7 +126,33 @@ def test_field_that_is_left_out_is_a_gap_however_much_of_the_text_is_right() -> 
     assert (item.failure or {})["reason_code"] == "coverage_gap"
 
 
+def words(count: int) -> str:
+    return " ".join(f"a-rather-long-word-{number}" for number in range(count))
+
+
 LONG = " ".join(f"word{number}" for number in range(80))
+SHARED = "north south east west up down left right here"
+
+
+def test_record_of_an_item_holds_all_that_is_known_of_it() -> None:
+    item = item_of(
+        "qa", row_of("qa", {"question": "q"}, {"answers": ["the old pump"]}, {}), {}, "a new pump"
+    )
+    assert item.failure
+    assert item.values
+    assert item.to_json(["turns=1"]) == {
+        "row_id": "r",
+        "epoch": 2,
+        "status": "ok",
+        "parse_detail": item.parse_detail,
+        "extracted": item.extracted,
+        "score": item.score,
+        "item": item.values,
+        "counts": item.counts,
+        "slices": ["turns=1"],
+        "failure": item.failure,
+    }
+    assert list(item.to_json([])["counts"]) == sorted(item.counts)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +168,9 @@ LONG = " ".join(f"word{number}" for number in range(80))
         ("qa", "the old pump of hall nine", "nothing of it", {}, "coverage_gap"),
         ("qa", "the old pump of hall nine", "nothing", {}, "coverage_gap"),
         ("qa", "the old pump of hall nine", "the new pump of hall two", {}, "wrong_value"),
+        ("qa", "the old pump of hall nine", "the old pump is in room two", {}, "wrong_value"),
+        ("qa", SHARED, f"{SHARED} {words(22)}", {}, "wrong_value"),
+        ("qa", "the old pump of hall nine", f"the old pump {words(31)}", {}, "hallucination"),
     ],
 )
 def test_failure_is_named_by_the_first_rule_that_holds(
