@@ -271,9 +271,8 @@ def test_only_the_rows_of_the_set_that_decides_are_enough(asked: Asked) -> None:
     judged = asked.judged()
     assert judged.facts["gates"]["decide on"] == "gold_test, 30 rows"
     assert judged.rows_to_generate["predictions.candidate.gold_dev"] == 40
-    assert [item.expected for item in judged.findings if item.code == "GATE_UNDERPOWERED"] == [
-        "at most 30"
-    ]
+    (told,) = [item for item in judged.findings if item.code == "GATE_UNDERPOWERED"]
+    assert (told.field, told.expected) == ("gates[0].min_n", "at most 30")
 
 
 def test_rows_to_train_on_without_any_to_decide_on_are_an_error(asked: Asked) -> None:

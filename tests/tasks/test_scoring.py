@@ -226,6 +226,19 @@ def test_chance_is_the_mean_score_with_other_references() -> None:
         assert (item.counts["own_score"], item.counts["chance_score"]) == (1.0, chance)
 
 
+def test_output_that_repeats_the_question_earns_nothing_not_even_by_chance() -> None:
+    question = "is the old pump of hall nine or the one of hall ten out of order"
+    row = row_of("qa", {"question": question}, {"answers": ["the old pump of hall nine"]}, {})
+    prediction = {"output": question, "finish": "stop"}
+    others = [{"answers": ["the one of hall ten"]}]
+    item = scored_item(TASKS.load("qa"), row, prediction, None, {}, DEFAULT_OPTIONS, others)
+    assert (item.score, item.counts["chance_score"]) == (0.0, 0.0)
+    prediction["output"] = "the old pump of hall ten"
+    item = scored_item(TASKS.load("qa"), row, prediction, None, {}, DEFAULT_OPTIONS, others)
+    assert item.score == pytest.approx(0.8)
+    assert item.counts["chance_score"] == pytest.approx(2 / 3)
+
+
 def sliced(lengths: list[int], tags: list[dict[str, Any]]) -> list[dict[str, str]]:
     turns = [{"role": "system", "content": "x"}, {"role": "user", "content": "which 1?"}]
     answered = [{"role": "assistant", "content": "no"}, {"role": "user", "content": "why?"}]
