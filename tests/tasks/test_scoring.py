@@ -126,6 +126,14 @@ def test_field_that_is_left_out_is_a_gap_however_much_of_the_text_is_right() -> 
     assert (item.failure or {})["reason_code"] == "coverage_gap"
 
 
+def test_field_of_another_type_than_the_schema_asks_for_is_a_fault_of_form() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    contract = {"json_schema": schema, "scoring_mode": "field_match"}
+    row = row_of("structured_extraction", {"text": "t"}, {"object": {"n": 1}}, contract)
+    item = item_of("structured_extraction", row, contract, '{"n": "2"}')
+    assert (item.status, (item.failure or {})["reason_code"]) == ("ok", "formatting_mismatch")
+
+
 def words(count: int) -> str:
     return " ".join(f"a-rather-long-word-{number}" for number in range(count))
 
