@@ -96,6 +96,11 @@ class Form(Struct, frozen=True, kw_only=True):
     """Task profile that its rows belong to if they turn out to be conversations."""
 
     @property
+    def is_of_pairs(self) -> bool:
+        """Whether rows compare or judge answers instead of holding a right one."""
+        return self.reference is Reference.PAIR
+
+    @property
     def takes_turns(self) -> bool:
         """Whether rows are conversations."""
         return self.text_input == "messages"
