@@ -63,6 +63,6 @@ KIND = Kind(
     1,
     Work.DOOR,
     _inputs,
-    door="brewslm.engine.train:run",
+    door="brewslm.engine.run:run",
     ending=_ENDING,
 )

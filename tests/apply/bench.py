@@ -250,7 +250,7 @@ class Bench:
 
     def answer(self, job: Job, folder: Path) -> Result:
         """Do a job as a worker of this project would."""
-        if job.door.startswith("brewslm.engine.train"):
+        if job.door.startswith("brewslm.engine.run"):
             return _train(job, folder)
         if job.door.startswith("brewslm.engine.generate"):
             return self._generate(job, folder)

@@ -15,7 +15,8 @@ from tokenizers import normalizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from brewslm.contracts import Job, Result
-from brewslm.engine import answer, generate, parity, train
+from brewslm.engine import answer, generate, parity
+from brewslm.engine import run as training
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.formats import adapter, safetensors
@@ -42,13 +43,13 @@ def lora_adapter(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Pa
     folder = tmp_path_factory.mktemp("candidate")
     job = Job(
         job_id="t",
-        door="brewslm.engine.train:run",
+        door="brewslm.engine.run:run",
         address="training_plan",
         spec={"config": {**LOADING, "num_epochs": 6.0}},
         inputs={"model": str(NANO), "prepared": str(prepared)},
         folder=str(folder),
     )
-    train.run(job, Listener())
+    training.run(job, Listener())
     return folder / "lora_adapter"
 
 
