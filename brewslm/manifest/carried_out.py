@@ -13,7 +13,8 @@ from brewslm.rows.mapper import MAPPERS
 from brewslm.rows.source import find_source, scheme_of_path
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackSpec
-from brewslm.stages.export import ExportFormat, ExportFormatSpec
+from brewslm.stages.export import ExportFormatSpec
+from brewslm.stages.export_format import FORMATS, ExportFormat
 from brewslm.stages.mode import MODES, TrainingMode
 from brewslm.stages.recipe.loading import Tracker
 from brewslm.stages.training_config import TrainingConfig
@@ -21,8 +22,7 @@ from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.tasks.task import TASKS
 
 _TRAINED = tuple(name for name, mode in MODES.all().items() if mode.is_trained)
-FORMATS = ("adapter", "safetensors")
-"""Export formats that are written."""
+_WRITTEN = tuple(name for name, item in FORMATS.all().items() if item.is_written)
 _FOREIGN_OPTIMIZERS = (
     "adamw_torch_4bit",
     "adamw_torch_8bit",
@@ -52,7 +52,7 @@ NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
     ),
     "spec.adapters[].task_profile": _except(TASKS.names(), TaskProfile),
     "spec.dataset.task_profile": _except(TASKS.names(), TaskProfile),
-    "spec.export.formats[]": _except(FORMATS, ExportFormat),
+    "spec.export.formats[]": _except(_WRITTEN, ExportFormat),
     "spec.training_plan.training_mode": _except(_TRAINED, TrainingMode),
     "spec.training_plan.pin_environment": ("toolchain", "device"),
     f"{_CONFIG}.training_mode": _except(_TRAINED, TrainingMode),
