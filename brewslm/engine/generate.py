@@ -16,8 +16,8 @@ from brewslm.contracts import Job, Reporter, Result
 from brewslm.engine.answers import Answer, Answerer, Sampling
 from brewslm.engine.base import Loading
 from brewslm.engine.batches import RightPadding
+from brewslm.engine.losses import token_losses
 from brewslm.engine.models import answering_model, base_model
-from brewslm.engine.sft import token_losses
 from brewslm.engine.token_row import TokenRow
 from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.errors import WorkerError

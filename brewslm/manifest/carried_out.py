@@ -13,15 +13,16 @@ from brewslm.rows.mapper import MAPPERS
 from brewslm.rows.source import find_source, scheme_of_path
 from brewslm.stages.data_source import DataSourceSpec
 from brewslm.stages.eval_pack import EvalPackSpec
-from brewslm.stages.export import ExportFormat, ExportFormatSpec
-from brewslm.stages.training_config import Tracker, TrainingConfig, TrainingMode
+from brewslm.stages.export import ExportFormatSpec
+from brewslm.stages.export_format import FORMATS, ExportFormat
+from brewslm.stages.mode import MODES, TrainingMode
+from brewslm.stages.recipe.loading import Tracker
+from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 from brewslm.tasks.task import TASKS
 
-MODES = ("sft",)
-"""Training modes that are trained."""
-FORMATS = ("adapter", "safetensors")
-"""Export formats that are written."""
+_TRAINED = tuple(name for name, mode in MODES.all().items() if mode.is_trained)
+_WRITTEN = tuple(name for name, item in FORMATS.all().items() if item.is_written)
 _FOREIGN_OPTIMIZERS = (
     "adamw_torch_4bit",
     "adamw_torch_8bit",
@@ -51,10 +52,10 @@ NOT_SUPPORTED: dict[str, tuple[str, ...]] = {
     ),
     "spec.adapters[].task_profile": _except(TASKS.names(), TaskProfile),
     "spec.dataset.task_profile": _except(TASKS.names(), TaskProfile),
-    "spec.export.formats[]": _except(FORMATS, ExportFormat),
-    "spec.training_plan.training_mode": _except(MODES, TrainingMode),
+    "spec.export.formats[]": _except(_WRITTEN, ExportFormat),
+    "spec.training_plan.training_mode": _except(_TRAINED, TrainingMode),
     "spec.training_plan.pin_environment": ("toolchain", "device"),
-    f"{_CONFIG}.training_mode": _except(MODES, TrainingMode),
+    f"{_CONFIG}.training_mode": _except(_TRAINED, TrainingMode),
     f"{_CONFIG}.trainer_backend": ("hf_trainer",),
     f"{_CONFIG}.optimizer": _FOREIGN_OPTIMIZERS,
     f"{_CONFIG}.lora_bias": ("all", "lora_only"),
@@ -69,9 +70,9 @@ _INSTEAD = {
     "spec.adapters[].task_profile": "write one of " + ", ".join(TASKS.names()),
     "spec.dataset.task_profile": "write one of " + ", ".join(TASKS.names()),
     "spec.export.formats[]": "write formats: [safetensors], or [adapter]",
-    "spec.training_plan.training_mode": "write training_mode: sft",
+    "spec.training_plan.training_mode": f"write training_mode: {_TRAINED[0]}",
     "spec.training_plan.pin_environment": "write pin_environment: none",
-    f"{_CONFIG}.training_mode": "write training_mode: sft",
+    f"{_CONFIG}.training_mode": f"write training_mode: {_TRAINED[0]}",
     f"{_CONFIG}.trainer_backend": "write trainer_backend: trl_sft",
     f"{_CONFIG}.optimizer": "write optimizer: adamw_torch",
     f"{_CONFIG}.lora_bias": "write lora_bias: none",
@@ -166,12 +167,12 @@ def _members(wanted: Wanted) -> Iterator[Finding]:
 
 def _mode(wanted: Wanted, mode: str) -> Finding:
     """Return the finding about a training mode, at the value that asks for it."""
-    if "config.distillation_enabled" in wanted.written and mode == "kd":
-        field = "config.distillation_enabled"
-        return _finding(wanted, field, mode, "write distillation_enabled: false")
+    switch = MODES.load(mode).switch
+    if f"config.{switch}" in wanted.written:
+        return _finding(wanted, f"config.{switch}", mode, f"write {switch}: false")
     is_in_config = "config.training_mode" in wanted.written
     field = "config.training_mode" if is_in_config else "training_mode"
-    return _finding(wanted, field, mode, "write training_mode: sft")
+    return _finding(wanted, field, mode, f"write training_mode: {_TRAINED[0]}")
 
 
 def _export_member(

@@ -22,7 +22,7 @@ from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say, speaker, unread
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.manifest.yaml_file import YamlFile
-from brewslm.stages.deployment import FORMATS_OF_TARGET
+from brewslm.stages.export_format import FORMATS, WITHOUT_EXPORT, formats_of
 from brewslm.stages.model import REVISION
 
 _STORES = {
@@ -295,8 +295,8 @@ def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:
 
 
 def _exports(file: ManifestFile, say: Say) -> Iterator[Finding]:
-    quantization = file.spec.export.quantization
-    if quantization is not None and not {"gguf", "onnx", "ollama"} & set(file.spec.export.formats):
+    quantization, formats = file.spec.export.quantization, file.spec.export.formats
+    if quantization is not None and not any(FORMATS.load(name).quantizations for name in formats):
         yield say(
             FindingCode.QUANTIZATION_UNUSED,
             ("spec", "export", "quantization"),
@@ -309,7 +309,8 @@ def _exports(file: ManifestFile, say: Say) -> Iterator[Finding]:
 
 def _merges(file: ManifestFile, say: Say) -> Iterator[Finding]:
     quantization = file.spec.training_plan.config.quantization
-    if "safetensors" in file.spec.export.formats and quantization != "none":
+    is_merged = any(FORMATS.load(name).is_merged for name in file.spec.export.formats)
+    if is_merged and quantization != "none":
         yield say(
             FindingCode.MERGE_FROM_QUANTIZED,
             ("spec", "export", "formats"),
@@ -351,8 +352,8 @@ def _target(file: ManifestFile, say: Say) -> Iterator[Finding]:
     if deployment is None:
         return
     target = deployment.target_profile_id or file.spec.workflow.target_profile_id
-    runs = FORMATS_OF_TARGET.get(target or "", ())
-    promoted = formats or ("adapter",)
+    runs = formats_of(target or "")
+    promoted = formats or (WITHOUT_EXPORT,)
     written = supported("spec.export.formats[]", runs)
     if runs and not {*promoted} & {*runs}:
         yield say(

@@ -9,26 +9,14 @@ from brewslm.manifest.schema import ManifestFile
 from brewslm.manifest.shape import Shaped
 from brewslm.manifest.speaker import Say
 from brewslm.manifest.yaml_file import Path as YamlPath
-from brewslm.stages.training_config import DPO_LOSSES, KTO_LOSSES, TrainingConfig, has_warmup
+from brewslm.stages.mode import MODES, Mode
+from brewslm.stages.training_config import TrainingConfig, has_warmup
+from brewslm.stages.training_plan import mode_of
+from brewslm.tasks.task import form_of
 
 _TINY = "builtin:"
 """Bases that take far higher rates than usual."""
-_PREFERENCE = ("dpo", "orpo", "kto")
 _CONFIG: YamlPath = ("spec", "training_plan", "config")
-_OF_PREFERENCE = (
-    "label_smoothing",
-    "desirable_weight",
-    "undesirable_weight",
-    "precompute_ref_log_probs",
-)
-_TASKS_OF_MODE = {
-    "sft": None,
-    "kd": None,
-    "dpo": ("preference",),
-    "orpo": ("preference",),
-    "kto": ("preference",),
-    "cpt": ("language_modeling",),
-}
 
 
 def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Finding]:
@@ -36,22 +24,17 @@ def check_training(file: ManifestFile, shaped: Shaped, say: Say) -> Iterator[Fin
     plan, config = file.spec.training_plan, file.spec.training_plan.config
     prefix = "spec.training_plan.config."
     written = {path.removeprefix(prefix) for path in shaped.written if path.startswith(prefix)}
-    mode = config.training_mode or plan.training_mode
-    if mode == "sft" and config.distillation_enabled:
-        mode = "kd"
+    mode = mode_of(plan)
     yield from _conflicts(file, shaped, say)
     yield from _precision(file, written, say)
-    yield from _losses(file, mode, written, say)
+    yield from _of_mode(file, mode, written, say)
     yield from _stopping(file, written, say)
     yield from _idle(file, mode, written, say)
-    tasks = _TASKS_OF_MODE[mode]
     profile = file.spec.dataset.task_profile
-    if profile is not None:
-        fits = profile in tasks if tasks else profile != "preference"
-        if not fits:
-            able = [name for name, rows in _TASKS_OF_MODE.items() if rows and profile in rows]
-            at = (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode")
-            yield _mismatch(mode, profile, able or ["sft", "kd"], at, say)
+    if profile is not None and not mode.takes(form_of(profile)):
+        able = [name for name, item in MODES.all().items() if item.takes(form_of(profile))]
+        at = (*(_CONFIG if config.training_mode else _CONFIG[:-1]), "training_mode")
+        yield _mismatch(mode.name, profile, able, at, say)
 
 
 def _mismatch(mode: str, profile: str, able: list[str], at: YamlPath, say: Say) -> Finding:
@@ -156,44 +139,32 @@ def _precision(file: ManifestFile, written: set[str], say: Say) -> Iterator[Find
             )
 
 
-def _losses(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterator[Finding]:
+def _of_mode(file: ManifestFile, mode: Mode, written: set[str], say: Say) -> Iterator[Finding]:
     config = file.spec.training_plan.config
-    losses = {"dpo": DPO_LOSSES, "kto": KTO_LOSSES}.get(mode, ())
-    if config.loss_type != "auto" and config.loss_type not in losses:
+    if config.loss_type != "auto" and config.loss_type not in mode.losses:
         yield say(
             FindingCode.LOSS_TYPE_MODE,
             (*_CONFIG, "loss_type"),
-            f"mode {mode} has no loss {config.loss_type}",
-            f"write {losses[0]}" if losses else "delete the line",
+            f"mode {mode.name} has no loss {config.loss_type}",
+            f"write {mode.losses[0]}" if mode.losses else "delete the line",
             config.loss_type,
-            ", ".join(losses) or "no choice of losses",
+            ", ".join(mode.losses) or "no choice of losses",
         )
-    if config.kl_lambda > 0 and mode != "sft":
+    problems = list(mode.check(config, written))
+    for other in MODES.all().values():
+        if other is not mode:
+            problems += other.check_elsewhere(config, written)
+    for problem in problems:
         yield say(
-            FindingCode.KL_MODE,
-            (*_CONFIG, "kl_lambda"),
-            "the KL term belongs to mode sft",
-            "write kl_lambda: 0",
-            f"{config.kl_lambda:g}",
+            problem.code,
+            (*_CONFIG, problem.field) if problem.field else _CONFIG,
+            problem.message,
+            problem.remedy,
+            problem.found,
+            problem.expected,
+            severity=problem.severity,
         )
-    if mode in _PREFERENCE and config.alignment_max_prompt_length >= config.alignment_max_length:
-        yield say(
-            FindingCode.ALIGNMENT_LENGTHS,
-            (*_CONFIG, "alignment_max_prompt_length"),
-            "the prompt may not be as long as prompt and answer together",
-            "write a shorter prompt length",
-            str(config.alignment_max_prompt_length),
-            f"below {config.alignment_max_length}",
-        )
-    if mode == "kto" and "batch_size" in written and config.batch_size == 1:
-        if config.loss_type != "apo_zero_unpaired":
-            yield say(
-                FindingCode.KTO_BATCH,
-                (*_CONFIG, "batch_size"),
-                "kto compares rows of a batch",
-                "write batch_size: 2",
-            )
-    limit = 5e-5 if mode in _PREFERENCE else 2e-3
+    limit = mode.rate_limit
     is_tiny = file.spec.model.base_model.startswith(_TINY)
     if "learning_rate" in written and config.learning_rate > limit and not is_tiny:
         yield say(
@@ -203,15 +174,6 @@ def _losses(file: ManifestFile, mode: str, written: set[str], say: Say) -> Itera
             f"a usual value is {limit / 10:g}",
             f"{config.learning_rate:g}",
             f"at most {limit:g}",
-            severity=Severity.WARNING,
-        )
-    has_teacher = config.distillation_teacher_model or config.distillation_offline
-    if mode == "kd" and not has_teacher:
-        yield say(
-            FindingCode.KD_TEACHER_MISSING,
-            _CONFIG,
-            "distillation without a teacher",
-            "add distillation_teacher_model: ORG/NAME",
             severity=Severity.WARNING,
         )
 
@@ -303,20 +265,22 @@ def _without_effect(config: TrainingConfig) -> Iterator[tuple[str, bool]]:
     yield "dataloader_prefetch_factor", config.dataloader_num_workers == 0
 
 
-def _idle(file: ManifestFile, mode: str, written: set[str], say: Say) -> Iterator[Finding]:
+def _ignored_in(mode: Mode) -> Iterator[str]:
+    """Yield the fields that a mode does not read; what is wrong with losses is told apart."""
+    yield from mode.ignored
+    for other in MODES.all().values():
+        foreign = other.fields.model_fields.keys() - mode.fields.model_fields.keys()
+        yield from foreign - {"loss_type"}
+
+
+def _idle(file: ManifestFile, mode: Mode, written: set[str], say: Say) -> Iterator[Finding]:
     config = file.spec.training_plan.config
     idle = []
     if config.quantization not in ("nf4", "fp4"):
         idle += [name for name in written if name.startswith("bnb_4bit_")]
-    if mode != "kd":
-        idle += [name for name in written if name.startswith("distillation_")]
-    if mode not in _PREFERENCE:
-        idle += [name for name in written if name.startswith("alignment_")]
-        idle += [name for name in _OF_PREFERENCE if name in written]
-    elif "max_seq_length" in written:
-        idle.append("max_seq_length")
+    idle += [name for name in _ignored_in(mode) if name in written]
     idle += [name for name, is_idle in _without_effect(config) if is_idle and name in written]
-    for name in sorted(idle):
+    for name in sorted(set(idle)):
         yield say(
             FindingCode.FIELD_UNUSED,
             (*_CONFIG, name),

@@ -27,6 +27,7 @@ from brewslm.manifest.yaml_file import MAX_BYTES, YamlFile, read_yaml
 from brewslm.stages.data_source import source_path
 from brewslm.stages.export import ExportFormatSpec
 from brewslm.stages.model import ModelSpec
+from brewslm.stages.training_plan import mode_of
 
 _POLICY = "spec.workflow.gate_policy"
 
@@ -204,7 +205,7 @@ def _resources(
         findings += split_findings
     if model.base_model and sections.data_sources:
         profile = _profile(shaped)
-        mode = _mode(file)
+        mode = mode_of(file.spec.training_plan).name
         resolved = resolve_training(
             sections.training_plan,
             frozenset(shaped.written),
@@ -305,12 +306,6 @@ def _profile(shaped: Shaped) -> str:
     if "spec.training_plan.plan_profile" in shaped.written:
         return sections.training_plan.plan_profile
     return sections.workflow.training_preferred_plan_profile or "balanced"
-
-
-def _mode(file: ManifestFile) -> str:
-    plan = file.spec.training_plan
-    mode = plan.config.training_mode or plan.training_mode
-    return "kd" if mode == "sft" and plan.config.distillation_enabled else mode
 
 
 def _with_split(shaped: Shaped, source: YamlFile) -> tuple[Spec, dict[str, str], list[Finding]]:

@@ -13,22 +13,12 @@ from msgspec import Struct
 from brewslm.contracts import spec_values
 from brewslm.diagnostics import Finding, FindingCode, Place, Severity
 from brewslm.manifest.host import HostFacts
-from brewslm.stages.training_config import BITSANDBYTES_OPTIMIZERS, TrainingConfig
+from brewslm.stages.mode import MODES
+from brewslm.stages.recipe.optimizer import BITSANDBYTES_OPTIMIZERS
+from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _CONFIG = "spec.training_plan.config"
-
-_MODE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "cpt": {
-        "lora_r": 64,
-        "lora_alpha": 128,
-        "target_modules": "all-linear",
-        "learning_rate": 1e-4,
-        "warmup_ratio": 0.05,
-        "sequence_packing": True,
-    },
-    "kd": {"distillation_enabled": True},
-}
 
 
 class Resolved(Struct, frozen=True):
@@ -58,7 +48,7 @@ def resolve_training(
     names = {_field_of(name) for name in names}
     values = spec_values(TrainingConfig())
     origins: dict[str, str] = {}
-    for name, value in _MODE_DEFAULTS.get(mode, {}).items():
+    for name, value in MODES.load(mode).defaults.items():
         _put(values, origins, name, value, f"mode:{mode}")
     findings: list[Finding] = []
     own = spec_values(written_plan.config)
@@ -70,8 +60,9 @@ def resolve_training(
     for name in names & set(own):
         values[name] = own[name]
         origins[name] = "manifest"
-    if mode == "kto" and "batch_size" not in names:
-        _put(values, origins, "batch_size", max(2, values["batch_size"]), "mode:kto")
+    for name, least in MODES.load(mode).least.items():
+        if name not in names:
+            _put(values, origins, name, max(least, values[name]), f"mode:{mode}")
     _settle(values, origins, names)
     values |= {"base_model": "", "training_mode": None}
     config = TrainingConfig.model_validate(values, strict=False)

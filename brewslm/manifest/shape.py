@@ -28,6 +28,7 @@ from brewslm.manifest.type_errors import pattern_of, shown, type_refusal
 from brewslm.manifest.yaml_file import Path, RefusedNumber, UnquotedDate, YamlFile, dotted
 from brewslm.registry import closest
 from brewslm.rows.source import scheme_of_path
+from brewslm.stages.training_plan import TrainingPlanSpec
 
 _CONFIG = "spec.training_plan.config"
 _MODEL_FIELDS = (
@@ -38,6 +39,7 @@ _MODEL_FIELDS = (
 _OBSERVED = ("spec", "training_plan", "config", "observability")
 """Holds the `observability_*` keys; no key of the manifest itself."""
 _ABSENT = object()
+_USUAL_MODE = TrainingPlanSpec.model_fields["training_mode"].default
 
 
 class Shaped(Struct):
@@ -180,7 +182,10 @@ class _Shaper:
             known = _with_scheme(value)
         if pattern == f"{_CONFIG}.training_mode" or pattern.endswith("plan.training_mode"):
             lowered = value.strip().lower()
-            known = VALUE_ALIASES["spec.training_plan.training_mode"].get(lowered, lowered) or "sft"
+            known = (
+                VALUE_ALIASES["spec.training_plan.training_mode"].get(lowered, lowered)
+                or _USUAL_MODE
+            )
         if known != value:
             self._report(
                 FindingCode.ALIAS_USED,

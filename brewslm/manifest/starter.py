@@ -6,6 +6,7 @@ Text for people to edit. What a data file suggests comes in as proposals; nothin
 from collections.abc import Iterator
 
 from brewslm.rows.introspect import Proposal
+from brewslm.stages.mode import MODES
 from brewslm.tasks.builtin_packs import BUILTIN_PACKS
 from brewslm.tasks.task import Reference, form_of
 
@@ -141,7 +142,7 @@ def _dataset(proposal: Proposal, *, is_small: bool) -> list[str]:
 
 def _training(proposal: Proposal, max_seq_length: int, *, is_small: bool) -> list[str]:
     mode = _mode(proposal)
-    is_preference = mode == "dpo"
+    is_preference = form_of(proposal.target_task_profile).is_of_pairs
     length = (
         ["      alignment_max_prompt_length: 256", "      alignment_max_length: 512"]
         if is_preference
@@ -174,9 +175,8 @@ def _training(proposal: Proposal, max_seq_length: int, *, is_small: bool) -> lis
 
 
 def _mode(proposal: Proposal) -> str:
-    if proposal.target_task_profile == "preference":
-        return "dpo"
-    return "cpt" if proposal.target_task_profile == "language_modeling" else "sft"
+    form = form_of(proposal.target_task_profile)
+    return next(name for name, mode in MODES.all().items() if mode.is_usual and mode.takes(form))
 
 
 def _evaluation(profile: str, *, has_gold: bool) -> list[str]:

@@ -10,7 +10,7 @@ from brewslm.diagnostics import FindingCode
 from brewslm.manifest.carried_out import supported
 from brewslm.manifest.yaml_file import Path, dotted
 from brewslm.registry import closest
-from brewslm.stages.training_config import FULL_MATRIX_OPTIMIZERS
+from brewslm.stages.recipe.optimizer import FULL_MATRIX_OPTIMIZERS
 
 _OPTIMIZER = "spec.training_plan.config.optimizer"
 _BOUNDS = {

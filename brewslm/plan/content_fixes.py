@@ -14,7 +14,8 @@ from brewslm.plan.lengths import is_none_within, tokens_of
 from brewslm.plan.tokenizer_facts import TokenizerFacts
 from brewslm.plan.work import epochs_of, training_work
 from brewslm.stages.chat_templates import TEMPLATE_TOKENS
-from brewslm.stages.training_config import MOST_TOKENS, has_warmup
+from brewslm.stages.recipe.sequences import MOST_TOKENS
+from brewslm.stages.training_config import has_warmup
 from brewslm.stages.training_plan import TrainingPlanSpec
 
 _DEFAULT_TARGETS = ("q_proj", "v_proj")

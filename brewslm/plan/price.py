@@ -14,6 +14,7 @@ from brewslm.plan.device import LOAD_S, Device
 from brewslm.plan.lengths import mean_tokens
 from brewslm.plan.work import evaluations, training_work
 from brewslm.stages.eval_pack import EvalPackSpec
+from brewslm.stages.export_format import FORMATS
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.state.records import OperationRecord
 
@@ -96,7 +97,7 @@ def evaluation_price(
 def export_price(format_name: str, adapter_bytes: float, basis: Basis) -> Price:
     """Return the price of writing and verifying an export."""
     base = basis.base
-    size_bytes = adapter_bytes if format_name == "adapter" else float(base.size_bytes)
+    size_bytes = FORMATS.load(format_name).size(float(base.size_bytes), adapter_bytes)
     tokens = _PARITY_ROWS * mean_tokens(basis.prepared, "train")
     compared_s = 2 * basis.device.compute_s(
         _READ_FLOPS * base.parameters * tokens, base.hidden_size

@@ -9,14 +9,6 @@ from brewslm.address import Address
 from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
 from brewslm.stages.workflow import TargetProfile
 
-FORMATS_OF_TARGET = {
-    "vllm_server": ("vllm", "safetensors", "adapter"),
-    "edge_gpu": ("onnx", "safetensors", "gguf"),
-    "mobile_cpu": ("gguf", "ollama"),
-    "browser_webgpu": ("onnx",),
-    "cpu_local": ("gguf", "ollama", "onnx", "safetensors", "adapter"),
-}
-"""Export formats that each target runs."""
 MOST_PARAMETERS = {"mobile_cpu": 4_000_000_000, "browser_webgpu": 2_000_000_000}
 """Parameters of a base model that a target runs at most, where it has a limit."""
 

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from brewslm.address import Address
 from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
+from brewslm.stages.export_format import ExportFormat
 
-ExportFormat = Literal["adapter", "safetensors", "gguf", "onnx", "ollama", "vllm"]
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "INT8"]
 
 
@@ -74,6 +74,6 @@ KIND = Kind(
     2,
     Work.DOOR,
     _inputs,
-    door="brewslm.engine.formats.adapter:run",
+    door="brewslm.engine.export:run",
     ending=_ENDING,
 )

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from brewslm.address import Address
 from brewslm.contracts import Category, Ending, InputRef, Kind, Spec, Work
-from brewslm.stages.training_config import TrainingConfig, TrainingMode
+from brewslm.stages.mode import MODES, Mode, TrainingMode
+from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.workflow import PlanProfile
 
 
@@ -22,6 +23,15 @@ class TrainingPlanSpec(Spec):
     """Puts library versions, or versions and accelerator, into the fingerprint."""
     config: TrainingConfig = TrainingConfig()
     """The recipe."""
+
+
+def mode_of(plan: TrainingPlanSpec) -> Mode:
+    """Return the mode that a recipe asks for, by its name or by a field that stands for it."""
+    name = plan.config.training_mode or plan.training_mode
+    for mode in MODES.all().values():
+        if mode.replaces == name and getattr(plan.config, mode.switch):
+            return mode
+    return MODES.load(name)
 
 
 def _inputs(_address: Address, _specs: Mapping[Address, Spec]) -> tuple[InputRef, ...]:
@@ -53,6 +63,6 @@ KIND = Kind(
     1,
     Work.DOOR,
     _inputs,
-    door="brewslm.engine.train:run",
+    door="brewslm.engine.run:run",
     ending=_ENDING,
 )

@@ -81,6 +81,8 @@ class Form(Struct, frozen=True, kw_only=True):
     """What a row of a task profile holds."""
 
     name: str
+    aliases: tuple[str, ...] = ()
+    """Other spellings, accepted with a warning."""
     reference: Reference
     text_input: str
     """Input that holds the text that is asked about; `messages` holds turns instead, and a task
@@ -94,6 +96,11 @@ class Form(Struct, frozen=True, kw_only=True):
     """Whether its rows need passages beside the text."""
     profile_of_turns: str = ""
     """Task profile that its rows belong to if they turn out to be conversations."""
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether rows compare or judge answers instead of holding a right one."""
+        return self.reference is Reference.PAIR
 
     @property
     def takes_turns(self) -> bool:

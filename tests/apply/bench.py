@@ -237,11 +237,7 @@ class Bench:
 
     def doors(self) -> list[str]:
         """Return the doors that the last apply opened, roles and formats included."""
-        return [
-            job.door.removeprefix("brewslm.engine.").removesuffix(":run")
-            + (f" {job.options['role']}" if "role" in job.options else "")
-            for job in self.jobs
-        ]
+        return [_door_name(job) for job in self.jobs]
 
     def promoted(self) -> str | None:
         """Return what the promoted link names."""
@@ -250,7 +246,7 @@ class Bench:
 
     def answer(self, job: Job, folder: Path) -> Result:
         """Do a job as a worker of this project would."""
-        if job.door.startswith("brewslm.engine.train"):
+        if job.door.startswith("brewslm.engine.run"):
             return _train(job, folder)
         if job.door.startswith("brewslm.engine.generate"):
             return self._generate(job, folder)
@@ -291,6 +287,16 @@ class Bench:
             "error_code": None,
             "attempts": 1,
         }
+
+
+def _door_name(job: Job) -> str:
+    match job.door.removeprefix("brewslm.engine.").removesuffix(":run"):
+        case "run":
+            return "train"
+        case "export":
+            return f"formats.{job.spec['format']}"
+        case name:
+            return f"{name} {job.options['role']}" if "role" in job.options else name
 
 
 def row(number: int) -> dict[str, str]:

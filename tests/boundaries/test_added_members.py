@@ -1,4 +1,6 @@
-"""A made-up task, mapper or source is one file; with it a project validates, plans and applies."""
+"""A made-up task, mapper or source is one file, a training mode or an export format two: with them
+a project validates, plans and applies.
+"""
 
 import json
 import os
@@ -63,11 +65,57 @@ def _read(stream, _tally):
 
 SOURCE = Source("barred", _read, (".barred",))
 '''
+MODE = '''
+"""Answers, of which every other one counts twice."""
+
+from brewslm.stages.mode import Mode, takes_answers
+
+MODE = Mode(name="halves", takes=takes_answers, is_trained=True, defaults={"weight_decay": 0.5})
+'''
+WORK = '''
+"""The loss of every other token twice."""
+
+from brewslm.engine.losses import token_losses
+from brewslm.engine.mode_work import ModeWork
+from brewslm.engine.modes.sft import WORK as SFT
+
+
+def _losses(model, inputs, dtype):
+    losses = token_losses(model, inputs, dtype)
+    return losses + losses * (losses.new_ones(losses.shape).cumsum(0) % 2)
+
+
+WORK = ModeWork(SFT.tokenize, SFT.sequence, _losses)
+'''
+FORMAT = '''
+"""The adapter, with a note beside it."""
+
+from msgspec.structs import replace
+
+from brewslm.stages.formats.adapter import FORMAT as ADAPTER
+
+FORMAT = replace(ADAPTER, name="noted")
+'''
+WRITER = '''
+"""The adapter and a note."""
+
+from msgspec.structs import replace
+
+from brewslm.engine.formats.adapter import WRITER as ADAPTER
+
+
+def _write(export, trained):
+    ADAPTER.write(export, trained)
+    (export.folder / "note.txt").write_text("as promised")
+
+
+WRITER = replace(ADAPTER, write=_write)
+'''
 ADAPTER = "  adapters: [{{name: own, base_adapter_id: {mapper}, task_profile: {task}}}]\n"
 
 
 class Grown:
-    """A copy of the package with one more file, and a project that needs it."""
+    """A copy of the package with a new member, and a project that needs it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,7 +125,7 @@ class Grown:
         self.bench = Bench.make(folder / "project")
 
     def add(self, path: str, text: str) -> None:
-        """Write the only file of the new member."""
+        """Write a file of the new member."""
         (self.folder / "package" / "brewslm" / path).write_text(text.lstrip())
 
     def bind(self, mapper: str, task: str) -> None:
@@ -135,8 +183,23 @@ def with_source(grown: Grown) -> None:
         grown.bench.edit(f"data/{name}.jsonl", f"data/{name}.barred")
 
 
-@pytest.mark.parametrize("member", [with_task, with_mapper, with_source])
-def test_one_file_is_enough_to_plan(grown: Grown, member: Callable[[Grown], None]) -> None:
+def with_mode(grown: Grown) -> None:
+    grown.add("stages/modes/halves.py", MODE)
+    grown.add("engine/modes/halves.py", WORK)
+    grown.bench.edit("training_plan:\n", "training_plan:\n    training_mode: halves\n")
+
+
+def with_format(grown: Grown) -> None:
+    grown.add("stages/formats/noted.py", FORMAT)
+    grown.add("engine/formats/noted.py", WRITER)
+    grown.bench.edit("formats: [adapter, safetensors]", "formats: [noted]")
+
+
+MEMBERS = [with_task, with_mapper, with_source, with_mode, with_format]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_its_files_are_enough_to_plan(grown: Grown, member: Callable[[Grown], None]) -> None:
     member(grown)
     grown.call("validate")
     plan = json.loads(grown.call("plan", "--json"))
@@ -147,8 +210,8 @@ def test_one_file_is_enough_to_plan(grown: Grown, member: Callable[[Grown], None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("member", [with_task, with_mapper, with_source])
-def test_one_file_is_enough_to_train_and_decide(
+@pytest.mark.parametrize("member", MEMBERS)
+def test_its_files_are_enough_to_train_and_decide(
     grown: Grown, member: Callable[[Grown], None]
 ) -> None:
     member(grown)
@@ -157,3 +220,5 @@ def test_one_file_is_enough_to_train_and_decide(
     grown.bench.edit("metric_id: accuracy, threshold: 0.8, operator: gte", gate)
     grown.call("apply", "--auto-approve")
     grown.call("plan", "--detailed-exitcode")
+    notes = [path.read_text() for path in grown.bench.home.glob("exports/*/note.txt")]
+    assert notes == ["as promised"] * (member is with_format)

@@ -84,7 +84,7 @@ def test_file_that_comes_during_an_apply_stops_what_would_load_it(
     doubles.answer = _while_training(based, lambda: late.write_text("{}"))
     promoted = based.promoted()
     run("apply", "--auto-approve").says(6, "base_refused", name)
-    assert doubles.doors == ["brewslm.engine.train:run"]
+    assert doubles.doors == ["brewslm.engine.run:run"]
     assert based.promoted() == promoted
 
 
@@ -125,12 +125,12 @@ def test_bit_of_the_base_that_flips_during_an_apply_stops_what_would_load_it(
     doubles.answer = _while_training(based, lambda: _flip_a_bit(path))
     promoted = based.promoted()
     run("apply", "--auto-approve").says(1, "artifact_corrupt", name)
-    assert doubles.doors == ["brewslm.engine.train:run"]
+    assert doubles.doors == ["brewslm.engine.run:run"]
     assert based.promoted() == promoted
     _flip_a_bit(path)
     doubles.answer = None
     assert run("apply", "--auto-approve").code == 0
-    assert doubles.doors.count("brewslm.engine.train:run") == 1
+    assert doubles.doors.count("brewslm.engine.run:run") == 1
 
 
 @pytest.mark.case("ART-14")

@@ -54,7 +54,7 @@ def test_turns_are_the_prompt_whatever_the_task(
     bench.edit("metric_id: accuracy", f"metric_id: {metric}")
     assert run("plan").code == 0
     run("apply", "--auto-approve")
-    assert "brewslm.engine.train:run" in doubles.doors
+    assert "brewslm.engine.run:run" in doubles.doors
     artifacts, output = bench.artifacts(), bench.records()["dataset"].outputs["prepared"]
     file = artifacts.listing(output.digest)["gold_test.jsonl"]
     line = json.loads(artifacts.read_bytes(file.digest).splitlines()[0])

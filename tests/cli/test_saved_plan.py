@@ -129,7 +129,7 @@ def test_a_plan_of_a_newer_minor_is_carried_out(saved: Path, run: Run, doubles: 
     document = json.loads(saved.read_bytes())
     saved.write_bytes(_sealed({**document, "format_version": "1.9", "greeting": {"a": [1]}}))
     run("apply", _NAME).says(0)
-    assert "brewslm.engine.train:run" in doubles.doors
+    assert "brewslm.engine.run:run" in doubles.doors
 
 
 @pytest.mark.case("PLN-09")

@@ -158,5 +158,5 @@ def test_preference_rows_are_told_which_mode_would_learn_from_them(trial: Trial)
     (own,) = (item for item in found if item.code == "MODE_TASK_MISMATCH")
     assert (own.found, own.expected) == (
         "mode sft",
-        "mode dpo or orpo or kto (not supported yet)",
+        "mode dpo or kto or orpo (not supported yet)",
     )

@@ -16,14 +16,15 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from brewslm.apply.interruption import Stop
 from brewslm.apply.worker import ProcessWorker
 from brewslm.contracts import Job
-from brewslm.engine import devices, train
+from brewslm.engine import devices
+from brewslm.engine import run as training
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.batches import Flattening, RightPadding
+from brewslm.engine.losses import token_losses
 from brewslm.engine.models import answering_model
 from brewslm.engine.run_record import environment
 from brewslm.engine.sequences import packed, unpacked
-from brewslm.engine.sft import token_losses
 from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.plan.base_model import read_base_model
 from brewslm.plan.digest_cache import DigestCache
@@ -73,7 +74,7 @@ def _check_trained(job: Job, values: dict[str, Any], device: Device) -> None:
 
 def test_lora_in_bfloat16(training_job: MakeJob, device: Device) -> None:
     job = training_job(**BF16)
-    _check_trained(job, train.run(job, Listener()).values, device)
+    _check_trained(job, training.run(job, Listener()).values, device)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -86,13 +87,13 @@ def test_qlora_with_a_paged_8_bit_optimizer(
         optimizer="paged_adamw_8bit",
         gradient_checkpointing=checkpointing,
     )
-    _check_trained(job, train.run(job, Listener()).values, device)
+    _check_trained(job, training.run(job, Listener()).values, device)
 
 
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True)
 def test_lora_in_float16_scales_gradients(training_job: MakeJob, device: Device) -> None:
     job = training_job(dtype="float16", fp16=True)
-    _check_trained(job, train.run(job, Listener()).values, device)
+    _check_trained(job, training.run(job, Listener()).values, device)
 
 
 def test_packed_rows_lose_what_they_lose_alone(
@@ -116,7 +117,7 @@ def test_packed_rows_lose_what_they_lose_alone(
 
 def test_packed_training(training_job: MakeJob, device: Device) -> None:
     job = training_job(**BF16, sequence_packing=True, batch_size=1, num_epochs=8.0)
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     assert values["eval_loss"] < values["baseline_eval_loss"]
     assert values["seen_tokens"] == 8 * _record(job, "data.json")["train"]["tokens"]
     assert values["device"] == devices.facts().name
@@ -141,7 +142,7 @@ def test_a_killed_training_goes_on_to_the_same_adapter(
     checkpoint = folder / "write" / "checkpoints" / "checkpoint-2"
     resumed = training_job("resumed", str(checkpoint), **BF16, **SHORT)
     straight = training_job("straight", **BF16, **SHORT)
-    assert [train.run(job, Listener()).values["steps"] for job in (resumed, straight)] == [4, 4]
+    assert [training.run(job, Listener()).values["steps"] for job in (resumed, straight)] == [4, 4]
     first, second = _adapter(resumed), _adapter(straight)
     tolerance = 0.0 if device.kind == "cpu" else 1e-3  # atomic additions come in any order
     for name, tensor in first.items():
@@ -161,7 +162,7 @@ def test_batched_answers_are_those_of_each_prompt_and_of_the_processor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = training_job(num_epochs=6.0, eval_strategy="no", save_strategy="no")
-    train.run(job, Listener())
+    training.run(job, Listener())
     adapter = Path(job.folder) / "lora_adapter"
     rows = [renderer.completion(prepared_row(300 + number)) for number in range(16)]
     prompts = [

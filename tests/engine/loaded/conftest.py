@@ -122,7 +122,7 @@ def training_job(tmp_path: Path, prepared: Path) -> Callable[..., Job]:
         spec = TrainingPlanSpec(config=TrainingConfig(**(RECIPE | changes)))
         return Job(
             job_id="t1",
-            door="brewslm.engine.train:run",
+            door="brewslm.engine.run:run",
             address="training_plan",
             fingerprint="sha256:f",
             spec=spec.model_dump(mode="json"),

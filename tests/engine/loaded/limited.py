@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.errors import WorkerError
 from tests.engine.loaded.conftest import Listener
 
@@ -27,7 +27,7 @@ def main() -> None:
     listener = Listener()
     told: dict[str, object] = {}
     try:
-        told["values"] = train.run(job, listener).values
+        told["values"] = training.run(job, listener).values
     except WorkerError as error:
         told |= {"code": error.code, "found": error.found, "remedy": error.remedy}
     sys.stdout.write(json.dumps(told | {"warnings": listener.warnings}))

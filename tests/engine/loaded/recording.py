@@ -19,7 +19,7 @@ import torch
 
 from brewslm import durability
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.fingerprint import digest_folder
 from tests.engine.loaded.conftest import Listener
 
@@ -79,7 +79,7 @@ def main() -> None:
             recorder = Recorder(folder, point)
             durability.watcher = recorder.watch
             torch.save = recorder.save
-            train.run(job.model_copy(update={"folder": str(folder)}), recorder)
+            training.run(job.model_copy(update={"folder": str(folder)}), recorder)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         ends[point] = os.waitstatus_to_exitcode(status)

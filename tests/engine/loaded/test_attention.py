@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.engine.base import Loading, attention_of, load_model
 from brewslm.errors import WorkerError
 from brewslm.stages.training_config import TrainingConfig
@@ -101,4 +101,4 @@ def test_a_run_records_the_attention_it_used(training_job: Callable[..., Job]) -
             save_strategy="no",
             attn_implementation=written,
         )
-        assert train.run(job, Listener()).values["attn_implementation"] == used
+        assert training.run(job, Listener()).values["attn_implementation"] == used

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.engine.write_faults import find_write_fault, write_error
 from brewslm.errors import WorkerError
 from brewslm.fingerprint import digest_folder
@@ -44,7 +44,7 @@ def test_a_trainer_names_what_it_no_longer_needs_and_removes_nothing(
 ) -> None:
     job = training_job(**SHORT | {"max_steps": 6, "save_total_limit": limit})
     listener = Listener()
-    train.run(job, listener)
+    training.run(job, listener)
     checkpoints = Path(job.folder) / "checkpoints"
     assert sorted(path.name for path in checkpoints.iterdir()) == [
         f"checkpoint-{step}" for step in (2, 4, 6)
@@ -80,7 +80,7 @@ def test_a_kill_anywhere_leaves_a_recorded_checkpoint_that_is_whole(
     resumed = training_job("resumed", str(folder / "write" / "checkpoints/checkpoint-2"), **SHORT)
     straight = training_job("straight", **SHORT)
     for each in (resumed, straight):
-        train.run(each, Listener())
+        training.run(each, Listener())
     adapters = [digest_folder(Path(each.folder) / "lora_adapter") for each in (resumed, straight)]
     assert adapters[0] == adapters[1]
 
@@ -106,7 +106,7 @@ def test_a_full_disk_ends_training_with_its_code_and_the_last_checkpoint(
     job = job.model_copy(update={"folder": str(small_disk)})
     listener = Listener()
     with pytest.raises(WorkerError) as raised:
-        train.run(job, listener)
+        training.run(job, listener)
     assert raised.value.code == "disk_full", raised.value
     assert "free disk space" in raised.value.remedy
     assert listener.checkpoints
@@ -120,7 +120,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(training_job: MakeJob) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(WorkerError) as raised:
-            train.run(training_job(**SHORT), Listener())
+            training.run(training_job(**SHORT), Listener())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert raised.value.code == "disk_full"
@@ -142,7 +142,7 @@ def test_a_failed_sync_records_no_checkpoint(
     listener = Listener()
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(WorkerError) as raised:
-        train.run(training_job(**SHORT), listener)
+        training.run(training_job(**SHORT), listener)
     assert raised.value.code == "store_suspect"
     assert listener.checkpoints == []
 

@@ -13,8 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import SFTConfig
 
-from brewslm.engine import devices, sft
+from brewslm.engine import devices, trainer
 from brewslm.engine.base import Loading, load_model
+from brewslm.engine.losses import token_losses
 from brewslm.engine.run_record import environment
 from brewslm.engine.watch import Watch
 from brewslm.errors import WorkerError
@@ -213,9 +214,9 @@ def test_trainer_arguments_fit_the_device(
 ) -> None:
     on_machine(**machine)
     given: dict[str, Any] = {}
-    monkeypatch.setattr(sft, "SFTConfig", lambda **values: given.update(values))
+    monkeypatch.setattr(trainer, "SFTConfig", lambda **values: given.update(values))
     config = TrainingConfig(**RECIPE | {"dtype": dtype, "dataloader_pin_memory": True})
-    sft._arguments(config, tmp_path, has_validation=True)
+    trainer._arguments(config, tmp_path, has_validation=True)
     kind = devices.kind()
     assert given["use_cpu"] is (kind == "cpu")
     assert given["fp16"] is (dtype == "float16" and kind != "cpu")
@@ -243,12 +244,13 @@ def test_a_trainer_on_several_devices_is_never_made(
 ) -> None:
     """Two visible devices would wrap the model and double the batch."""
     made = SimpleNamespace(args=SimpleNamespace(n_gpu=2, world_size=1))
-    monkeypatch.setattr(sft, "CompletionTrainer", lambda **_: made)
+    monkeypatch.setattr(trainer, "ModeTrainer", lambda **_: made)
     rows = [{"input_ids": [1, 2], "labels": [-100, 2]}]
     tokenizer: Any = SimpleNamespace(pad_token_id=0)
     model: Any = None
     with pytest.raises(WorkerError) as raised:
-        sft.make_trainer(
+        trainer.make_trainer(
+            token_losses,
             model,
             tokenizer,
             TrainingConfig(**RECIPE),

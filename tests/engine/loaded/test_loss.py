@@ -7,8 +7,8 @@ import torch
 
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.batches import Flattening, RightPadding
+from brewslm.engine.losses import token_losses
 from brewslm.engine.sequences import packed
-from brewslm.engine.sft import token_losses
 from brewslm.engine.token_row import TokenRow
 from brewslm.engine.tokens import Renderer
 from tests.engine.loaded.conftest import NANO, prepared_row

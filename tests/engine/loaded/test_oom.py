@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.errors import WorkerError
 from brewslm.fingerprint import digest_file
 from tests.engine.loaded.conftest import Listener, prepared_row
@@ -159,9 +159,9 @@ def test_shrunk_run_does_the_same_steps_as_an_undisturbed_one(
     recipe = {"lora_dropout": 0.0, "batch_size": 12, "dataloader_drop_last": drop_last}
     calm, shrunk = training_job("calm", **recipe), training_job("shrunk", **recipe)
     listener = Listener()
-    expected = train.run(calm, Listener()).values
+    expected = training.run(calm, Listener()).values
     with holding_at_most(3):
-        values = train.run(shrunk, listener).values
+        values = training.run(shrunk, listener).values
     assert _sizes(listener) == [(6, 2, 0), (3, 4, 0)]
     assert values["held"]["batch_size"] == 3
     assert [item["held"]["batch_size"] for item in values["oom_tries"]] == [12, 6]
@@ -175,10 +175,10 @@ def test_shrunk_run_does_the_same_steps_as_an_undisturbed_one(
 
 def test_next_try_goes_on_from_the_newest_checkpoint(training_job: MakeJob) -> None:
     calm, shrunk = training_job("calm", lora_dropout=0.0), training_job("shrunk", lora_dropout=0.0)
-    expected = train.run(calm, Listener()).values
+    expected = training.run(calm, Listener()).values
     listener = Listener()
     with holding_at_most(4, from_pass=7):
-        values = train.run(shrunk, listener).values
+        values = training.run(shrunk, listener).values
     assert _sizes(listener) == [(4, 2, 5)]
     assert listener.steps == [*range(1, 8), *range(6, 11)]
     assert _logged_steps(shrunk) == list(range(1, 11))
@@ -193,7 +193,7 @@ def test_try_without_a_checkpoint_starts_over(
 ) -> None:
     job, listener = training_job(), Listener()
     with holding_at_most(4, from_pass=3, full=full):
-        values = train.run(job, listener).values
+        values = training.run(job, listener).values
     assert _sizes(listener) == [(4, 2, 0)]
     assert listener.steps == [1, 2, 3, *range(1, 11)]
     assert _logged_steps(job) == list(range(1, 11))
@@ -203,15 +203,15 @@ def test_try_without_a_checkpoint_starts_over(
 def test_interrupted_after_a_shrink_goes_on_to_the_same_bits(training_job: MakeJob) -> None:
     whole, broken = training_job("whole"), training_job("broken")
     with holding_at_most(2):
-        train.run(whole, Listener())
+        training.run(whole, Listener())
         listener = Listener(stop_after=7)
         with pytest.raises(WorkerError):
-            train.run(broken, listener)
+            training.run(broken, listener)
     step, path = listener.checkpoints[-1]
     assert step == 7
     again = Listener()
     resumed = training_job("broken", resume_from=str(Path(broken.folder) / path))
-    values = train.run(resumed, again).values
+    values = training.run(resumed, again).values
     assert again.warnings == []
     assert values["held"]["batch_size"] == 2
     assert digest_file(_weights(resumed)) == digest_file(_weights(whole))
@@ -232,7 +232,7 @@ def test_memory_that_never_suffices_is_an_error_with_the_way_out(
 ) -> None:
     listener = Listener()
     with holding_at_most(0), pytest.raises(WorkerError) as caught:
-        train.run(training_job(**changes), listener)
+        training.run(training_job(**changes), listener)
     assert caught.value.code == "training_oom"
     assert remedy in caught.value.remedy
     assert len(_sizes(listener)) == tries
@@ -248,7 +248,7 @@ def test_other_errors_are_not_taken_for_memory(training_job: MakeJob) -> None:
     listener = Listener()
     try:
         with pytest.raises(RuntimeError, match="shapes"):
-            train.run(training_job(), listener)
+            training.run(training_job(), listener)
     finally:
         hook.remove()
     assert listener.warnings == []

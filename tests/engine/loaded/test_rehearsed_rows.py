@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.engine.base import Loading, load_tokenizer
 from brewslm.engine.tokens import Renderer
 from brewslm.rows.masks import IGNORED
@@ -107,6 +107,6 @@ def test_run_goes_on_without_its_faulty_rows(
     (folder / "val.jsonl").write_text((prepared / "val.jsonl").read_text())
     job = training_job()
     job = job.model_copy(update={"inputs": job.inputs | {"prepared": str(folder)}})
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     assert values["rows_left_out"] == {"special_token_in_text": 1}
     assert values["rows"] == 39

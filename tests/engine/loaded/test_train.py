@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.errors import WorkerError
 from brewslm.fingerprint import digest_file
 from tests.engine.loaded.conftest import Listener
@@ -42,7 +42,7 @@ def _finished() -> dict[str, Any]:
 def test_run_leaves_adapter_record_and_numbers(training_job: MakeJob) -> None:
     job = training_job()
     listener = Listener()
-    result = train.run(job, listener)
+    result = training.run(job, listener)
     values = result.values
     assert values["steps"] == 10
     assert values["rows"] == 40
@@ -69,7 +69,7 @@ def test_run_leaves_adapter_record_and_numbers(training_job: MakeJob) -> None:
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(training_job: MakeJob) -> None:
     jobs = [training_job("a"), training_job("b"), training_job("c", seed=7)]
     for job in jobs:
-        train.run(job, Listener())
+        training.run(job, Listener())
     first, second, other = map(_weights, jobs)
     assert first == second
     assert first != other
@@ -79,16 +79,16 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(training_job: Ma
 @pytest.mark.parametrize("stop_after", [3, 5, 7])
 def test_interrupted_run_goes_on_to_the_same_bits(training_job: MakeJob, stop_after: int) -> None:
     whole = training_job("whole")
-    train.run(whole, Listener())
+    training.run(whole, Listener())
     broken = training_job("broken")
     listener = Listener(stop_after)
     with pytest.raises(WorkerError) as caught:
-        train.run(broken, listener)
+        training.run(broken, listener)
     assert caught.value.code == "interrupted"
     step, path = listener.checkpoints[-1]
     assert step == stop_after
     resumed = training_job("broken", resume_from=str(Path(broken.folder) / path))
-    result = train.run(resumed, Listener())
+    result = training.run(resumed, Listener())
     assert result.values["resumed_from_step"] == stop_after
     assert _weights(resumed) == _weights(whole)
     steps = [
@@ -104,7 +104,7 @@ def test_accumulation_changes_the_loss_by_rounding_only(training_job: MakeJob) -
         training_job("one", lora_dropout=0.0),
         training_job("four", lora_dropout=0.0, batch_size=2, gradient_accumulation_steps=4),
     ]
-    losses = [train.run(job, Listener()).values["train_loss"] for job in jobs]
+    losses = [training.run(job, Listener()).values["train_loss"] for job in jobs]
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
@@ -130,13 +130,13 @@ def test_accumulation_changes_the_loss_by_rounding_only(training_job: MakeJob) -
     ids=lambda changes: " ".join(f"{name}={value}" for name, value in changes.items()),
 )
 def test_recipe_learns(training_job: MakeJob, changes: dict[str, Any]) -> None:
-    values = train.run(training_job(**changes), Listener()).values
+    values = training.run(training_job(**changes), Listener()).values
     assert values["eval_loss"] < 0.8 * values["baseline_eval_loss"]
 
 
 def test_no_matching_module_names_those_that_exist(training_job: MakeJob) -> None:
     with pytest.raises(WorkerError) as caught:
-        train.run(training_job(target_modules=("query_key_value",)), Listener())
+        training.run(training_job(target_modules=("query_key_value",)), Listener())
     assert caught.value.code == "training_no_targets"
     assert "q_proj" in caught.value.expected
 
@@ -144,14 +144,14 @@ def test_no_matching_module_names_those_that_exist(training_job: MakeJob) -> Non
 def test_loss_that_is_no_number_ends_the_run(training_job: MakeJob) -> None:
     job = training_job(learning_rate=1e30, max_grad_norm=0.0, warmup_ratio=0.0)
     with pytest.raises(WorkerError) as caught:
-        train.run(job, Listener())
+        training.run(job, Listener())
     assert caught.value.code == "training_nonfinite_loss"
     assert "learning_rate" in caught.value.remedy
 
 
 def test_validation_without_gain_stops_early_and_keeps_the_best(training_job: MakeJob) -> None:
     job = training_job(num_epochs=40.0, learning_rate=2e-2, eval_steps=2, early_stopping_patience=2)
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     assert values["stop_reason"] == "early_stopping"
     assert values["steps"] < 200
     assert values["kept_step"] == values["steps"] - 4
@@ -168,7 +168,7 @@ def test_validation_loss_is_that_of_the_adapter_that_is_kept(training_job: MakeJ
         early_stopping_patience=2,
         load_best_model_at_end=False,
     )
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     assert values["kept_step"] == values["steps"]
     lines = csv.DictReader((Path(job.folder) / "run" / "train_log.csv").open())
     losses = [float(line["eval_loss"]) for line in lines if line["eval_loss"]]
@@ -177,7 +177,7 @@ def test_validation_loss_is_that_of_the_adapter_that_is_kept(training_job: MakeJ
 
 
 def test_time_limit_ends_the_run_as_if_it_were_done(training_job: MakeJob) -> None:
-    values = train.run(
+    values = training.run(
         training_job(num_epochs=100.0, max_minutes=0.05, warmup_ratio=0.0), Listener()
     ).values
     assert values["stop_reason"] == "max_minutes"
@@ -185,7 +185,7 @@ def test_time_limit_ends_the_run_as_if_it_were_done(training_job: MakeJob) -> No
 
 
 def test_plateau_of_the_training_loss_ends_the_run(training_job: MakeJob) -> None:
-    values = train.run(
+    values = training.run(
         training_job(
             num_epochs=100.0,
             eval_strategy="no",
@@ -205,7 +205,7 @@ def test_base_files_are_never_written(training_job: MakeJob, tmp_path: Path) -> 
     job = training_job()
     shutil.copytree(job.inputs["model"], copy)
     before = {path.name: digest_file(path) for path in copy.iterdir()}
-    train.run(job.model_copy(update={"inputs": {**job.inputs, "model": str(copy)}}), Listener())
+    training.run(job.model_copy(update={"inputs": {**job.inputs, "model": str(copy)}}), Listener())
     assert {path.name: digest_file(path) for path in copy.iterdir()} == before
 
 
@@ -223,6 +223,6 @@ def test_base_files_are_never_written(training_job: MakeJob, tmp_path: Path) -> 
 def test_run_of_one_step_trains(training_job: Callable[..., Job], changes: dict[str, Any]) -> None:
     one = {} if "gradient_accumulation_steps" in changes else {"max_steps": 1}
     job = training_job(**{"num_epochs": 1.0, "eval_strategy": "no"} | one | changes)
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     assert values["steps"] == 1
     assert values["logits_max_difference"] > 0

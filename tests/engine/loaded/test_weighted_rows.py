@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import run as training
 from brewslm.errors import WorkerError
 from brewslm.rows.dataset import DatasetSpec, LeakCheckSpec, SplitSpec
 from brewslm.rows.prepare import prepare
@@ -67,7 +67,7 @@ def test_run_sees_each_source_as_often_as_planned(
     assert 40 < planned["hard"]["effective_rows"] < 60
     assert 0 < planned["rare"]["effective_rows"] < 20
     job = _job(training_job, tmp_path, sequence_packing=is_packed)
-    values = train.run(job, Listener()).values
+    values = training.run(job, Listener()).values
     effective = sum(item["effective_rows"] for item in planned.values())
     assert values["rows_effective"] == effective == weighted["train_rows_effective"]
     assert values["rows_seen"] == 2 * effective
@@ -86,10 +86,10 @@ def test_resumed_run_counts_what_it_saw_before(
     job = _job(training_job, tmp_path)
     listener = Listener(stop_after=7)
     with pytest.raises(WorkerError, match="a checkpoint is kept"):
-        train.run(job, listener)
+        training.run(job, listener)
     _, path = listener.checkpoints[-1]
     again = _job(training_job, tmp_path, resume_from=str(Path(job.folder) / path))
-    values = train.run(again, Listener()).values
+    values = training.run(again, Listener()).values
     assert values["resumed_from_step"] == 7
     assert values["rows_seen"] == 2 * weighted["train_rows_effective"]
 
@@ -98,7 +98,7 @@ def test_run_that_stops_within_an_epoch_is_counted_to_the_row(
     training_job: Callable[..., Job], weighted: dict[str, Any], tmp_path: Path
 ) -> None:
     job = _job(training_job, tmp_path, max_steps=3, group_by_length=True)
-    assert train.run(job, Listener()).values["rows_seen"] == 24
+    assert training.run(job, Listener()).values["rows_seen"] == 24
     assert sum(item["seen_rows"] for item in _record(job)["sources"].values()) == 24
     assert weighted["train_rows_effective"] > 24
 
@@ -112,7 +112,7 @@ def test_rows_that_differ_from_the_planned_ones_are_not_trained_on(
     path.write_text("".join(json.dumps({**line, "weight": 1}) + "\n" for line in lines))
     listener = Listener()
     with pytest.raises(WorkerError) as caught:
-        train.run(_job(training_job, tmp_path), listener)
+        training.run(_job(training_job, tmp_path), listener)
     assert caught.value.code == "training_data_mismatch"
     assert f"hard {weighted['mix']['sources']['hard']['effective_rows']}" in caught.value.expected
     assert listener.steps == []
@@ -136,5 +136,5 @@ def test_run_whose_plan_counted_otherwise_does_not_begin(
     job = job.model_copy(update={"options": job.options | {"planned": counted}})
     listener = Listener()
     with pytest.raises(WorkerError) as caught:
-        train.run(job, listener)
+        training.run(job, listener)
     assert (caught.value.code, listener.steps) == ("training_data_mismatch", [])

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from brewslm.contracts import Job
-from brewslm.engine import train
+from brewslm.engine import export
+from brewslm.engine import run as training
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.formats import safetensors as merged
 from brewslm.engine.models import answering_model, base_model, forget
@@ -98,7 +99,7 @@ def test_training_on_such_a_base_trains_nothing(
     job = training_job()
     inputs = {**job.inputs, "model": str(_base(tmp_path / "base", _renamed))}
     with pytest.raises(WorkerError) as caught:
-        train.run(job.model_copy(update={"inputs": inputs}), Listener())
+        training.run(job.model_copy(update={"inputs": inputs}), Listener())
     assert caught.value.code == "base_weights_missing"
     assert not (Path(job.folder) / "lora_adapter").exists()
 
@@ -115,7 +116,7 @@ def test_tokenizer_larger_than_the_embedding_is_refused(
     inputs = {**job.inputs, "model": str(folder)}
     for load in (
         lambda: base_model(folder, Loading()),
-        lambda: train.run(job.model_copy(update={"inputs": inputs}), Listener()),
+        lambda: training.run(job.model_copy(update={"inputs": inputs}), Listener()),
     ):
         with pytest.raises(WorkerError) as caught:
             load()
@@ -236,7 +237,7 @@ def test_export_that_lost_a_tensor_is_not_kept(
     }
     job = Job(
         job_id="e",
-        door="brewslm.engine.formats.safetensors:run",
+        door="brewslm.engine.export:run",
         address="export.safetensors",
         spec={"format": "safetensors"},
         inputs={"model": str(NANO), "prepared": str(prepared), "lora_adapter": str(adapter)},
@@ -244,5 +245,5 @@ def test_export_that_lost_a_tensor_is_not_kept(
         folder=str(tmp_path),
     )
     with pytest.raises(WorkerError) as caught:
-        merged.run(job, Listener())
+        export.run(job, Listener())
     assert caught.value.code == "base_weights_missing"

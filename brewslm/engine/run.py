@@ -4,7 +4,7 @@ import gc
 import math
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,21 @@ from brewslm.engine import devices
 from brewslm.engine.base import Loading, attention_of, load_model, load_tokenizer
 from brewslm.engine.lora import add_lora, check_effect, set_trained_state
 from brewslm.engine.micro_batch import MicroBatch
+from brewslm.engine.mode_work import WORK
 from brewslm.engine.out_of_memory import first_line, is_out_of_memory
 from brewslm.engine.row_account import account_of, compare, steps_per_epoch
 from brewslm.engine.run_record import data_document, environment
-from brewslm.engine.sequences import packed, unpacked
-from brewslm.engine.sft import CompletionTrainer, Sequences, make_trainer
+from brewslm.engine.sequences import unpacked
 from brewslm.engine.stopping import choose_adapter, loss_of_kept
-from brewslm.engine.token_row import Tokenized, TokenRow
+from brewslm.engine.token_row import Tokenized
 from brewslm.engine.tokens import Renderer, read_rows
 from brewslm.engine.train_log import TrainLog
+from brewslm.engine.trainer import ModeTrainer, make_trainer
 from brewslm.engine.watch import Watch, held_in
 from brewslm.engine.weights import check_vocabulary
 from brewslm.errors import WorkerError
 from brewslm.files import swap_folder, sync_file, sync_folder, write_atomic
 from brewslm.fingerprint import canonical_json
-from brewslm.rows.masks import loss_of
 from brewslm.rows.record import Split
 from brewslm.stages.training_config import TrainingConfig
 from brewslm.stages.training_plan import TrainingPlanSpec
@@ -66,6 +66,7 @@ class _Training:
         config = spec.config.model_dump(mode="json") | self._host
         self._config = TrainingConfig.model_validate(config, strict=False)
         self._spec = spec
+        self._work = WORK.load(spec.training_mode)
         self._loading = Loading.of(spec.config.model_dump(mode="json"), self._host)
         resume = str(job.options.get("resume_from", ""))
         self._resume = Path(resume) if resume else None
@@ -83,8 +84,9 @@ class _Training:
         tokenizer = load_tokenizer(self._model_folder, self._loading)
         renderer = Renderer(tokenizer)
         lines = read_rows(self._prepared, "train")
-        train = self._tokenized(renderer, lines)
-        validation = self._tokenized(renderer, read_rows(self._prepared, "validation"))
+        train = self._work.tokenize(renderer, lines, self._config)
+        held_out = read_rows(self._prepared, "validation")
+        validation = self._work.tokenize(renderer, held_out, self._config)
         if not train.rows:
             raise WorkerError(
                 "no row is left to train on",
@@ -95,7 +97,7 @@ class _Training:
             )
         self._account = account_of(self._prepared, lines, train)
         self._account.check_epoch(self._planned)
-        self._sequences = self._sequenced(self._account.rows)
+        self._sequences = self._work.sequence(self._account.rows, self._config)
         (self._folder / _RUN).mkdir(parents=True, exist_ok=True)
         while True:
             try:
@@ -216,7 +218,7 @@ class _Training:
             values=values,
         )
 
-    def _check_steps(self, trainer: CompletionTrainer) -> None:
+    def _check_steps(self, trainer: ModeTrainer) -> None:
         """Check that the run has the steps that were planned, before the first of them.
 
         Where they follow from lengths in tokens, a difference is told and the run goes on: the plan
@@ -238,7 +240,7 @@ class _Training:
             return
         compare("steps", {"steps": steps}, {"steps": wanted})
 
-    def _checked_rows(self, watch: Watch, trainer: CompletionTrainer) -> dict[str, int]:
+    def _checked_rows(self, watch: Watch, trainer: ModeTrainer) -> dict[str, int]:
         """Return the rows that the model saw, by source; empty where not all were counted.
 
         Raises: WorkerError with training_data_mismatch where they are others than its steps show.
@@ -250,21 +252,12 @@ class _Training:
         self._account.check_run(self._sequences, trainer.order, self._held.rows_a_step, steps, seen)
         return seen
 
-    def _tokenized(self, renderer: Renderer, lines: Iterable[dict[str, Any]]) -> Tokenized:
-        return renderer.tokenize(map(self._with_loss, lines), self._config.max_seq_length)
-
-    def _with_loss(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Return a row with the loss that the config asks for instead of the task's own."""
-        config = self._config
-        loss = loss_of(line, config.completion_only_loss, config.assistant_only_loss)
-        return {**line, "loss": loss}
-
     def _made(
         self,
         tokenizer: PreTrainedTokenizerBase,
         validation: Tokenized,
         record: Path,
-    ) -> tuple[Watch, CompletionTrainer]:
+    ) -> tuple[Watch, ModeTrainer]:
         config = self._held.applied_to(self._config)
         wrapped = add_lora(self._base(tokenizer), config, self._loading)
         log = TrainLog(record / "train_log.csv", _step_of(self._resume) or 0)
@@ -286,6 +279,7 @@ class _Training:
             self._newest_checkpoint = path
 
         trainer = make_trainer(
+            self._work.losses,
             wrapped,
             tokenizer,
             config,
@@ -315,25 +309,20 @@ class _Training:
         check_vocabulary(model, tokenizer)
         return model
 
-    def _sequenced(self, rows: list[TokenRow]) -> Sequences:
-        if self._config.sequence_packing:
-            return packed(rows, self._config.max_seq_length)
-        return unpacked(rows)
-
-    def _baseline(self, trainer: CompletionTrainer, validation: Tokenized) -> float | None:
+    def _baseline(self, trainer: ModeTrainer, validation: Tokenized) -> float | None:
         """Return the base model's loss on the validation rows: the adapter switched off."""
         if not validation.rows:
             return None
         with trainer.model.disable_adapter():
             return trainer.mean_loss(trainer.eval_dataset)
 
-    def _train(self, watch: Watch, trainer: CompletionTrainer) -> None:
+    def _train(self, watch: Watch, trainer: ModeTrainer) -> None:
         if self._resume is not None:
             watch.restore(self._resume)
         watch.begin()
         trainer.train(resume_from_checkpoint=str(self._resume) if self._resume else None)
 
-    def _choose(self, watch: Watch, trainer: CompletionTrainer) -> tuple[int, str]:
+    def _choose(self, watch: Watch, trainer: ModeTrainer) -> tuple[int, str]:
         """Put the adapter in place that the run keeps; return its step and why."""
         return choose_adapter(
             watch.state,
@@ -344,13 +333,13 @@ class _Training:
         )
 
     def _validation_loss(
-        self, watch: Watch, trainer: CompletionTrainer, validation: Tokenized, kept_step: int
+        self, watch: Watch, trainer: ModeTrainer, validation: Tokenized, kept_step: int
     ) -> float | None:
         if not validation.rows:
             return None
         return loss_of_kept(watch.state, kept_step, lambda: trainer.mean_loss(trainer.eval_dataset))
 
-    def _save_adapter(self, trainer: CompletionTrainer, renderer: Renderer) -> Path:
+    def _save_adapter(self, trainer: ModeTrainer, renderer: Renderer) -> Path:
         folder = self._folder / _ADAPTER
         shutil.rmtree(folder, ignore_errors=True)
         peft_config = trainer.model.peft_config["default"]
@@ -373,7 +362,7 @@ class _Training:
     def _write_record(
         self,
         record: Path,
-        trainer: CompletionTrainer,
+        trainer: ModeTrainer,
         train: Tokenized,
         validation: Tokenized,
         values: dict[str, Any],

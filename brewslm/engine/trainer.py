@@ -1,13 +1,12 @@
-"""Supervised fine-tuning: TRL's trainer on our rows, with the loss taken at trained positions only.
+"""The trainer of every mode: TRL's on our rows, with own order, sums of losses and checkpoints.
 
-The loss is the sum of the negative log-likelihoods of an optimizer step over the number of its
-trained tokens, whatever the micro-batches. TRL's fused head would score every position where Triton
-is missing, so logits are computed here, for the positions that count.
+The loss is the sum of the losses of an optimizer step over the number of its items, whatever the
+micro-batches; the mode says what an item is and what it costs.
 """
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from brewslm.engine.batches import Flattening, RightPadding, RowOrder
 from brewslm.engine.devices import (
-    autocast,
     check_single,
     dtype_of,
     exact_sum,
@@ -31,30 +29,31 @@ from brewslm.engine.devices import (
     scales_gradients,
 )
 from brewslm.engine.lora import set_trained_state, trained_state
+from brewslm.engine.mode_work import Losses, Sequences
 from brewslm.engine.sequences import SOURCES
 from brewslm.engine.write_faults import find_write_fault, write_error
 from brewslm.rows.masks import IGNORED
 from brewslm.stages.training_config import TrainingConfig
 
-Sequences = list[dict[str, list[int]]]
 MAKING = ".making"
 """Folder beside the checkpoints in which the next one is written."""
-_SCALED_HEADS = ("final_logit_softcapping", "logits_scaling", "logit_scale")
-"""Config fields of models whose logits are more than hidden states times the head."""
 
 
-class CompletionTrainer(SFTTrainer):
-    """TRL's SFTTrainer with own order, loss, evaluation and checkpoints."""
+class ModeTrainer(SFTTrainer):
+    """TRL's SFTTrainer with own order, losses, evaluation and checkpoints."""
 
     def __init__(
         self,
         *,
+        losses: Losses,
         order: RowOrder,
         compute_dtype: torch.dtype,
         on_checkpoint: Callable[[int, Path], None],
         **given: Any,
     ) -> None:
-        """on_checkpoint: called with the step and the folder that Trainer has written it to."""
+        """losses: of a micro-batch; on_checkpoint: called with the step and the folder that Trainer
+        has written it to.
+        """
         before = trained_state(given["model"])
         super().__init__(**given)
         set_trained_state(self.model, before)
@@ -63,6 +62,7 @@ class CompletionTrainer(SFTTrainer):
                 parameter.data = parameter.data.float()
         self.loss_is_scaled_for_ga = True
         self.order = order
+        self._losses = losses
         self._compute_dtype = compute_dtype
         self._on_checkpoint = on_checkpoint
         self.trained_tokens = 0
@@ -81,7 +81,7 @@ class CompletionTrainer(SFTTrainer):
         if return_outputs:
             raise ValueError("outputs are not kept")
         sources = inputs.pop(SOURCES, None)
-        losses = token_losses(model, inputs, self._compute_dtype)
+        losses = self._losses(model, inputs, self._compute_dtype)
         if self.model.training:
             self.trained_tokens += losses.numel()
             self.seen_tokens += inputs["input_ids"].numel()
@@ -112,7 +112,7 @@ class CompletionTrainer(SFTTrainer):
         handler: Any = self.callback_handler
         with torch.no_grad():
             for batch in self.get_eval_dataloader(sequences):
-                losses = token_losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
+                losses = self._losses(self.model, self._prepare_inputs(batch), self._compute_dtype)
                 total += exact_sum(losses)
                 count += losses.numel()
                 handler.on_prediction_step(self.args, self.state, self.control)
@@ -158,27 +158,8 @@ class CompletionTrainer(SFTTrainer):
             shutil.rmtree(making, ignore_errors=True)  # on a full disk the state needs its room
 
 
-def token_losses(
-    model: Any, inputs: Mapping[str, torch.Tensor], compute_dtype: torch.dtype
-) -> torch.Tensor:
-    """Return the negative log-likelihood, in nats, of every trained token of a batch.
-
-    Shape (trained tokens,), in row order; logits are computed at those positions alone.
-    """
-    labels = inputs["labels"][:, 1:]
-    is_trained = labels != IGNORED
-    passed = {name: value for name, value in inputs.items() if name != "labels"}
-    inner: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
-    with autocast(compute_dtype):
-        if any(getattr(inner.config, name, None) for name in _SCALED_HEADS):
-            logits = model(**passed, use_cache=False).logits[:, :-1][is_trained]
-        else:
-            hidden = inner.get_decoder()(**passed, use_cache=False).last_hidden_state
-            logits = inner.get_output_embeddings()(hidden[:, :-1][is_trained])
-    return torch.nn.functional.cross_entropy(logits.float(), labels[is_trained], reduction="none")
-
-
 def make_trainer(
+    losses: Losses,
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainingConfig,
@@ -188,7 +169,7 @@ def make_trainer(
     callback: TrainerCallback,
     on_checkpoint: Callable[[int, Path], None],
     row_multiple: int = 1,
-) -> CompletionTrainer:
+) -> ModeTrainer:
     """Return a trainer that writes its checkpoints below `folder`.
 
     row_multiple: an epoch has a multiple of that many rows, whatever the micro-batch.
@@ -202,7 +183,8 @@ def make_trainer(
         rows_a_step if config.group_by_length and not is_packed else 0,
         row_multiple,
     )
-    trainer = CompletionTrainer(
+    trainer = ModeTrainer(
+        losses=losses,
         order=order,
         compute_dtype=dtype_of(config.dtype),
         on_checkpoint=on_checkpoint,

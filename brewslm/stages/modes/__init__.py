@@ -1,0 +1,1 @@
+"""One file a training mode; the file's name is the mode's name in the manifest."""
