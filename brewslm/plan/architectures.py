@@ -68,6 +68,12 @@ def sizes_of(config: Mapping[str, Any]) -> dict[str, int]:
     return sizes
 
 
+def inner_name(config: Mapping[str, Any]) -> str:
+    """Return what an architecture calls the model without its head, in the names of tensors."""
+    known = _known()["causal"].get(config.get("model_type"), {})
+    return str(known.get("inner", "model"))
+
+
 def _is_causal(name: str, usual: str) -> bool:
     return name == usual or name.endswith(_CAUSAL)
 

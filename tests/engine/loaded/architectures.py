@@ -17,8 +17,9 @@ _SIZES = (
 
 
 def architectures() -> dict[str, Any]:
-    """Return the types of models that write text from left to right, each with its class and its
-    own names of sizes, and the other types, which no training here can use.
+    """Return the types of models that write text from left to right, each with its class, its
+    name for the model without the head and its own names of sizes; and the other types, which no
+    training here can use.
     """
     encoders = {
         "bert-generation",  # sees the words to come, unless its config says is_decoder
@@ -31,7 +32,8 @@ def architectures() -> dict[str, Any]:
         own_names = getattr(config, "attribute_map", {})
         if name not in encoders and "text_config" not in config.sub_configs:
             sizes = {size: own_names[size] for size in _SIZES if size in own_names}
-            causal[name] = {"class": model_class, "sizes": sizes}
+            inner = auto.MODEL_FOR_CAUSAL_LM_MAPPING[config].base_model_prefix
+            causal[name] = {"class": model_class, "inner": inner, "sizes": sizes}
     return {
         "causal": dict(sorted(causal.items())),
         "other": sorted(set(CONFIG_MAPPING.keys()) - causal.keys()),
