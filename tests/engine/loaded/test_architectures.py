@@ -15,7 +15,7 @@ from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.lora_weights import check_lora_weights
 from tests.engine.loaded.architectures import FILE, architectures
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 def test_list_of_architectures_is_that_of_the_installed_library() -> None:
