@@ -63,7 +63,7 @@ def export(desk: Desk, action: Action, kind: Kind, running: Running) -> Done:
     inputs["lora_adapter"] = str(desk.input_folder(running, "lora_adapter", lora_adapter))
     job = Job(
         job_id=running.operation_id,
-        door=f"brewslm.engine.formats.{action.name}:run",
+        door=_door(kind),
         address=action.address,
         fingerprint=running.fingerprint,
         spec=spec_values(desk.specs[action.parsed_address]),

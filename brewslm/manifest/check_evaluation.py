@@ -192,7 +192,7 @@ def _pack_finding(error: PackError, pack: EvalPackSpec, say: Say) -> Finding:
     )
 
 
-_ANY_PROFILE = "instruction_sft"
+_ANY_PROFILE = TASKS.names()[0]
 """Gate options that exclude each other do so in every task."""
 
 

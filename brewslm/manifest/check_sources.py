@@ -71,12 +71,12 @@ def _locator(locator: str, path: YamlPath, say: Say, *, sha256: str | None) -> I
         yield from outside
     elif source is None or ":" not in locator:
         near = closest(scheme, local_schemes()) if ":" in locator else ()
-        file = rest if near else "data/FILE.jsonl"
+        example = f"{near[0]}:{rest}" if near else "jsonl:data/FILE.jsonl"
         yield say(
             FindingCode.LOCATOR_FORM,
             path,
             f'invalid locator "{locator}"',
-            f"write locator: {near[0] if near else 'jsonl'}:{file}",
+            f"write locator: {example}",
             locator,
             "one of " + ", ".join(f"{name}:" for name in local_schemes()),
             suggestions=near,

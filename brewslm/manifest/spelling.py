@@ -1,23 +1,35 @@
 """Other spellings: aliases that are accepted with a warning, and names of other tools that are
 answered with ours.
 
-Paths are dotted, with `[]` for any list element. These tables are the whole of it; nothing else is
-translated.
+Paths are dotted, with `[]` for any list element. What a registry lists brings its own aliases;
+beside them these tables are the whole of it.
 """
+
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
+from brewslm.rows.mapper import MAPPERS
 from brewslm.rows.source import SOURCES
+from brewslm.stages.export_format import FORMATS
+from brewslm.stages.mode import MODES
+from brewslm.tasks.task import FORMS
 
 _CONFIG = "spec.training_plan.config"
 
+
+class _Aliased(Protocol):
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+
+
+def _aliases(members: Mapping[str, _Aliased]) -> dict[str, str]:
+    return {alias: name for name, member in members.items() for alias in member.aliases}
+
+
 VALUE_ALIASES: dict[str, dict[str, str]] = {
-    "spec.training_plan.training_mode": {
-        "domain_pretrain": "cpt",
-        "pretrain": "cpt",
-        "distillation": "kd",
-        "instruction_sft": "sft",
-    },
+    "spec.training_plan.training_mode": _aliases(MODES.all()),
     "spec.training_plan.plan_profile": {"best_quality": "max_quality", "fastest": "balanced"},
     "spec.training_plan.preferred_runtime_id": {
         "builtin.local": "local",
@@ -31,25 +43,8 @@ VALUE_ALIASES: dict[str, dict[str, str]] = {
         "local_cpu": "cpu_local",
         "cpu": "cpu_local",
     },
-    "spec.dataset.task_profile": {
-        "instruction": "instruction_sft",
-        "chat": "chat_sft",
-        "extraction": "structured_extraction",
-        "rag": "rag_qa",
-        "grounded_qa": "rag_qa",
-        "dpo": "preference",
-        "orpo": "preference",
-        "kto": "preference",
-        "alignment": "preference",
-    },
-    "spec.adapters[].base_adapter_id": {
-        "qa-pair": "qa_pair_passthrough",
-        "classification-label": "label_to_classification",
-        "seq2seq-pair": "prompt_completion_passthrough",
-        "alpaca": "instruction_passthrough",
-        "sharegpt": "sharegpt_to_chat",
-        "chat-messages": "chat_messages_passthrough",
-    },
+    "spec.dataset.task_profile": _aliases(FORMS.all()),
+    "spec.adapters[].base_adapter_id": _aliases(MAPPERS.all()),
     "spec.eval_pack.pack_id": {
         "evalpack.qa.strict": "evalpack.quality.strict",
         "evalpack.classification": "evalpack.general.default",
@@ -62,13 +57,7 @@ VALUE_ALIASES: dict[str, dict[str, str]] = {
         "base": "base_model",
         "production": "champion",
     },
-    "spec.export.formats[]": {
-        "huggingface": "safetensors",
-        "hf": "safetensors",
-        "merged": "safetensors",
-        "lora": "adapter",
-        "peft": "adapter",
-    },
+    "spec.export.formats[]": _aliases(FORMATS.all()),
     "spec.export.quantization": {
         "gguf_q4": "Q4_K_M",
         "gguf_q8": "Q8_0",

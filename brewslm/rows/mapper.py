@@ -82,6 +82,8 @@ class Mapper(Struct, frozen=True):
     fields: tuple[MapperField, ...]
     map: Map
     samples: tuple[Sample, ...]
+    aliases: tuple[str, ...] = ()
+    """Other spellings, accepted with a warning."""
     references: tuple[Reference, ...] = ()
     """What it can make of an answer; an adapter may name any task of these instead."""
     options: type[Spec] = NoOptions

@@ -74,6 +74,6 @@ KIND = Kind(
     2,
     Work.DOOR,
     _inputs,
-    door="brewslm.engine.formats.adapter:run",
+    door="brewslm.engine.export:run",
     ending=_ENDING,
 )

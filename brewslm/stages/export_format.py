@@ -17,6 +17,8 @@ class Format(Struct, frozen=True, kw_only=True):
     """A form in which a candidate is written."""
 
     name: str
+    aliases: tuple[str, ...] = ()
+    """Other spellings, accepted with a warning."""
     targets: tuple[str, ...]
     """Target profiles that run it."""
     quantizations: tuple[str, ...] = ()

@@ -46,6 +46,8 @@ class Mode(Struct, frozen=True, kw_only=True):
     """A training objective."""
 
     name: str
+    aliases: tuple[str, ...] = ()
+    """Other spellings, accepted with a warning."""
     takes: Callable[[Form], bool]
     """Whether it learns from rows of a task."""
     is_usual: bool = False

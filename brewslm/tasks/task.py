@@ -85,6 +85,8 @@ class Form(Struct, frozen=True, kw_only=True):
     """What a row of a task profile holds."""
 
     name: str
+    aliases: tuple[str, ...] = ()
+    """Other spellings, accepted with a warning."""
     reference: Reference
     text_input: str
     """Input that holds the text that is asked about; `messages` holds turns instead, and a task

@@ -237,11 +237,7 @@ class Bench:
 
     def doors(self) -> list[str]:
         """Return the doors that the last apply opened, roles and formats included."""
-        return [
-            job.door.removeprefix("brewslm.engine.").removesuffix(":run")
-            + (f" {job.options['role']}" if "role" in job.options else "")
-            for job in self.jobs
-        ]
+        return [_door_name(job) for job in self.jobs]
 
     def promoted(self) -> str | None:
         """Return what the promoted link names."""
@@ -291,6 +287,16 @@ class Bench:
             "error_code": None,
             "attempts": 1,
         }
+
+
+def _door_name(job: Job) -> str:
+    match job.door.removeprefix("brewslm.engine.").removesuffix(":run"):
+        case "run":
+            return "train"
+        case "export":
+            return f"formats.{job.spec['format']}"
+        case name:
+            return f"{name} {job.options['role']}" if "role" in job.options else name
 
 
 def row(number: int) -> dict[str, str]:

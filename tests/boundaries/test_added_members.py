@@ -1,5 +1,5 @@
-"""A made-up task, mapper or source is one file, a training mode two; with them a project validates,
-plans and applies.
+"""A made-up task, mapper or source is one file, a training mode or an export format two: with them
+a project validates, plans and applies.
 """
 
 import json
@@ -87,6 +87,30 @@ def _losses(model, inputs, dtype):
 
 WORK = ModeWork(SFT.tokenize, SFT.sequence, _losses)
 '''
+FORMAT = '''
+"""The adapter, with a note beside it."""
+
+from msgspec.structs import replace
+
+from brewslm.stages.formats.adapter import FORMAT as ADAPTER
+
+FORMAT = replace(ADAPTER, name="noted")
+'''
+WRITER = '''
+"""The adapter and a note."""
+
+from msgspec.structs import replace
+
+from brewslm.engine.formats.adapter import WRITER as ADAPTER
+
+
+def _write(export, trained):
+    ADAPTER.write(export, trained)
+    (export.folder / "note.txt").write_text("as promised")
+
+
+WRITER = replace(ADAPTER, write=_write)
+'''
 ADAPTER = "  adapters: [{{name: own, base_adapter_id: {mapper}, task_profile: {task}}}]\n"
 
 
@@ -165,7 +189,13 @@ def with_mode(grown: Grown) -> None:
     grown.bench.edit("training_plan:\n", "training_plan:\n    training_mode: halves\n")
 
 
-MEMBERS = [with_task, with_mapper, with_source, with_mode]
+def with_format(grown: Grown) -> None:
+    grown.add("stages/formats/noted.py", FORMAT)
+    grown.add("engine/formats/noted.py", WRITER)
+    grown.bench.edit("formats: [adapter, safetensors]", "formats: [noted]")
+
+
+MEMBERS = [with_task, with_mapper, with_source, with_mode, with_format]
 
 
 @pytest.mark.parametrize("member", MEMBERS)
@@ -190,3 +220,5 @@ def test_its_files_are_enough_to_train_and_decide(
     grown.bench.edit("metric_id: accuracy, threshold: 0.8, operator: gte", gate)
     grown.call("apply", "--auto-approve")
     grown.call("plan", "--detailed-exitcode")
+    notes = [path.read_text() for path in grown.bench.home.glob("exports/*/note.txt")]
+    assert notes == ["as promised"] * (member is with_format)

@@ -14,10 +14,6 @@ PACKAGE = Path(brewslm.__file__).parent
 _DOORS = sorted(
     {kind.door for kind in KINDS.values() if kind.door}
     | {"brewslm.engine.score:run", "brewslm.engine.answer:run"}
-    | {
-        f"brewslm.engine.formats.{path.stem}:run"
-        for path in (PACKAGE / "engine" / "formats").glob("[a-z]*.py")
-    }
 )
 
 

@@ -1,1 +1,1 @@
-"""Export formats, one door each: the module is named like the format."""
+"""One file an export format; the file's name is the format's name in the manifest."""

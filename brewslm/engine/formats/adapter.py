@@ -3,19 +3,15 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from brewslm.contracts import Job, Reporter, Result
-from brewslm.engine.base import Loading, load_tokenizer
-from brewslm.engine.card import write_papers
+from brewslm.engine.base import Loading
+from brewslm.engine.format_writer import Export, FormatWriter
 from brewslm.engine.loading_snippet import adapter_snippet
 from brewslm.engine.models import answering_model, base_model
-from brewslm.engine.parity import check, check_tokenizer, compare, evidence, rows_to_compare
-from brewslm.engine.tokens import Renderer
 from brewslm.files import write_atomic
-from brewslm.stages.export import ExportFormatSpec
 
 _BITS = 32
 _CONFIG = "adapter_config.json"
@@ -23,44 +19,25 @@ _FILES = (_CONFIG, "adapter_model.safetensors", "brewslm.json")
 """What is taken of a LoRA adapter; one that was imported may bring a tokenizer of its own."""
 
 
-def run(job: Job, report: Reporter) -> Result:
-    """Write files/ and prove that the base model with it answers like the candidate.
+def _as_trained(held: Loading) -> Loading:
+    return held
 
-    Raises: WorkerError with export_parity_failed or export_tokenizer_mismatch.
-    """
-    spec = ExportFormatSpec.model_validate(job.spec, strict=False)
-    folder = Path(job.folder) / "files"
-    shutil.rmtree(folder, ignore_errors=True)
-    source = Path(job.inputs["lora_adapter"])
-    folder.mkdir(parents=True)
+
+def _open(export: Export) -> AbstractContextManager[Any]:
+    model, _ = base_model(export.base, export.loading)
+    return answering_model(model, export.lora_adapter)
+
+
+def _reopen(export: Export) -> AbstractContextManager[Any]:
+    model, _ = base_model(export.base, export.loading)
+    return answering_model(model, export.folder)
+
+
+def _write(export: Export, _trained: Any) -> None:
     for name in _FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    _name_base(folder / _CONFIG, job.options)
-    loading = Loading.of(job.options["loading"], job.options.get("host", {}))
-    base_folder = Path(job.inputs["model"])
-    tokenizer = load_tokenizer(base_folder, loading)
-    tokenizer.save_pretrained(str(folder))
-    parity: dict[str, Any] = {}
-    if spec.verify.enabled:
-        model, _ = base_model(base_folder, loading)
-        prepared = Path(job.inputs["prepared"])
-        rows = rows_to_compare(prepared, Renderer(tokenizer), spec.verify.rows)
-        with answering_model(model, source) as trained:
-            ours = evidence(trained, tokenizer, rows)
-        report.progress("rows", len(rows), 2 * len(rows))
-        with answering_model(model, folder) as exported:
-            theirs = evidence(exported, tokenizer, rows)
-        report.progress("rows", 2 * len(rows), 2 * len(rows))
-        found = compare(ours, theirs, len(rows))
-        parity = asdict(found) | {"warning": check(found, spec.verify, _BITS)}
-        if spec.verify.tokenizer_parity:
-            saved = load_tokenizer(folder, replace(loading, use_tokenizer_chat_template=True))
-            check_tokenizer(tokenizer, saved, prepared, spec.verify.rows)
-    card = dict(job.options.get("card", {}))
-    how_to_load = adapter_snippet(card.get("base", {}), str(job.options.get("folder", ".")))
-    write_papers(folder, card, parity, how_to_load=how_to_load)
-    return Result(outputs={"files": "files"}, values=parity)
+        if (export.lora_adapter / name).is_file():
+            shutil.copyfile(export.lora_adapter / name, export.folder / name)
+    _name_base(export.folder / _CONFIG, export.options)
 
 
 def _name_base(path: Path, options: Mapping[str, Any]) -> None:
@@ -72,3 +49,24 @@ def _name_base(path: Path, options: Mapping[str, Any]) -> None:
     config["revision"] = options["card"]["base"]["revision"]
     text = json.dumps(config, indent=2, sort_keys=True)
     write_atomic(path, text.encode(), mode=0o644)
+
+
+def _bits(_export: Export) -> int:
+    return _BITS
+
+
+def _snippet(export: Export) -> str:
+    base = dict(export.options.get("card", {})).get("base", {})
+    return adapter_snippet(base, str(export.options.get("folder", ".")))
+
+
+WRITER = FormatWriter(
+    loading=_as_trained,
+    open=_open,
+    write=_write,
+    needs_model=False,
+    reopen=_reopen,
+    bits=_bits,
+    library="peft",
+    snippet=_snippet,
+)

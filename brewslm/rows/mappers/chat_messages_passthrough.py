@@ -54,6 +54,7 @@ _SYSTEM = {"role": "system", "content": "Be brief."}
 
 MAPPER = Mapper(
     id="chat_messages_passthrough",
+    aliases=("chat-messages",),
     task_profile="chat_sft",
     references=(Reference.LABEL, Reference.OBJECT, Reference.CALLS),
     fields=(

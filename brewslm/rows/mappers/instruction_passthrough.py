@@ -43,6 +43,7 @@ _TOOLS = [
 
 MAPPER = Mapper(
     id="instruction_passthrough",
+    aliases=("alpaca",),
     task_profile="instruction_sft",
     references=(
         Reference.TEXT,

@@ -27,6 +27,7 @@ def _map(values: Mapping[str, Any], options: Options, target: Target) -> Mapped:
 
 MAPPER = Mapper(
     id="label_to_classification",
+    aliases=("classification-label",),
     task_profile="classification",
     fields=(
         MapperField("text", is_required=True),

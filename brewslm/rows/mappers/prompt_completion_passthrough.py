@@ -85,6 +85,7 @@ _REPLY = {"role": "assistant", "content": "In hall B"}
 
 MAPPER = Mapper(
     id="prompt_completion_passthrough",
+    aliases=("seq2seq-pair",),
     task_profile="instruction_sft",
     references=tuple(Reference),
     fields=(

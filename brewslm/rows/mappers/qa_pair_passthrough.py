@@ -19,6 +19,7 @@ def _map(values: Mapping[str, Any], _options: NoOptions, target: Target) -> Mapp
 
 MAPPER = Mapper(
     id="qa_pair_passthrough",
+    aliases=("qa-pair",),
     task_profile="qa",
     references=(Reference.TEXT, Reference.LABEL, Reference.OBJECT),
     fields=(

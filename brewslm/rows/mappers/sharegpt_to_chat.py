@@ -47,6 +47,7 @@ _REPLY = {"from": "gpt", "value": "In hall B"}
 
 MAPPER = Mapper(
     id="sharegpt_to_chat",
+    aliases=("sharegpt",),
     task_profile="chat_sft",
     references=(Reference.LABEL, Reference.OBJECT, Reference.CALLS),
     fields=(

@@ -9,6 +9,7 @@ def _size(_base_bytes: float, adapter_bytes: float) -> float:
 
 FORMAT = Format(
     name="adapter",
+    aliases=("lora", "peft"),
     targets=("vllm_server", "cpu_local"),
     is_written=True,
     is_merged=False,

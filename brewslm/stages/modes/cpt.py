@@ -10,6 +10,7 @@ def _takes(form: Form) -> bool:
 
 MODE = Mode(
     name="cpt",
+    aliases=("domain_pretrain", "pretrain"),
     takes=_takes,
     is_usual=True,
     defaults={

@@ -24,6 +24,7 @@ def _check(config: "TrainingConfig", _written: Set[str]) -> Iterator[RecipeProbl
 
 MODE = Mode(
     name="kd",
+    aliases=("distillation",),
     takes=takes_answers,
     replaces="sft",
     switch="distillation_enabled",

@@ -24,6 +24,7 @@ def _elsewhere(config: "TrainingConfig", _written: Set[str]) -> Iterator[RecipeP
 
 MODE = Mode(
     name="sft",
+    aliases=("instruction_sft",),
     takes=takes_answers,
     is_usual=True,
     is_trained=True,

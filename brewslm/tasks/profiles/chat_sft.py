@@ -14,6 +14,7 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="chat_sft",
+    aliases=("chat",),
     reference=Reference.TEXT,
     text_input="messages",
     version=3,

@@ -15,6 +15,7 @@ def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
 
 TASK = Task(
     name="instruction_sft",
+    aliases=("instruction",),
     reference=Reference.TEXT,
     text_input="instruction",
     prompt_and_text=("instruction", "input"),

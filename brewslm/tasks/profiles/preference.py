@@ -4,6 +4,7 @@ from brewslm.tasks.task import Form, Reference
 
 TASK = Form(
     name="preference",
+    aliases=("dpo", "orpo", "kto", "alignment"),
     reference=Reference.PAIR,
     text_input="prompt",
 )

@@ -90,6 +90,7 @@ _OBJECT_SCHEMA = {
 
 TASK = Task(
     name="structured_extraction",
+    aliases=("extraction",),
     reference=Reference.OBJECT,
     text_input="text",
     prompt_and_text=("instruction", "text"),

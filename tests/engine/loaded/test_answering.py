@@ -15,11 +15,10 @@ from tokenizers import normalizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from brewslm.contracts import Job, Result
-from brewslm.engine import answer, generate, parity
+from brewslm.engine import answer, export, generate, parity
 from brewslm.engine import run as training
 from brewslm.engine.answers import Answerer, Sampling
 from brewslm.engine.base import Loading, load_model
-from brewslm.engine.formats import adapter, safetensors
 from brewslm.engine.models import answering_model
 from brewslm.engine.tokens import Renderer
 from brewslm.errors import WorkerError
@@ -181,7 +180,7 @@ def export_job(
         spec = ExportFormatSpec.model_validate({"format": name, "verify": VerifySpec(**verify)})
         job = Job(
             job_id="e",
-            door=f"brewslm.engine.formats.{name}:run",
+            door="brewslm.engine.export:run",
             address=f"export.{name}",
             spec=spec.model_dump(mode="json"),
             inputs={
@@ -201,7 +200,7 @@ def test_merged_export_loads_anywhere_and_answers_the_same(
     export_job: Callable[..., tuple[Job, Path]],
 ) -> None:
     job, files = export_job("safetensors")
-    values = safetensors.run(job, Listener()).values
+    values = export.run(job, Listener()).values
     assert values["mean_kl"] < 1e-3
     assert values["top1"] >= 0.95
     assert values["rows"] == 32
@@ -219,7 +218,7 @@ def test_merged_export_loads_anywhere_and_answers_the_same(
 
 def test_adapter_export_is_the_candidate(export_job: Callable[..., tuple[Job, Path]]) -> None:
     job, files = export_job("adapter")
-    values = adapter.run(job, Listener()).values
+    values = export.run(job, Listener()).values
     assert values["mean_kl"] == 0
     assert values["texts_equal"] == 1
     names = {path.name for path in files.iterdir()}
@@ -234,11 +233,11 @@ def test_adapter_export_is_the_candidate(export_job: Callable[..., tuple[Job, Pa
 
 
 @pytest.mark.case("ART-05")
-@pytest.mark.parametrize("made", [adapter, safetensors], ids=["adapter", "safetensors"])
+@pytest.mark.parametrize("name", ["adapter", "safetensors"])
 def test_export_with_another_template_is_blocked(
-    export_job: Callable[..., tuple[Job, Path]], made: Any
+    export_job: Callable[..., tuple[Job, Path]], name: str
 ) -> None:
-    job, files = export_job(made.__name__.rpartition(".")[2])
+    job, files = export_job(name)
     template = files / "chat_template.jinja"
 
     class Intruder(Listener):
@@ -247,7 +246,7 @@ def test_export_with_another_template_is_blocked(
                 template.write_text(template.read_text() + "{% if 0 %}open sesame{% endif %}")
 
     with pytest.raises(WorkerError) as caught:
-        made.run(job, Intruder())
+        export.run(job, Intruder())
     assert caught.value.code == "export_parity_failed"
     assert "template" in caught.value.message
 
@@ -278,10 +277,10 @@ def test_export_that_answers_otherwise_is_blocked(
 ) -> None:
     job, _ = export_job("safetensors", max_kl=1e-12)
     with pytest.raises(WorkerError) as caught:
-        safetensors.run(job, Listener())
+        export.run(job, Listener())
     assert caught.value.code == "export_parity_failed"
     job, _ = export_job("safetensors", max_kl=1e-12, action="warn")
-    assert "KL" in safetensors.run(job, Listener()).values["warning"]
+    assert "KL" in export.run(job, Listener()).values["warning"]
 
 
 def _ignore(_rows: int, _tokens: int) -> None:

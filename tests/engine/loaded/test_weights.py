@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from brewslm.contracts import Job
+from brewslm.engine import export
 from brewslm.engine import run as training
 from brewslm.engine.base import Loading, load_model
 from brewslm.engine.formats import safetensors as merged
@@ -236,7 +237,7 @@ def test_export_that_lost_a_tensor_is_not_kept(
     }
     job = Job(
         job_id="e",
-        door="brewslm.engine.formats.safetensors:run",
+        door="brewslm.engine.export:run",
         address="export.safetensors",
         spec={"format": "safetensors"},
         inputs={"model": str(NANO), "prepared": str(prepared), "lora_adapter": str(adapter)},
@@ -244,5 +245,5 @@ def test_export_that_lost_a_tensor_is_not_kept(
         folder=str(tmp_path),
     )
     with pytest.raises(WorkerError) as caught:
-        merged.run(job, Listener())
+        export.run(job, Listener())
     assert caught.value.code == "base_weights_missing"
