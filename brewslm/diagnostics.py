@@ -430,6 +430,10 @@ class FindingCode(StrEnum):
     """Weights that are quantised in a way that cannot be trained on, or otherwise than the recipe
     says.
     """
+    MODEL_NEEDS_CODE = "MODEL_NEEDS_CODE"
+    """A base model of a type that the library does not know."""
+    MODEL_ARCHITECTURE_UNFIT = "MODEL_ARCHITECTURE_UNFIT"
+    """A base model that is no causal language model."""
     BASE_FILES_UNREAD = "BASE_FILES_UNREAD"
     """Files beside the base model's that are never loaded."""
     TEMPLATE_CHANGED = "TEMPLATE_CHANGED"

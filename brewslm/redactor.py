@@ -28,7 +28,7 @@ _CODED = re.compile(
     r"(?:%[0-9A-Fa-f]{2})+"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?"
     r"|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
-    r"|\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[\"'\\/bfnrtv])"
+    r"|\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[ -/:-@\[-`{-~bfnrtv])"
 )
 _CUT_CODE = re.compile(
     r"(?:%[CDcd][0-9A-Fa-f]|%[Ee][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f])?"
@@ -37,7 +37,10 @@ _CUT_CODE = re.compile(
     r"|(?:\\u[dD][89abAB][0-9A-Fa-f]{2})?(?:\\(?:[uU][0-9A-Fa-f]{0,7}|x[0-9A-Fa-f]?)?)?\Z"
 )
 """The end of a text that may be a part of a code, or of a character in several codes."""
-_BLANKS = re.compile(r"\s+")
+_BLANKS = re.compile(
+    r"(?:\s|\x1b\[[0-9;?]*[ -/]*[@-~]|[\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff])+"
+)
+"""Blanks, and what a terminal shows nothing of: colours, and characters without a width."""
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _USERINFO = re.compile(
     r"(?<=://)[^\s/?#@'\"<>:]*:[^\s/?#'\"<>]*(?=@)|(?<=https://)[^\s/?#@'\"<>]{8,}(?=@)"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from brewslm.engine.base import Loading
 from brewslm.engine.weights import adapter_attached
@@ -48,12 +49,14 @@ def target_modules(config: TrainingConfig, model: PreTrainedModel) -> list[str]:
 
 
 def linear_names(model: PreTrainedModel) -> set[str]:
-    """Return the last parts of the names of all linear modules but the output head."""
+    """Return the last parts of the names of all linear modules but the output head; those of GPT-2
+    are linear modules too, though stored the other way round.
+    """
     head = model.get_output_embeddings()
     return {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head
     }
 
 

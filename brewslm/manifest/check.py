@@ -24,6 +24,7 @@ from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.manifest.yaml_file import YamlFile
 from brewslm.stages.export_format import FORMATS, WITHOUT_EXPORT, formats_of
 from brewslm.stages.model import REVISION
+from brewslm.tasks.task import FORMS, TYPED, form_of
 
 _STORES = {
     "state": ("postgresql", "s3", "gs", "az", "secret"),
@@ -252,6 +253,21 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "write dataset.task_profile",
             ", ".join(sorted(profiles)),
         )
+    tasks = {dataset.task_profile} if dataset.task_profile else profiles
+    if dataset.cleaning.min_chars > 1 and tasks and all(map(_is_typed, tasks)):
+        yield say(
+            FindingCode.FIELD_UNUSED,
+            (*path, "cleaning", "min_chars"),
+            "the answers of this task are no free text, so their characters are not counted",
+            "delete the line",
+            ", ".join(sorted(tasks)),
+            "a task whose answers are free text",
+            severity=Severity.ERROR,
+        )
+
+
+def _is_typed(task: str) -> bool:
+    return task in FORMS.names() and form_of(task).reference in TYPED
 
 
 def _workflow(file: ManifestFile, say: Say) -> Iterator[Finding]:

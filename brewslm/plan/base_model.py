@@ -17,6 +17,7 @@ from brewslm.contracts import Output
 from brewslm.errors import PlanError
 from brewslm.files import LFS_POINTER, MAX_LFS_POINTER_BYTES, is_folder
 from brewslm.fingerprint import digest_value
+from brewslm.plan.architectures import check_architecture, sizes_of
 from brewslm.plan.base_tensors import check_tensors, check_types
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.hub_cache import commit_of, find_snapshot
@@ -35,6 +36,9 @@ from brewslm.plan.safetensors import DTYPE_BYTES, INDEX, read_weights
 from brewslm.plan.tokenizer_facts import TokenizerFacts, read_tokenizer
 
 __all__ = ["BUILTIN", "BaseModel", "locate", "lora_parameters", "read_base_model", "target_names"]
+
+_EMBEDDINGS = ("wte", "wpe")
+"""Names of embeddings that do not say so."""
 
 
 class BaseModel(Struct, frozen=True):
@@ -155,8 +159,9 @@ def read_base_model(
     key: prefix of the digest cache's keys; root: the project folder; recorded: what is recorded of
     it, so that the vocabulary of a model with the same files is not read again.
 
-    Raises: PlanError with code MODEL_NOT_SAFETENSORS, MODEL_QUANTIZED, BASE_REFUSED,
-    BASE_WEIGHTS_MISSING, CONFIG_KEY_REFUSED or PATH_OUTSIDE_PROJECT.
+    Raises: PlanError with code MODEL_NOT_SAFETENSORS, MODEL_QUANTIZED, MODEL_NEEDS_CODE,
+    MODEL_ARCHITECTURE_UNFIT, BASE_REFUSED, BASE_WEIGHTS_MISSING, CONFIG_KEY_REFUSED or
+    PATH_OUTSIDE_PROJECT.
     """
     weights = weight_files(folder)
     if not weights or not (folder / CONFIG).is_file():
@@ -178,6 +183,8 @@ def read_base_model(
     _check_fetched(folder, names)
     check_keys(folder)
     config = read_document(folder / CONFIG)
+    check_architecture(config)
+    sizes = sizes_of(config)
     quantization = check_quantization(config)
     tensors = read_weights(folder, weights)
     if not quantization:
@@ -197,11 +204,11 @@ def read_base_model(
             math.prod(shape) * DTYPE_BYTES[dtype] for dtype, shape in tensors.values()
         ),
         dtype=next((dtype for dtype, _ in tensors.values()), "F32"),
-        hidden_size=_count(config, "hidden_size"),
-        layers=_count(config, "num_hidden_layers"),
-        intermediate_size=_count(config, "intermediate_size"),
-        vocab_size=_count(config, "vocab_size"),
-        context_tokens=_count(config, "max_position_embeddings"),
+        hidden_size=sizes["hidden_size"],
+        layers=sizes["num_hidden_layers"],
+        intermediate_size=sizes["intermediate_size"],
+        vocab_size=sizes["vocab_size"],
+        context_tokens=sizes["max_position_embeddings"],
         modules=modules,
         module_count=counts,
         template_digest=files.get("chat_template.jinja") or files.get("tokenizer_config.json"),
@@ -265,20 +272,6 @@ def lora_parameters(names: tuple[str, ...], rank: int, model: BaseModel) -> int:
     return sum(rank * sum(model.modules[name]) * model.module_count[name] for name in names)
 
 
-def _count(config: Mapping[str, Any], key: str) -> int:
-    """Return a size that a config may leave out, 0 then."""
-    value = config.get(key) or 0
-    if type(value) is not int or value < 0:
-        raise PlanError(
-            "config.json of the base model is no config of a language model",
-            code="BASE_REFUSED",
-            found=f"{key}: {str(value)[:40]}",
-            expected="a whole number",
-            remedy="fetch the model again, or take another one",
-        )
-    return value
-
-
 def _linear_modules(
     tensors: Mapping[str, tuple[str, list[int]]],
 ) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
@@ -287,6 +280,8 @@ def _linear_modules(
     for name, (_, shape) in sorted(tensors.items()):
         if len(shape) == 2 and name.endswith(".weight") and "embed" not in name:
             short = name.removesuffix(".weight").rpartition(".")[2]
+            if short in _EMBEDDINGS:
+                continue
             modules[short] = max(modules.get(short, (0, 0)), (shape[0], shape[1]))
             counts[short] = counts.get(short, 0) + 1
     return modules, counts

@@ -13,7 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from brewslm.errors import PlanError
-from brewslm.plan.model_files import weight_files
+from brewslm.plan.architectures import inner_name
+from brewslm.plan.model_files import CONFIG, read_document, weight_files
 from brewslm.plan.safetensors import FLOATS, Tensors, read_weights
 
 Shapes = dict[str, list[int]]
@@ -128,21 +129,24 @@ def base_shapes(folder: Path) -> dict[str, list[int] | None]:
     """
     found = read_weights(folder, weight_files(folder))
     types = {dtype for dtype, _ in found.values()}
-    shapes: dict[str, list[int] | None] = dict(full_names(found))
+    inner = f"{inner_name(read_document(folder / CONFIG))}."
+    shapes: dict[str, list[int] | None] = dict(full_names(found, inner))
     shapes.setdefault(_HEAD, shapes.get(_EMBEDDING))
     if types & _PACKED:
         return dict.fromkeys(shapes)
     return shapes
 
 
-def full_names(found: Tensors) -> Shapes:
+def full_names(found: Tensors, inner: str = _INNER) -> Shapes:
     """Return the shapes of tensors by the names that the whole model has for them: files of the
     model without its head lack the prefix.
+
+    inner: that prefix.
     """
     shapes = {name: shape for name, (_, shape) in found.items()}
-    if any(name.startswith(_INNER) for name in shapes):
+    if any(name.startswith(inner) for name in shapes):
         return shapes
-    return {name if name == _HEAD else _INNER + name: shape for name, shape in shapes.items()}
+    return {name if name == _HEAD else inner + name: shape for name, shape in shapes.items()}
 
 
 def expected_tensors(config: Mapping[str, Any]) -> Shapes | None:

@@ -77,6 +77,10 @@ class Reference(StrEnum):
     """A preferred text and another one, or a text that is judged."""
 
 
+TYPED = frozenset({Reference.LABEL, Reference.OBJECT, Reference.CALLS})
+"""Answers that are no free text, so that their length says nothing."""
+
+
 class Form(Struct, frozen=True, kw_only=True):
     """What a row of a task profile holds."""
 

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 import string
 import unicodedata
 from collections.abc import Callable
@@ -213,6 +214,9 @@ def _url64(data: bytes) -> str:
         quote(quote(quote(quote(WHOLE)))),
         "".join(f"\\u{ord(item):04x}" for item in WHOLE),
         WHOLE[:7] + "\n" + WHOLE[7:],
+        "\x1b[1;31m".join([WHOLE[:7], WHOLE[7:]]),
+        "\u200b".join(WHOLE),
+        re.sub(r"(\W)", r"\\\1", WHOLE),
     ],
 )
 def test_one_secret_in_the_spellings_that_it_may_take(spelt: str) -> None:

@@ -88,6 +88,11 @@ CASES = [
     ("MIX_BACK_SOURCE", "error", project("dataset: {§mix_back: {source: pairs}}")),
     ("BUDGET_CONFLICT", "error", spec("workflow: {budget_settings: {§cap: 1, max_cost_usd: 2}}")),
     ("BUDGET_COST_UNPRICED", "warning", spec("workflow: {budget_settings: {§cap: 1}}")),
+    (
+        "FIELD_UNUSED",
+        "error",
+        spec("dataset: {task_profile: classification, cleaning: {§min_chars: 2}}"),
+    ),
     ("FIELD_UNUSED", "warning", spec("workflow: {budget_settings: {§threshold: 0.5}}")),
     ("FIELD_UNUSED", "warning", spec("workflow: {budget_settings: {§auto_cancel: true}}")),
     ("BACKEND_URL", "error", spec("workflow: {backend: {§state: 'mysql://host/db'}}")),

@@ -14,6 +14,7 @@ import pytest
 
 from brewslm.diagnostics import exit_code_of
 from brewslm.errors import ExitCode, PlanError
+from brewslm.plan.architectures import sizes_of
 from brewslm.plan.base_model import BUILTIN, read_base_model
 from brewslm.plan.digest_cache import DigestCache
 from brewslm.plan.plan import Plan
@@ -473,7 +474,7 @@ def test_model_without_its_head_and_what_older_versions_saved_are_let_pass(own_b
     old = json.dumps({"layers.0.self_attn.rotary_emb.inv_freq": _tensor([2], [0, 8])}).encode()
     (base / "old.safetensors").write_bytes(_packed(old, bytes(8)))
     assert _errors(own_base.built().plan) == []
-    _add_settings(own_base, "config.json", {"model_type": "unheard_of"})
+    _add_settings(own_base, "config.json", {"model_type": "cohere"})
     _edit_header(base, lambda header: _rename(header, "norm.weight", "final.weight"))
     assert _errors(own_base.built().plan) == [], "what is not known here is found by the worker"
 
@@ -507,6 +508,56 @@ def test_base_that_is_quantised_in_an_unknown_way_is_refused(
         assert error.code == "MODEL_QUANTIZED"
         assert "quantization: nf4" in error.actionable_fix
         _add_settings(own_base, "config.json", {key: None})
+    assert _errors(own_base.built().plan) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "found"),
+    [
+        ({"model_type": "bert"}, "MODEL_ARCHITECTURE_UNFIT", "bert"),
+        ({"model_type": "t5"}, "MODEL_ARCHITECTURE_UNFIT", "t5"),
+        ({"model_type": "qwen3_vl"}, "MODEL_ARCHITECTURE_UNFIT", "qwen3_vl"),
+        ({"model_type": "chatglm"}, "MODEL_NEEDS_CODE", "model_type: chatglm"),
+        ({"model_type": None}, "BASE_REFUSED", "model_type: None"),
+        ({"model_type": ["llama"]}, "BASE_REFUSED", "model_type: ['llama']"),
+        ({"vocab_size": 0}, "BASE_REFUSED", "vocab_size: 0"),
+        (
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "MODEL_ARCHITECTURE_UNFIT",
+            "LlamaForSequenceClassification",
+        ),
+        (
+            {"architectures": ["ModernBertForMaskedLM"]},
+            "MODEL_ARCHITECTURE_UNFIT",
+            "ModernBertForMaskedLM",
+        ),
+    ],
+    ids=str,
+)
+def test_base_that_is_no_causal_language_model_is_refused(
+    own_base: Bench, settings: dict[str, Any], code: str, found: str
+) -> None:
+    _add_settings(own_base, "config.json", settings)
+    (error,) = [i for i in own_base.built().plan.finding_values if i.severity == "error"]
+    assert (error.code, error.found) == (code, found)
+
+
+def test_sizes_under_the_names_of_gpt2_are_read() -> None:
+    config = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_positions": 64, "vocab_size": 9}
+    assert sizes_of(config) == {
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "vocab_size": 9,
+        "intermediate_size": 0,
+        "max_position_embeddings": 64,
+    }
+
+
+@pytest.mark.parametrize("classes", [None, [], ["LlamaModel"], ["OtherForCausalLM"]], ids=str)
+def test_base_without_a_class_or_a_head_of_its_own_is_let_pass(
+    own_base: Bench, classes: list[str] | None
+) -> None:
+    _add_settings(own_base, "config.json", {"architectures": classes})
     assert _errors(own_base.built().plan) == []
 
 
@@ -668,7 +719,7 @@ def test_named_template_in_place_of_the_base_s_own_needs_its_tokens_too(own_base
 def test_tokens_that_are_not_special_end_no_answer(own_base: Bench) -> None:
     _without_template(own_base)
     _replace_tokens(own_base, {"<|end|>": "<|fin|>"})
-    _add_settings(own_base, "config.json", {"vocab_size": 2050, "model_type": "unheard_of"})
+    _add_settings(own_base, "config.json", {"vocab_size": 2050, "model_type": "cohere"})
     for token in ("<|im_start|>", "<|im_end|>"):
         _add_token(own_base, token, special=False)
     assert _template_of(own_base.built().plan) == "zephyr"
@@ -710,7 +761,7 @@ def _retype(dtype: str, size_bytes: int) -> Callable[[Header], None]:
 @pytest.mark.parametrize(
     ("dtype", "size_bytes"), [("I8", 1), ("U8", 1), ("BOOL", 1), ("F8_E4M3", 1), ("I32", 4)]
 )
-@pytest.mark.parametrize("model_type", ["llama", "unheard_of"])
+@pytest.mark.parametrize("model_type", ["llama", "cohere"])
 def test_weights_that_are_no_plain_numbers_are_refused_without_a_config_that_says_so(
     own_base: Bench, dtype: str, size_bytes: int, model_type: str
 ) -> None:
