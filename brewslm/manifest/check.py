@@ -262,7 +262,7 @@ def _dataset(file: ManifestFile, say: Say) -> Iterator[Finding]:
             "delete the line",
             ", ".join(sorted(tasks)),
             "a task whose answers are free text",
-            severity=Severity.ERROR,
+            severity=Severity.WARNING,
         )
 
 

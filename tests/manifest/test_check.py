@@ -90,7 +90,7 @@ CASES = [
     ("BUDGET_COST_UNPRICED", "warning", spec("workflow: {budget_settings: {§cap: 1}}")),
     (
         "FIELD_UNUSED",
-        "error",
+        "warning",
         spec("dataset: {task_profile: classification, cleaning: {§min_chars: 2}}"),
     ),
     ("FIELD_UNUSED", "warning", spec("workflow: {budget_settings: {§threshold: 0.5}}")),
