@@ -53,13 +53,13 @@ def test_answers_to_other_rows_are_not_kept(bench: Bench, spoil: Callable[[Path]
 @pytest.mark.parametrize(
     ("door", "change"),
     [
-        ("train", {"run": "run"}),
-        ("train", {"lora_adapter": "../elsewhere", "run": "run"}),
-        ("train", {"lora_adapter": "/etc", "run": "run"}),
-        ("train", {"lora_adapter": "nowhere", "run": "run"}),
+        ("run", {"run": "run"}),
+        ("run", {"lora_adapter": "../elsewhere", "run": "run"}),
+        ("run", {"lora_adapter": "/etc", "run": "run"}),
+        ("run", {"lora_adapter": "nowhere", "run": "run"}),
         ("generate", {}),
         ("score", {"metrics": "metrics.json"}),
-        ("formats", {"weights": "files"}),
+        ("export", {"weights": "files"}),
     ],
 )
 def test_result_without_its_outputs_is_an_error(
