@@ -10,7 +10,8 @@ from brewslm.manifest.spelling import VALUE_ALIASES
 from brewslm.manifest.yaml_file import Path as YamlPath
 from brewslm.tasks.task import FORMS, Reference, form_of
 
-_TYPED = (Reference.LABEL, Reference.OBJECT)
+_WITH_SHAPE = (Reference.LABEL, Reference.OBJECT)
+"""Answers whose shape the blueprint has to tell."""
 READ_LIMITS = ("offline_required", "requires_cloud_inference")
 """Keys of `deployment_target_constraints` that are compared."""
 
@@ -31,7 +32,7 @@ def check_blueprint(file: ManifestFile, say: Say) -> Iterator[Finding]:
             yield say(code, (*path, name), "a text is needed here", "write one sentence")
     family = re.sub(r"[\s-]+", "_", blueprint.task_family.strip().lower())
     family = VALUE_ALIASES["spec.dataset.task_profile"].get(family, family)
-    if family in FORMS.names() and form_of(family).reference in _TYPED:
+    if family in FORMS.names() and form_of(family).reference in _WITH_SHAPE:
         if not blueprint.expected_output_schema:
             yield say(
                 FindingCode.BLUEPRINT_OUTPUT_SCHEMA_REQUIRED,

@@ -6,12 +6,12 @@ the library.
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from brewslm.errors import PlanError
+from brewslm.registry import closest
 
 _LIST = Path(__file__).with_name("architectures.json")
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "Model")
@@ -89,7 +89,7 @@ def _unfit(found: str) -> PlanError:
 
 
 def _unknown(model_type: str) -> PlanError:
-    near = get_close_matches(model_type, _known()["causal"], n=3, cutoff=0.5) or _EXAMPLES
+    near = closest(model_type, _known()["causal"]) or _EXAMPLES
     return PlanError(
         "the base model is of a type that transformers does not know; it needs code of its own, "
         "which never runs here",

@@ -84,7 +84,8 @@ def describe_rows(
     work: Work, accounting: dict[str, Any], mix: Mix, leaks: LeakReport
 ) -> dict[str, Any]:
     """Return what the manifest says about the rows."""
-    split, pii_action = work.request.dataset.split, work.request.dataset.cleaning.pii
+    dataset = work.request.dataset
+    split = dataset.split
     changed: Counter[str] = Counter()
     pii: Counter[str] = Counter()
     flags: Counter[str] = Counter()
@@ -104,16 +105,13 @@ def describe_rows(
             "version": CLEANING_VERSION,
             "changed": dict(sorted(changed.items())),
             "flags": dict(sorted(flags.items())),
-            "pii": {
-                "action": pii_action,
-                "types": dict(sorted(pii.items())),
-            },
+            "pii": {"action": dataset.cleaning.pii, "types": dict(sorted(pii.items()))},
             "left_values": sum(item.tally.left_values for item in work.bindings.values()),
         },
         "leaks": {
             "counts": leaks.counts(),
             "blocking": len(leaks.blocking),
-            "action": work.request.dataset.leak_check.action,
+            "action": dataset.leak_check.action,
             "boilerplate": len(leaks.boilerplate),
         },
         "label_counts": _label_counts(work.examples),

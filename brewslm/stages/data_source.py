@@ -10,8 +10,6 @@ from brewslm.rows.source import is_local, scheme_of_path
 SourceRole = Literal[
     "raw", "cleaned", "synthetic", "train", "validation", "test", "gold_dev", "gold_test"
 ]
-POOL_ROLES = frozenset({"raw", "cleaned", "synthetic"})
-GOLD_ROLES = frozenset({"gold_dev", "gold_test"})
 
 
 class SourceVersion(Spec):

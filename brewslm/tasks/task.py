@@ -160,9 +160,12 @@ form_of = cache(FORMS.load)
 
 def prompt_of(task: Task, inputs: Mapping[str, Any], contract: Contract) -> list[Message]:
     """Return the prompt of a row; turns that it holds stay as they are, whatever the task."""
-    if "messages" in inputs:
-        return [dict(turn) for turn in inputs["messages"]]
-    return task.prompt(inputs, contract)
+    return (given_turns if "messages" in inputs else task.prompt)(inputs, contract)
+
+
+def given_turns(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
+    """Return the turns before the final answer, as given."""
+    return [dict(turn) for turn in inputs["messages"]]
 
 
 def user_turn(content: str) -> list[Message]:

@@ -4,7 +4,7 @@ not; and what nothing reads is a finding too.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,6 +15,9 @@ from brewslm.manifest.carried_out import NOT_SUPPORTED
 from brewslm.manifest.load import check_manifest
 from brewslm.manifest.project import Manifest
 from brewslm.manifest.spelling import UNAVAILABLE_VALUES, VALUE_ALIASES
+from brewslm.rows.mapper import DEFAULT_MAPPER_ID, MAPPERS
+from brewslm.stages.adapter import MapperName
+from brewslm.tasks.task import TASKS
 from tests.plan.every_field import (
     LEAVES,
     PACK,
@@ -116,6 +119,15 @@ def test_what_is_not_supported_is_an_error_at_its_place(
     assert [item.severity for item in own] == [Severity.ERROR]
     assert own[0].field.rpartition(".")[2].startswith(name)
     assert own[0].place.line > 1
+
+
+def test_lists_of_what_is_supported_are_those_of_the_rooms() -> None:
+    profiles = {"classification", "structured_extraction", "qa", "instruction_sft", "chat_sft"}
+    assert profiles == set(TASKS.names())
+    mappers = [name for name in get_args(MapperName) if name != DEFAULT_MAPPER_ID]
+    gone = {name for name in mappers if not {*MAPPERS.load(name).profiles} & profiles}
+    assert gone == set(NOT_SUPPORTED["spec.adapters[].base_adapter_id"])
+    assert gone == {"preference_pair", "rag_passthrough", "text_only"}
 
 
 def readers(leaf: Leaf) -> list[str]:

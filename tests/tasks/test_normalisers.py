@@ -1,7 +1,5 @@
 """Normal forms keep what an answer means: signs, points, marks of code; and no more than that."""
 
-import re
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,7 +199,6 @@ def test_exact_label_wins_over_every_form(labels: tuple[str, ...]) -> None:
 @settings(max_examples=60)
 @given(st.lists(_TERMS, min_size=2, max_size=4, unique=True), st.data())
 def test_output_means_no_label_but_its_own(terms: list[str], data: st.DataObject) -> None:
-    """What stands after a colon is a word of its own, as in `Class:0`."""
     *labels, stranger = terms
     contract = {"allowed_labels": labels}
     for wanted in labels:
@@ -209,7 +206,7 @@ def test_output_means_no_label_but_its_own(terms: list[str], data: st.DataObject
     if label(stranger) not in map(label, labels) and stranger.casefold() not in labels:
         inner = data.draw(st.sampled_from(["{}", "surely {}", "{} presumably"]))
         found = extract(inner.format(stranger), contract, DEFAULT_OPTIONS)[0]
-        assert found == UNPARSEABLE or label(found) in re.split(r"[\s:]", label(stranger))
+        assert found == UNPARSEABLE or label(found) in label(stranger).split()
 
 
 @pytest.mark.parametrize(
@@ -234,6 +231,8 @@ def test_output_means_no_label_but_its_own(terms: list[str], data: st.DataObject
         (["positive"], "I'm afraid that I must decline: positive"),
         (["positive"], "Regrettably, this is not something I'm able to judge. positive"),
         (["positive"], "It is positive\nI'm sorry, but I can't help with that."),
+        (["0", "1"], "A:0"),
+        (["a", "b"], "it is x:a"),
         (["late", "lost"], "late\nlost"),
     ],
 )

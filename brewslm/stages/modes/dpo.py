@@ -3,7 +3,7 @@
 from typing import get_args
 
 from brewslm.stages.mode import Mode, takes_pairs
-from brewslm.stages.preference_check import PREFERENCE_RATE_LIMIT, check_preference
+from brewslm.stages.modes._preference import PREFERENCE_RATE_LIMIT, check_preference
 from brewslm.stages.recipe.preference import DpoLoss, PreferenceFields
 
 MODE = Mode(

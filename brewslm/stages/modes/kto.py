@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, get_args
 
 from brewslm.diagnostics import FindingCode
 from brewslm.stages.mode import Mode, RecipeProblem, takes_pairs
-from brewslm.stages.preference_check import PREFERENCE_RATE_LIMIT, check_preference
+from brewslm.stages.modes._preference import PREFERENCE_RATE_LIMIT, check_preference
 from brewslm.stages.recipe.preference import KtoLoss, PreferenceFields
 
 if TYPE_CHECKING:

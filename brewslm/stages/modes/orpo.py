@@ -1,7 +1,7 @@
 """Odds-ratio preference optimisation: pairs without a reference."""
 
 from brewslm.stages.mode import Mode, takes_pairs
-from brewslm.stages.preference_check import PREFERENCE_RATE_LIMIT, check_preference
+from brewslm.stages.modes._preference import PREFERENCE_RATE_LIMIT, check_preference
 from brewslm.stages.recipe.preference import PreferenceFields
 
 MODE = Mode(

@@ -1,16 +1,7 @@
 """Conversations: the final assistant turn after the turns before it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from brewslm.tasks import open_answers
-from brewslm.tasks.task import Contract, Message, Reference, Sample, Task, no_names
-
-
-def prompt(inputs: Mapping[str, Any], _contract: Contract) -> list[Message]:
-    """Return the turns before the final answer, as given."""
-    return [dict(turn) for turn in inputs["messages"]]
-
+from brewslm.tasks.task import Reference, Sample, Task, given_turns, no_names
 
 TASK = Task(
     name="chat_sft",
@@ -18,7 +9,7 @@ TASK = Task(
     reference=Reference.TEXT,
     text_input="messages",
     version=3,
-    prompt=prompt,
+    prompt=given_turns,
     answer=open_answers.answer,
     score=open_answers.score,
     metrics=open_answers.metrics,

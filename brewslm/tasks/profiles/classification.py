@@ -207,12 +207,13 @@ def _spelled(labels: tuple[str, ...], synonyms: tuple[tuple[str, str], ...]) -> 
 def _as_words(form: str) -> str:
     """Return the pattern of a form as whole words: no part of a longer word, number or name.
 
-    So `1` is not in `-1`, `1.5` or `10:30`, and `c` is neither in `c++`, `c +` nor in `non-c`.
+    So `1` is not in `-1`, `1.5`, `10:30` or `A:1`, and `c` is neither in `c++`, `c +` nor in
+    `non-c`.
     """
     written = r"[\s_\-]+".join(re.escape(word) for word in form.split(" "))
     left = r"(?<!\w)(?<!\w-)"
     if form[0].isdigit() or len(form) <= _SHORT_LABEL:
-        left += r"(?<![-+=*#.^<>≤≥±~$€£¥])(?<!\d[,/:])(?<!&[lg]t;)"
+        left += r"(?<![-+=*#.^<>≤≥±~$€£¥])(?<!\d[,/])(?<!\w:)(?<!&[lg]t;)"
     right = r"(?![\w+#%^])(?!-(?!-))(?![.,/:]\d)(?!\s%)(?!(?:\s[-+#]+)+\s*(?:\n|$))"
     return rf"{left}{written}{right}"
 
